@@ -1,0 +1,32 @@
+"""advcore: how robust is a classifier? Attacks, detectors and an honest evaluation on fast CPU kernels."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from advcore import attacks, data, models, nn, ops
+from advcore._config import get_num_threads, set_num_threads, show_config
+from advcore._version import __version__
+
+if TYPE_CHECKING:
+    from advcore import detectors, evaluation
+
+__all__ = [
+    "__version__",
+    "attacks",
+    "data",
+    "detectors",
+    "evaluation",
+    "get_num_threads",
+    "models",
+    "nn",
+    "ops",
+    "set_num_threads",
+    "show_config",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs scikit-learn when it is first used."""
+    if name in ("detectors", "evaluation"):
+        return import_module(f"advcore.{name}")
+    raise AttributeError(f"module 'advcore' has no attribute {name!r}")

@@ -1,0 +1,67 @@
+"""PyTorch: as it is, with images in channels_last layout, and in float64 as the yardstick of agreement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from advcore._bench.peers import pytorch_backward, pytorch_recurrent
+from advcore._bench.peers.participant import Call, Participant
+from advcore._cases import Case, run_reference
+
+_FORWARD = (
+    *("matmul", "linear", "conv2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"),
+    *("relu", "sigmoid", "tanh", "gelu", "softmax", "log_softmax"),
+)
+_IMAGES = (
+    *("conv2d", "conv2d_input_grad", "conv2d_weight_grad"),
+    *("max_pool2d", "max_pool2d_grad", "avg_pool2d", "avg_pool2d_grad", "adaptive_avg_pool2d"),
+)
+
+
+def _prepare(case: Case, inputs: dict[str, Any], *, channels_last: bool = False) -> Call:
+    import torch
+
+    def convert(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(convert, value))
+        if not hasattr(value, "dtype"):
+            return value
+        tensor = torch.from_numpy(value)
+        is_image = channels_last and tensor.ndim == 4
+        return tensor.contiguous(memory_format=torch.channels_last) if is_image else tensor
+
+    arguments = {name: convert(value) for name, value in inputs.items()} | dict(case.options)
+    if case.op in pytorch_recurrent.OPERATIONS:
+        return Call(pytorch_recurrent.prepare(case.through or case.op, **arguments))
+    backward = pytorch_backward.OPERATIONS.get(case.op)
+    call = backward(**arguments) if backward else _forward(case.op, **arguments)
+
+    def run() -> Any:
+        with torch.inference_mode():
+            return call()
+
+    return Call(run)
+
+
+def _forward(op: str, **arguments: Any) -> Callable[[], Any]:
+    from advcore import reference
+
+    return partial(getattr(reference, op), **arguments)
+
+
+def _yardstick(case: Case, inputs: dict[str, Any]) -> Call:
+    return Call(partial(run_reference, case, inputs))
+
+
+PLAIN = Participant(
+    "torch",
+    ("torch",),
+    frozenset({*_FORWARD, *pytorch_backward.OPERATIONS, *pytorch_recurrent.OPERATIONS}),
+    _prepare,
+)
+CHANNELS_LAST = Participant(
+    "torch channels_last", ("torch",), frozenset(_IMAGES), partial(_prepare, channels_last=True)
+)
+YARDSTICK = Participant("reference", ("torch",), frozenset(), _yardstick)

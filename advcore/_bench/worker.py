@@ -1,0 +1,84 @@
+"""One participant in a process of its own: reads requests and writes replies, a line of JSON each.
+
+Started as ``python -m advcore._bench.worker NAME``. The requests are
+
+- ``{"prepare": CASE, "save": FILE}``: run the case once and save its result;
+- ``{"prepare": CASE, "expect": FILE}``: run it once; the reply's ``error`` is the distance from the saved result;
+- ``{"measure": SECONDS}``: repeat the prepared call for that long; the reply's ``seconds`` is the time of one call.
+
+A request that fails is answered by ``{"failure": TEXT}``. The process ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from advcore._bench.peers import PARTICIPANTS, Call
+from advcore._cases import CASES, compare
+
+REST = 0.02  # seconds before a reply: some libraries' threads spin for a while after a call, and another's turn is next
+
+
+class Worker:
+    """Holds one prepared call and times it."""
+
+    def __init__(self, name: str) -> None:
+        self._participant = PARTICIPANTS[name]
+        self._cases = {case.name: case for case in CASES}
+        self._call: Call | None = None
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Do what one request asks for."""
+        if "prepare" in request:
+            return self._prepare(request)
+        return {"seconds": self._measure(request["measure"])}
+
+    def _prepare(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._call = None  # frees the last case's arrays first
+        case = self._cases[request["prepare"]]
+        self._call = self._participant.prepare(case, case.inputs(np.float32))
+        arrays = self._call.arrays(self._call.run())
+        if "save" in request:
+            np.savez(request["save"], *arrays)
+            return {}
+        with np.load(request["expect"]) as saved:
+            expected = [saved[name] for name in saved.files]
+        return {"error": compare(arrays, expected[: len(arrays)])}
+
+    def _measure(self, at_least: float) -> float:
+        assert self._call is not None
+        run = self._call.run
+        run()
+        calls, elapsed = 1, 0.0
+        while True:
+            start = time.perf_counter()
+            for _ in range(calls):
+                run()
+            elapsed = time.perf_counter() - start
+            if elapsed >= at_least:
+                return elapsed / calls
+            calls = min(10 * calls, int(calls * 1.2 * at_least / max(elapsed, 1e-9)) + 1)
+
+
+def main(name: str) -> None:
+    """Answer requests until the standard input ends."""
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a library prints must not be taken for a reply
+    worker = Worker(name)
+    for line in sys.stdin:
+        try:
+            reply = worker.answer(json.loads(line))
+        except Exception as error:  # whatever a library raises is the harness's to report
+            reply = {"failure": f"{type(error).__name__}: {error}"}
+        time.sleep(REST)
+        print(json.dumps(reply), file=replies, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,17 @@
+"""The cases of every family of operations: they drive the tests against advcore.reference, the selftest and timings."""
+
+from advcore._cases import activations, conv2d, coordinate_gradient, linear, neighbors, pooling, recurrent
+from advcore._cases.case import Case, compare, run, run_reference, tolerance
+
+FAMILIES: dict[str, list[Case]] = {
+    "linear": linear.CASES,
+    "conv2d": conv2d.CASES,
+    "activations": activations.CASES,
+    "recurrent": recurrent.CASES,
+    "neighbors": neighbors.CASES,
+    "coordinate_gradient": coordinate_gradient.CASES,
+    "pooling": pooling.CASES,
+}
+CASES: list[Case] = [case for cases in FAMILIES.values() for case in cases]
+
+__all__ = ["CASES", "FAMILIES", "Case", "compare", "run", "run_reference", "tolerance"]

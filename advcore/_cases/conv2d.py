@@ -1,0 +1,148 @@
+"""Convolution: extents straddle registers and blocks; every option alone and with others; published layer shapes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from advcore._cases.case import Case
+
+Options = dict[str, Any]
+
+
+def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def _output(size: tuple[int, ...], weight: tuple[int, ...], options: Options) -> tuple[int, ...]:
+    """The output's shape, by PyTorch's formula."""
+    padding = options.get("padding", 0)
+    if padding == "same":
+        return (*size[:-3], weight[0], *size[-2:])
+    if padding == "valid":
+        padding = 0
+    axes = zip(
+        size[-2:],
+        weight[2:],
+        _pair(options.get("stride", 1)),
+        _pair(padding),
+        _pair(options.get("dilation", 1)),
+        strict=True,
+    )
+    return (*size[:-3], weight[0], *((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in axes))
+
+
+def _directions(
+    size: tuple[int, ...], weight: tuple[int, ...], options: Options, label: str = "", *, gradients: bool = True
+) -> list[Case]:
+    """The forward direction, with bias and activation, and the two gradients."""
+    bench = bool(label)
+    output = _output(size, weight, options)
+    terms = math.prod(weight[1:])
+    arrays = {"input": size, "weight": weight, "bias": (weight[0],)}
+    cases = [Case("conv2d", arrays, options | {"activation": "relu"}, terms, bench=bench, label=label)]
+    if gradients:
+        cases += [
+            Case(
+                "conv2d_input_grad",
+                {"weight": weight, "grad_output": output},
+                {"input_size": size} | options,
+                weight[0] // options.get("groups", 1) * weight[2] * weight[3],
+                bench=bench,
+                label=label,
+            ),
+            Case(
+                "conv2d_weight_grad",
+                {"input": size, "grad_output": output},
+                {"weight_size": weight} | options,
+                math.prod(size[:-3]) * output[-2] * output[-1],
+                bench=bench,
+                label=label,
+            ),
+        ]
+    return cases
+
+
+_SWEEP: list[tuple[tuple[int, ...], tuple[int, ...], Options]] = [
+    ((1, 1, 9, 9), (1, 1, 3, 3), {}),
+    ((3, 3, 7, 11), (17, 3, 3, 3), {"padding": 1}),
+    ((1, 33, 5, 8), (17, 33, 1, 1), {}),
+    ((3, 17, 6, 6), (33, 17, 1, 1), {"stride": 2}),
+    ((2, 3, 9, 13), (3, 3, 1, 7), {"padding": (0, 3)}),
+    ((2, 3, 13, 9), (3, 3, 7, 1), {"padding": (3, 0)}),
+    ((1, 33, 10, 18), (15, 33, 3, 3), {"padding": 1}),
+    ((2, 5, 17, 33), (14, 5, 3, 3), {"padding": 1}),
+    ((1, 2, 40, 50), (29, 2, 5, 5), {"padding": 2}),
+    ((3, 3, 12, 17), (5, 3, 3, 3), {"stride": 2, "padding": 1}),
+    ((3, 3, 12, 17), (5, 3, 3, 3), {"stride": (3, 2), "padding": (1, 2)}),
+    ((2, 3, 23, 40), (7, 3, 5, 5), {"stride": 3, "padding": 3}),
+    ((2, 3, 37, 70), (9, 3, 11, 11), {"stride": 4, "padding": 2}),
+    ((1, 3, 16, 16), (5, 3, 3, 3), {"dilation": 2}),
+    ((2, 3, 16, 19), (5, 3, 3, 3), {"dilation": 2, "stride": 2, "padding": 2}),
+    ((2, 3, 16, 19), (5, 3, 3, 4), {"dilation": (2, 3), "stride": (3, 2), "padding": (0, 3)}),
+    ((1, 2, 20, 20), (3, 2, 3, 3), {"dilation": 4, "stride": 6, "padding": 3}),
+    ((2, 3, 9, 9), (3, 3, 2, 2), {"stride": 3}),
+    ((2, 6, 8, 9), (4, 3, 3, 3), {"groups": 2, "padding": 1}),
+    ((2, 8, 8, 9), (12, 2, 3, 3), {"groups": 4, "padding": 1, "stride": 2}),
+    ((3, 17, 7, 9), (17, 1, 3, 3), {"groups": 17, "padding": 1}),
+    ((2, 3, 7, 9), (6, 1, 5, 5), {"groups": 3, "padding": 2, "stride": 2}),
+    ((2, 3, 8, 9), (4, 3, 2, 4), {"padding": "same"}),
+    ((2, 3, 8, 9), (4, 3, 4, 3), {"padding": "same", "dilation": (1, 2)}),
+    ((2, 3, 8, 9), (4, 3, 3, 3), {"padding": "valid", "stride": 2}),
+    ((3, 3, 5, 6), (17, 3, 9, 8), {"padding": (2, 1)}),
+    ((40, 3, 2, 2), (33, 3, 2, 2), {}),
+    ((20, 33, 3, 3), (65, 33, 3, 3), {"padding": 1}),
+    ((3, 70, 4, 5), (255, 70, 3, 3), {"padding": 1}),
+    ((70, 1, 8, 8), (8, 1, 3, 3), {}),
+    ((0, 3, 8, 9), (4, 3, 3, 3), {}),
+    ((3, 8, 9), (4, 3, 3, 3), {"padding": 1}),
+]
+
+# name: channels, extent, output channels, kernel, stride, padding
+_LAYERS = {
+    "alex1": (3, 224, 64, 11, 4, 2),
+    "alex2": (64, 27, 192, 5, 1, 2),
+    "alex3": (192, 13, 384, 3, 1, 1),
+    "alex5": (256, 13, 256, 3, 1, 1),
+    "vgg1_1": (3, 224, 64, 3, 1, 1),
+    "vgg1_2": (64, 224, 64, 3, 1, 1),
+    "vgg2_2": (128, 112, 128, 3, 1, 1),
+    "vgg3_2": (256, 56, 256, 3, 1, 1),
+    "vgg4_2": (512, 28, 512, 3, 1, 1),
+    "vgg5_1": (512, 14, 512, 3, 1, 1),
+    "res_stem": (3, 224, 64, 7, 2, 3),
+    "res2_1x1": (64, 56, 256, 1, 1, 0),
+    "res2_3x3": (64, 56, 64, 3, 1, 1),
+    "res3_s2": (128, 56, 128, 3, 2, 1),
+    "res3_1x1": (512, 28, 128, 1, 1, 0),
+    "res3_3x3": (128, 28, 128, 3, 1, 1),
+    "res4_3x3": (256, 14, 256, 3, 1, 1),
+    "res5_3x3": (512, 7, 512, 3, 1, 1),
+    "res5_1x1": (512, 7, 2048, 1, 1, 0),
+    "mnist1": (1, 28, 32, 3, 1, 0),
+    "mnist2": (32, 26, 32, 3, 1, 0),
+    "mnist3": (32, 12, 64, 3, 1, 0),
+    "mnist4": (64, 10, 64, 3, 1, 0),
+    "cifar1": (3, 32, 64, 3, 1, 0),
+    "cifar2": (64, 30, 64, 3, 1, 0),
+    "cifar4": (128, 12, 128, 3, 1, 0),
+}
+
+
+def _bench() -> list[Case]:
+    cases = []
+    for name, (c, extent, k, kernel, stride, padding) in _LAYERS.items():
+        large = 128 if name.startswith(("mnist", "cifar")) else 8
+        for batch in (1, large):
+            size, weight = (batch, c, extent, extent), (k, c, kernel, kernel)
+            options = {"stride": stride, "padding": padding}
+            cases += _directions(size, weight, options, f"{name}/b{batch}", gradients=batch == large)
+    return cases
+
+
+CASES = [
+    *(case for size, weight, options in _SWEEP for case in _directions(size, weight, options)),
+    Case("conv2d", {"input": (1, 3, 8, 9), "weight": (4, 3, 3, 3)}, {"algorithm": "direct"}, 27),
+    Case("conv2d", {"input": (2, 3, 8, 9), "weight": (4, 3, 3, 3), "bias": (4,)}, {"activation": "gelu"}, 27),
+    *_bench(),
+]

@@ -1,0 +1,27 @@
+"""Results on disk: a folder is checked before the work starts, and a file is there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder where it is missing; raise OSError with its name where files cannot be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(f"cannot write to the folder {folder}: {error.strerror or error}") from error
+
+
+def write(file: Path, text: str) -> None:
+    """Write a text file by way of a temporary one beside it."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="")
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)

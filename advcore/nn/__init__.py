@@ -1,0 +1,47 @@
+"""Networks: layers with torch's names and defaults, losses, optimisers and training on advcore's kernels."""
+
+from advcore.nn.activations import GELU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from advcore.nn.conv import Conv2d
+from advcore.nn.dropout import Dropout
+from advcore.nn.layer import Layer
+from advcore.nn.linear import Linear
+from advcore.nn.metrics import hierarchical_accuracy
+from advcore.nn.network import Network, Sequential
+from advcore.nn.optimizers import SGD, Adam, Optimizer
+from advcore.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+from advcore.nn.rbf import laplacian_rbf_network
+from advcore.nn.recurrent import GRU, LSTM, RNN
+from advcore.nn.reshape import Flatten, RowsAsSteps
+from advcore.nn.training import Epoch, History, accuracy, fit
+
+__all__ = [
+    "GELU",
+    "GRU",
+    "LSTM",
+    "RNN",
+    "SGD",
+    "Adam",
+    "AdaptiveAvgPool2d",
+    "AvgPool2d",
+    "Conv2d",
+    "Dropout",
+    "Epoch",
+    "Flatten",
+    "History",
+    "Layer",
+    "Linear",
+    "LogSoftmax",
+    "MaxPool2d",
+    "Network",
+    "Optimizer",
+    "ReLU",
+    "RowsAsSteps",
+    "Sequential",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "accuracy",
+    "fit",
+    "hierarchical_accuracy",
+    "laplacian_rbf_network",
+]

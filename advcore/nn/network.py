@@ -1,0 +1,343 @@
+"""Networks: layers in a row, with the gradients that attacks and training need."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from advcore import _check
+from advcore._check import Array
+from advcore.nn._fusion import fuse
+from advcore.nn.layer import Layer, Shape
+from advcore.nn.losses import Loss, loss_function
+
+if TYPE_CHECKING:
+    import torch
+
+# Bytes that one pass may keep; larger batches are cut, which changes no bits. (Twice as much was slower: the allocator
+# returns large arrays to the system, which clears them anew.)
+MEMORY = 2**27
+
+
+class Plan(NamedTuple):
+    """What a network does with samples of one shape."""
+
+    output_shape: Shape
+    piece: int  # samples that one pass takes
+
+
+class Network:
+    """A classifier: layers applied in a row to a batch (N, ...), giving logits (N, K).
+
+    Every method but ``forward`` and ``backward`` works in evaluation mode, in pieces of the batch whose memory is
+    bounded. A sample's result has the same bits alone and inside any batch, and for any number of threads.
+
+    Parameters
+    ----------
+    layers : dict of str to Layer
+        In the order in which they are applied, by name. A layer of another network keeps its parameters and shares
+        them with it.
+    seed : int
+        Of the initial parameters of new layers, which are drawn in the order of the layers.
+    dtype : float32 or float64
+        Of the parameters, and so of every input and result.
+
+    Raises
+    ------
+    TypeError
+        If an argument, or the parameters that a layer has, are of another type.
+    ValueError
+        If there is no layer, or one occurs twice.
+    """
+
+    def __init__(self, layers: Mapping[str, Layer], *, seed: int = 0, dtype: DTypeLike = np.float32) -> None:
+        self.layers = dict(layers)
+        for name, layer in self.layers.items():
+            if not isinstance(layer, Layer):
+                raise TypeError(f"layer {name} must be a Layer, got {type(layer).__name__}")
+        if not self.layers:
+            raise ValueError("layers must not be empty")
+        if len({id(layer) for layer in self.layers.values()}) < len(self.layers):
+            raise ValueError("layers must be different objects, got one of them twice")
+        self.dtype = _check.float_dtype("dtype", dtype)
+        self._steps = fuse(self.layers)
+        self._first_trained = next((name for name, layer in self.layers.items() if layer.parameter_shapes), None)
+        self._plans: dict[Shape, Plan] = {}
+        rng = np.random.default_rng(_check.integer("seed", seed, minimum=0))
+        for name, layer in self.layers.items():
+            if layer.parameter_shapes and not layer.parameters:
+                layer.initialise(rng, self.dtype)
+            for array in layer.parameters.values():
+                if array.dtype != self.dtype:
+                    raise TypeError(f"layer {name} must have parameters of type {self.dtype}, got {array.dtype}")
+
+    def __repr__(self) -> str:
+        lines = [f"  {name}: {layer!r}" for name, layer in self.layers.items()]
+        return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+
+    # Results
+
+    def logits(self, x: Array) -> Array:
+        """Return the output of the last layer.
+
+        Parameters
+        ----------
+        x : array of the network's type, (N, ...)
+
+        Returns
+        -------
+        array, (N, K)
+
+        Raises
+        ------
+        TypeError
+            If x is not an array of the network's type.
+        ValueError
+            If the shape does not fit a layer; the message names it.
+        """
+        x, plan = self._input(x)
+        result = np.empty((len(x), *plan.output_shape), self.dtype)
+        for part in _pieces(len(x), plan.piece):
+            result[part] = self._infer(x[part])
+        return result
+
+    def predict(self, x: Array) -> NDArray[np.int64]:
+        """Return the class of the largest logit, the first one among equals, as int64 (N,)."""
+        return np.asarray(self.logits(x).argmax(axis=-1), np.int64)
+
+    def activations(self, x: Array, names: Sequence[str]) -> dict[str, Array]:
+        """Return the outputs of the named layers.
+
+        Parameters
+        ----------
+        x : array of the network's type, (N, ...)
+        names : sequence of str
+            Of layers: keys of ``layers``.
+
+        Returns
+        -------
+        dict of str to array, (N, ...)
+        """
+        if isinstance(names, str):
+            raise TypeError(f"names must be a sequence of layer names, got the string {names!r}")
+        for name in names:
+            _check.choice("names", name, tuple(self.layers))
+        x, plan = self._input(x)
+        results: dict[str, Array] = {}
+        for part in _pieces(len(x), plan.piece):
+            y = x[part]
+            for name, layer in self.layers.items():
+                y = layer.infer(y)
+                if name in names:
+                    if name not in results:
+                        results[name] = np.empty((len(x), *y.shape[1:]), self.dtype)
+                    results[name][part] = y
+        return {name: results[name] for name in names}
+
+    # Gradients
+
+    def vjp(self, x: Array, cotangent: Array) -> Array:
+        """Return the gradient for x of ``sum(logits(x) * cotangent)``: each sample's own.
+
+        Parameters
+        ----------
+        x : array of the network's type, (N, ...)
+        cotangent : array of the same type, (N, K)
+
+        Returns
+        -------
+        array, the shape of x
+        """
+        x, plan = self._input(x)
+        cotangent = _check.array("cotangent", cotangent, dtype=self.dtype, shape=(len(x), *plan.output_shape))
+        gradient = np.empty_like(x)
+        for part in _pieces(len(x), plan.piece):
+            _, saved = self.forward(x[part])
+            gradient[part] = self.backward(saved, cotangent[part])[0]
+        return gradient
+
+    def value_and_vjp(self, x: Array, cotangent: Callable[[Array], Array]) -> tuple[Array, Array]:
+        """Return the logits and the gradient for x of ``sum(logits * cotangent(logits))``, in one pass.
+
+        Parameters
+        ----------
+        x : array of the network's type, (N, ...)
+        cotangent : callable
+            Takes the logits of the whole batch, (N, K), and returns an array like them, held constant. Called once.
+
+        Returns
+        -------
+        logits : array, (N, K)
+        gradient : array, the shape of x
+        """
+        x, plan = self._input(x)
+        if len(x) > plan.piece:  # more than memory holds at once: a second forward pass is the price
+            logits = self.logits(x)
+            return logits, self.vjp(x, cotangent(logits))
+        logits, saved = self.forward(x)
+        weights = _check.array("cotangent(logits)", cotangent(logits), dtype=self.dtype, shape=logits.shape)
+        gradient, _ = self.backward(saved, weights)
+        assert gradient is not None  # asked for
+        return logits, gradient
+
+    def loss_gradient(self, x: Array, y: object, loss: str | Loss = "cross_entropy") -> Array:
+        """Return the gradient for x of each sample's own loss.
+
+        Parameters
+        ----------
+        x : array of the network's type, (N, ...)
+        y : int array, (N,)
+            Labels in [0, K); or what else the loss takes as target.
+        loss : str or callable
+            A name in ``advcore.nn.losses.LOSSES``, or a function (logits, target) -> (loss (N,), gradient (N, K)).
+
+        Returns
+        -------
+        array, the shape of x
+        """
+        function = loss_function(loss)
+        return self.value_and_vjp(x, lambda logits: function(logits, y)[1])[1]
+
+    # Layers and parameters
+
+    def parameters(self) -> dict[str, Array]:
+        """Return the parameters themselves (no copies) by name: "0.weight", "0.bias", ..."""
+        return {
+            f"{name}.{parameter}": array
+            for name, layer in self.layers.items()
+            for parameter, array in layer.parameters.items()
+        }
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return copies of the parameters by name."""
+        return {name: array.copy() for name, array in self.parameters().items()}
+
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+        """Copy the parameters from a dict with the names, shapes and type of ``state_dict()``.
+
+        Raises
+        ------
+        TypeError
+            If an array is not of the network's type.
+        ValueError
+            If a name is missing or unknown, or a shape differs. Nothing has been changed then.
+        """
+        parameters = self.parameters()
+        if set(state) != set(parameters):
+            missing, unknown = sorted(set(parameters) - set(state)), sorted(set(state) - set(parameters))
+            raise ValueError(f"state must have the network's parameters, got {missing} missing and {unknown} unknown")
+        arrays = {
+            name: _check.array(f"state[{name!r}]", state[name], dtype=self.dtype, shape=own.shape)
+            for name, own in parameters.items()
+        }
+        for name, own in parameters.items():
+            own[...] = arrays[name]
+
+    def to_torch(self) -> torch.nn.Sequential:
+        """Return the network as a torch.nn.Sequential in evaluation mode, with copies of the parameters.
+
+        Raises
+        ------
+        ImportError
+            If PyTorch is missing.
+        ValueError
+            If PyTorch lacks a layer.
+        """
+        from advcore.nn.torch_export import to_torch
+
+        return to_torch(self)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape of a sample's logits, for a sample's shape."""
+        return self._plan(tuple(input_shape)).output_shape
+
+    def parameter_count(self) -> int:
+        """Return the number of parameters."""
+        return sum(layer.parameter_count() for layer in self.layers.values())
+
+    def flops(self, input_shape: Shape) -> int:
+        """Return the floating-point operations of the products in one sample's forward pass (2 a multiply-add)."""
+        total = 0
+        for layer, shape in zip(self.layers.values(), self._shapes(tuple(input_shape)), strict=False):
+            total += layer.flops(shape)
+        return total
+
+    # Passes
+
+    def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, list[Any]]:
+        """Return the logits and what ``backward`` needs; with a generator in training mode.
+
+        Unlike the methods above it takes the batch as it is: unchecked, and in one piece.
+        """
+        saved = []
+        for step in self._steps.values():
+            x, kept = step.forward(x, rng)
+            saved.append(kept)
+        return x, saved
+
+    def backward(
+        self, saved: list[Any], grad: Array, *, need_input: bool = True, need_parameters: bool = False
+    ) -> tuple[Array | None, dict[str, Array]]:
+        """Turn the gradient for the logits into that for x and those for the parameters, by name."""
+        gradients: dict[str, Array] = {}
+        below: Array | None = grad
+        for (name, step), kept in reversed(list(zip(self._steps.items(), saved, strict=True))):
+            if below is None:
+                break
+            goes_on = need_input or name != self._first_trained
+            below, own = step.backward(kept, below, need_input=goes_on, need_parameters=need_parameters)
+            gradients.update({f"{name}.{parameter}": array for parameter, array in own.items()})
+        return below, gradients
+
+    def _infer(self, x: Array) -> Array:
+        for step in self._steps.values():
+            x = step.infer(x)
+        return x
+
+    # Checks and pieces
+
+    def _input(self, x: object) -> tuple[Array, Plan]:
+        array = _check.array("x", x, dtype=self.dtype, min_ndim=1)
+        return array, self._plan(array.shape[1:])
+
+    def _plan(self, input_shape: Shape) -> Plan:
+        if input_shape not in self._plans:
+            shapes = list(self._shapes(input_shape))
+            kept = math.prod(input_shape) + sum(
+                layer.saved_size(shape) for layer, shape in zip(self.layers.values(), shapes, strict=False)
+            )
+            self._plans[input_shape] = Plan(shapes[-1], max(1, MEMORY // (max(kept, 1) * self.dtype.itemsize)))
+        return self._plans[input_shape]
+
+    def _shapes(self, shape: Shape) -> Iterator[Shape]:
+        """Yield a sample's shape before every layer, and after the last."""
+        yield shape
+        for name, layer in self.layers.items():
+            try:
+                shape = layer.output_shape(shape)
+            except ValueError as error:
+                raise ValueError(f"x does not fit layer {name}, {layer!r}: {error}") from None
+            yield shape
+
+
+class Sequential(Network):
+    """A Network of layers named "0", "1", ... in order, as in torch.nn.Sequential.
+
+    Parameters
+    ----------
+    *layers : Layer
+    seed, dtype
+        As Network.
+    """
+
+    def __init__(self, *layers: Layer, seed: int = 0, dtype: DTypeLike = np.float32) -> None:
+        super().__init__({str(index): layer for index, layer in enumerate(layers)}, seed=seed, dtype=dtype)
+
+
+def _pieces(samples: int, size: int) -> Iterator[slice]:
+    """Cut the batch; an empty one is a piece too, so that results have their shapes."""
+    return (slice(begin, begin + size) for begin in range(0, max(samples, 1), size))

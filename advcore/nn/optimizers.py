@@ -1,0 +1,128 @@
+"""Optimisers: PyTorch's updates, with its defaults except where a name has none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from advcore import _check
+from advcore._check import Array
+
+
+class Optimizer:
+    """Changes parameters in place, given their gradients; its state belongs to the parameters' names."""
+
+    def step(self, parameters: Mapping[str, Array], gradients: Mapping[str, Array]) -> None:
+        """Make one update of every parameter.
+
+        Parameters
+        ----------
+        parameters : dict of str to float32 or float64 array
+            Changed in place.
+        gradients : dict of str to array
+            Of the parameters' names and shapes.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no step")
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: ``v = momentum v + g, p = p - lr v`` (Nesterov: ``p - lr (g + momentum v)``).
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate, positive.
+    momentum : float
+        In [0, 1].
+    weight_decay : float
+        At least 0; ``weight_decay * p`` is added to the gradient.
+    nesterov : bool
+        Needs momentum.
+    """
+
+    def __init__(
+        self, lr: float = 1e-3, *, momentum: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False
+    ) -> None:
+        self.lr = _check.real("lr", lr, above=0.0)
+        self.momentum = _check.real("momentum", momentum, minimum=0.0, maximum=1.0)
+        self.weight_decay = _check.real("weight_decay", weight_decay, minimum=0.0)
+        self.nesterov = _check.flag("nesterov", nesterov)
+        if nesterov and momentum == 0:
+            raise ValueError("nesterov needs a momentum greater than 0, got 0")
+        self._velocities: dict[str, Array] = {}
+
+    def step(self, parameters: Mapping[str, Array], gradients: Mapping[str, Array]) -> None:
+        """See Optimizer.step."""
+        for name, p in parameters.items():
+            g = gradients[name]
+            if self.weight_decay:
+                g = g + self.weight_decay * p
+            if self.momentum:
+                if name in self._velocities:
+                    v = self._velocities[name]
+                    v *= self.momentum
+                    v += g
+                else:
+                    v = self._velocities[name] = g.copy()
+                g = g + self.momentum * v if self.nesterov else v
+            p -= self.lr * g
+
+
+class Adam(Optimizer):
+    """Adam: ``p = p - lr m' / (sqrt(v') + eps)``, m' and v' the bias-corrected means of the gradient and its square.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate, positive.
+    betas : pair of float
+        Decays of the two means, each in [0, 1).
+    eps : float
+        Added to the denominator, positive.
+    weight_decay : float
+        At least 0; ``weight_decay * p`` is added to the gradient.
+
+    References
+    ----------
+    Kingma, Ba: Adam: a method for stochastic optimization. ICLR 2015, algorithm 1.
+    """
+
+    def __init__(
+        self,
+        lr: float = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        self.lr = _check.real("lr", lr, above=0.0)
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            raise ValueError(f"betas must be a pair of numbers, got {betas!r}")
+        largest = float(np.nextafter(1.0, 0.0))
+        self.betas = tuple(
+            _check.real(f"betas[{i}]", beta, minimum=0.0, maximum=largest) for i, beta in enumerate(betas)
+        )
+        self.eps = _check.real("eps", eps, above=0.0)
+        self.weight_decay = _check.real("weight_decay", weight_decay, minimum=0.0)
+        self._steps = 0
+        self._means: dict[str, tuple[Array, Array]] = {}
+
+    def step(self, parameters: Mapping[str, Array], gradients: Mapping[str, Array]) -> None:
+        """See Optimizer.step."""
+        self._steps += 1
+        beta1, beta2 = self.betas
+        rate = self.lr / (1 - beta1**self._steps)
+        root_of_correction = math.sqrt(1 - beta2**self._steps)
+        for name, p in parameters.items():
+            g = gradients[name]
+            if self.weight_decay:
+                g = g + self.weight_decay * p
+            if name not in self._means:
+                self._means[name] = (np.zeros_like(p), np.zeros_like(p))
+            mean, square = self._means[name]
+            mean += (g - mean) * (1 - beta1)
+            square *= beta2
+            square += g * g * (1 - beta2)
+            p -= rate * mean / (np.sqrt(square) / root_of_correction + self.eps)

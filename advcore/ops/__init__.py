@@ -1,0 +1,80 @@
+"""The functional API: torch.nn.functional's names, argument order and meaning, on NumPy arrays.
+
+Arrays are float32 or float64, of one type a call; results have the inputs' type. Any strides are taken. Every
+operation takes ``out=``, an array of the result's shape and type that receives the result. Results are the same bits
+for any number of threads, and a sample's result does not depend on the rest of the batch.
+"""
+
+from advcore.ops.activations import (
+    gelu,
+    gelu_grad,
+    log_softmax,
+    log_softmax_grad,
+    relu,
+    relu_grad,
+    sigmoid,
+    sigmoid_grad,
+    softmax,
+    softmax_grad,
+    tanh,
+    tanh_grad,
+)
+from advcore.ops.conv2d import PackedConv2d, conv2d, conv2d_input_grad, conv2d_weight_grad
+from advcore.ops.coordinate_gradient import coordinate_gradient
+from advcore.ops.linear import linear, linear_input_grad, linear_weight_grad, matmul
+from advcore.ops.neighbors import knn, lid
+from advcore.ops.pooling import (
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_grad,
+    avg_pool2d,
+    avg_pool2d_grad,
+    max_pool2d,
+    max_pool2d_grad,
+    pool_coverage,
+)
+from advcore.ops.recurrent import RecurrentTape, gru, lstm, rnn_tanh
+from advcore.ops.recurrent_cells import gru_cell, lstm_cell, rnn_tanh_cell
+from advcore.ops.recurrent_grad import gru_grad, lstm_grad, rnn_tanh_grad
+
+__all__ = [
+    "PackedConv2d",
+    "RecurrentTape",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_grad",
+    "avg_pool2d",
+    "avg_pool2d_grad",
+    "conv2d",
+    "conv2d_input_grad",
+    "conv2d_weight_grad",
+    "coordinate_gradient",
+    "gelu",
+    "gelu_grad",
+    "gru",
+    "gru_cell",
+    "gru_grad",
+    "knn",
+    "lid",
+    "linear",
+    "linear_input_grad",
+    "linear_weight_grad",
+    "log_softmax",
+    "log_softmax_grad",
+    "lstm",
+    "lstm_cell",
+    "lstm_grad",
+    "matmul",
+    "max_pool2d",
+    "max_pool2d_grad",
+    "pool_coverage",
+    "relu",
+    "relu_grad",
+    "rnn_tanh",
+    "rnn_tanh_cell",
+    "rnn_tanh_grad",
+    "sigmoid",
+    "sigmoid_grad",
+    "softmax",
+    "softmax_grad",
+    "tanh",
+    "tanh_grad",
+]

@@ -1,0 +1,432 @@
+"""Pooling over windows of planes, and its gradients."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advcore import _check, _core
+from advcore._check import Array
+
+Pair = tuple[int, int]
+
+
+class Windows(NamedTuple):
+    """Where windows lie: pairs (height, width)."""
+
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+    ceil_mode: bool
+
+    def output_size(self, input_size: Pair) -> Pair:
+        """Return the number of windows along each axis, by torch's rule.
+
+        With ceil_mode a last window may reach over the end, but it must begin inside the input or its left padding.
+        """
+        height, width = (
+            (size + 2 * padding - dilation * (kernel - 1) - 1 + (stride - 1 if self.ceil_mode else 0)) // stride + 1
+            for size, kernel, stride, padding, dilation in zip(input_size, *self[:4], strict=True)
+        )
+        if self.ceil_mode:
+            height -= (height - 1) * self.stride[0] >= input_size[0] + self.padding[0]
+            width -= (width - 1) * self.stride[1] >= input_size[1] + self.padding[1]
+        return height, width
+
+
+@overload
+def max_pool2d(
+    input: Array,
+    kernel_size: int | Pair,
+    stride: int | Pair | None = None,
+    padding: int | Pair = 0,
+    dilation: int | Pair = 1,
+    ceil_mode: bool = False,
+    return_indices: Literal[False] = False,
+    *,
+    out: Array | None = None,
+) -> Array: ...
+
+
+@overload
+def max_pool2d(
+    input: Array,
+    kernel_size: int | Pair,
+    stride: int | Pair | None = None,
+    padding: int | Pair = 0,
+    dilation: int | Pair = 1,
+    ceil_mode: bool = False,
+    return_indices: Literal[True] = ...,
+    *,
+    out: Array | None = None,
+) -> tuple[Array, NDArray[np.int64]]: ...
+
+
+def max_pool2d(
+    input: Array,
+    kernel_size: int | Pair,
+    stride: int | Pair | None = None,
+    padding: int | Pair = 0,
+    dilation: int | Pair = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+    *,
+    out: Array | None = None,
+) -> Array | tuple[Array, NDArray[np.int64]]:
+    """Take the maximum of each window: ``out[n, c, i, j] = max_kl input[n, c, i s - p + k d, j s - p + l d]``.
+
+    NaN wins. Of equal elements the first counts (of several NaN the last), as in torch.
+
+    Parameters
+    ----------
+    input : float32 or float64 array, (N, C, H, W) or (C, H, W)
+    kernel_size : int or pair (height, width)
+    stride : int or pair, optional
+        The kernel_size unless given.
+    padding : int or pair
+        Elements of minus infinity on each side, at most half the kernel.
+    dilation : int or pair
+        The distance between a window's elements.
+    ceil_mode : bool
+        Let a last window reach over the end.
+    return_indices : bool
+        Return where the maxima are, too.
+    out : array, optional
+        Receives the maxima.
+
+    Returns
+    -------
+    array, (N, C, H_out, W_out) or (C, H_out, W_out)
+        The maxima; with return_indices a pair of them and of an int64 array of the same shape: the maximum's
+        ``row * W + column`` in its plane, -1 for a window without elements (all of it padding).
+
+    Raises
+    ------
+    TypeError
+        If input is not an array of float32 or float64, or another argument is of the wrong type.
+    ValueError
+        If input has the wrong rank or no elements in a plane, a size is out of range, padding is more than half the
+        kernel, or the kernel is larger than the padded input.
+    """
+    input = _planes("input", input)
+    windows = _windows(kernel_size, stride, padding, dilation, ceil_mode)
+    shape = _output_shape(input.shape, windows)
+    return_indices = _check.flag("return_indices", return_indices)
+    result = _check.output(out, shape, input.dtype, (input,))
+    indices = np.empty(shape, np.int64) if return_indices else None
+    _core.max_pool2d(_fold(result), None if indices is None else _fold(indices), _fold(input), *windows[:4])
+    result = _check.deliver(result, out)
+    return result if indices is None else (result, indices)
+
+
+def max_pool2d_grad(
+    grad_output: Array,
+    input: Array,
+    kernel_size: int | Pair,
+    stride: int | Pair | None = None,
+    padding: int | Pair = 0,
+    dilation: int | Pair = 1,
+    ceil_mode: bool = False,
+    *,
+    indices: NDArray[np.int64] | None = None,
+    out: Array | None = None,
+) -> Array:
+    """Return the gradient of max_pool2d for its input: each element of grad_output goes to its window's maximum.
+
+    Parameters
+    ----------
+    grad_output : float32 or float64 array, (N, C, H_out, W_out) or (C, H_out, W_out)
+    input : array, (N, C, H, W) or (C, H, W)
+        The input of the forward pass.
+    kernel_size, stride, padding, dilation, ceil_mode
+        As in the forward pass.
+    indices : int64 array, the shape of grad_output, optional
+        What the forward pass returned; the maxima are searched again where it is not given.
+    out : array, optional
+        Receives the result.
+
+    Returns
+    -------
+    array, the input's shape
+
+    Raises
+    ------
+    TypeError
+        If an array is of the wrong type, or types differ.
+    ValueError
+        As max_pool2d, and if grad_output or indices do not have the shape of the output or an index is outside.
+    """
+    input = _planes("input", input)
+    windows = _windows(kernel_size, stride, padding, dilation, ceil_mode)
+    shape = _output_shape(input.shape, windows)
+    grad_output = _check.array("grad_output", grad_output, dtype=input.dtype, shape=shape)
+    places = None if indices is None else _check.index_array("indices", indices, shape)
+    result = _check.output(out, input.shape, input.dtype, (grad_output, input, places))
+    inside = _core.max_pool2d_grad(
+        _fold(result),
+        _fold(grad_output),
+        _fold(input) if places is None else None,
+        None if places is None else _fold(places),
+        *windows[:4],
+    )
+    if not inside:
+        raise ValueError(f"indices must be in [-1, {math.prod(input.shape[-2:]) - 1}], got one outside")
+    return _check.deliver(result, out)
+
+
+def avg_pool2d(
+    input: Array,
+    kernel_size: int | Pair,
+    stride: int | Pair | None = None,
+    padding: int | Pair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    *,
+    out: Array | None = None,
+) -> Array:
+    """Take the mean of each window: ``out[n, c, i, j] = mean_kl input[n, c, i s - p + k, j s - p + l]``.
+
+    A window's columns are added first, each from the top, then their sums from the left.
+
+    Parameters
+    ----------
+    input : float32 or float64 array, (N, C, H, W) or (C, H, W)
+    kernel_size : int or pair (height, width)
+    stride : int or pair, optional
+        The kernel_size unless given.
+    padding : int or pair
+        Zeros on each side, at most half the kernel.
+    ceil_mode : bool
+        Let a last window reach over the end; what is beyond the padding never counts as an element.
+    count_include_pad : bool
+        Count the padding as elements.
+    out : array, optional
+        Receives the result.
+
+    Returns
+    -------
+    array, (N, C, H_out, W_out) or (C, H_out, W_out)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As max_pool2d.
+    """
+    input = _planes("input", input)
+    windows = _windows(kernel_size, stride, padding, 1, ceil_mode)
+    count_include_pad = _check.flag("count_include_pad", count_include_pad)
+    result = _check.output(out, _output_shape(input.shape, windows), input.dtype, (input,))
+    _core.avg_pool2d(_fold(result), _fold(input), *windows[:3], count_include_pad)
+    return _check.deliver(result, out)
+
+
+def avg_pool2d_grad(
+    grad_output: Array,
+    input_size: tuple[int, ...],
+    kernel_size: int | Pair,
+    stride: int | Pair | None = None,
+    padding: int | Pair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    *,
+    out: Array | None = None,
+) -> Array:
+    """Return the gradient of avg_pool2d for its input: each window shares its gradient out evenly.
+
+    Parameters
+    ----------
+    grad_output : float32 or float64 array, (N, C, H_out, W_out) or (C, H_out, W_out)
+    input_size : tuple of int, (N, C, H, W) or (C, H, W)
+        The shape of the input of the forward pass.
+    kernel_size, stride, padding, ceil_mode, count_include_pad
+        As in the forward pass.
+    out : array, optional
+        Receives the result.
+
+    Returns
+    -------
+    array of shape input_size
+
+    Raises
+    ------
+    TypeError, ValueError
+        As avg_pool2d, and if grad_output does not have the shape of the output.
+    """
+    size = _plane_sizes("input_size", input_size)
+    windows = _windows(kernel_size, stride, padding, 1, ceil_mode)
+    count_include_pad = _check.flag("count_include_pad", count_include_pad)
+    grad_output = _check.array("grad_output", grad_output, shape=_output_shape(size, windows))
+    result = _check.output(out, size, grad_output.dtype, (grad_output,))
+    _core.avg_pool2d_grad(_fold(result), _fold(grad_output), *windows[:3], count_include_pad)
+    return _check.deliver(result, out)
+
+
+def adaptive_avg_pool2d(
+    input: Array, output_size: int | tuple[int | None, int | None], *, out: Array | None = None
+) -> Array:
+    """Take means of H_out x W_out windows that cover the plane; window i of n begins at ``floor(i H / n)`` and ends
+    before ``ceil((i + 1) H / n)``.
+
+    Parameters
+    ----------
+    input : float32 or float64 array, (N, C, H, W) or (C, H, W)
+    output_size : int or pair (height, width)
+        H_out and W_out; None keeps the input's.
+    out : array, optional
+        Receives the result.
+
+    Returns
+    -------
+    array, (N, C, H_out, W_out) or (C, H_out, W_out)
+
+    Raises
+    ------
+    TypeError
+        If input is not an array of float32 or float64, or output_size not integers.
+    ValueError
+        If input has the wrong rank or no elements in a plane, or a size is negative.
+    """
+    input = _planes("input", input)
+    pair = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
+    given = tuple(extent if size is None else size for size, extent in zip(pair, input.shape[-2:], strict=False))
+    size = _check.integer_pair("output_size", given if len(pair) == 2 else pair, minimum=0, maximum=_LARGEST)
+    result = _check.output(out, (*input.shape[:-2], *size), input.dtype, (input,))
+    kernel = _even_windows(input.shape, size)
+    if kernel is None:
+        _core.adaptive_avg_pool2d(_fold(result), _fold(input))
+    else:
+        _core.avg_pool2d(_fold(result), _fold(input), kernel, kernel, (0, 0), True)
+    return _check.deliver(result, out)
+
+
+def adaptive_avg_pool2d_grad(grad_output: Array, input_size: tuple[int, ...], *, out: Array | None = None) -> Array:
+    """Return the gradient of adaptive_avg_pool2d for its input: each window shares its gradient out evenly.
+
+    Parameters
+    ----------
+    grad_output : float32 or float64 array, (N, C, H_out, W_out) or (C, H_out, W_out)
+    input_size : tuple of int, (N, C, H, W) or (C, H, W)
+        The shape of the input of the forward pass.
+    out : array, optional
+        Receives the result.
+
+    Returns
+    -------
+    array of shape input_size
+
+    Raises
+    ------
+    TypeError
+        If grad_output is not an array of float32 or float64, or input_size not integers.
+    ValueError
+        If shapes do not fit.
+    """
+    size = _plane_sizes("input_size", input_size)
+    grad_output = _check.array("grad_output", grad_output, shape=(*size[:-2], None, None))
+    result = _check.output(out, size, grad_output.dtype, (grad_output,))
+    kernel = _even_windows(size, grad_output.shape[-2:])
+    if kernel is None:
+        _core.adaptive_avg_pool2d_grad(_fold(result), _fold(grad_output))
+    else:
+        _core.avg_pool2d_grad(_fold(result), _fold(grad_output), kernel, kernel, (0, 0), True)
+    return _check.deliver(result, out)
+
+
+def pool_coverage(
+    input_size: int | Pair,
+    kernel_size: int | Pair,
+    stride: int | Pair | None = None,
+    padding: int | Pair = 0,
+    dilation: int | Pair = 1,
+    ceil_mode: bool = False,
+) -> tuple[Pair, int]:
+    """Tell how many windows a pooling has and how many elements of a plane are in any of them.
+
+    A stride larger than the kernel leaves elements that no output depends on: an attack cannot use them and a detector
+    cannot see them.
+
+    Parameters
+    ----------
+    input_size : int or pair (height, width)
+    kernel_size, stride, padding, dilation, ceil_mode
+        As in max_pool2d.
+
+    Returns
+    -------
+    output_size : pair of int, (H_out, W_out)
+    inputs_used : int, of ``height * width``
+
+    Raises
+    ------
+    TypeError, ValueError
+        As max_pool2d.
+    """
+    size = _check.integer_pair("input_size", input_size, minimum=1, maximum=_LARGEST)
+    windows = _windows(kernel_size, stride, padding, dilation, ceil_mode)
+    height, width = _output_shape((1, *size), windows)[-2:]
+    used = 1
+    for extent, count, kernel, step, pad, gap in zip(size, (height, width), *windows[:4], strict=True):
+        starts = np.arange(count)[:, np.newaxis] * step - pad
+        taps = starts + np.arange(min(kernel, extent + 2 * pad)) * gap
+        used *= len(np.unique(taps[(taps >= 0) & (taps < extent)]))
+    return (height, width), used
+
+
+_LARGEST = 2**31 - 1  # of an extent: products of two stay far from overflow
+
+
+def _windows(kernel_size: object, stride: object, padding: object, dilation: object, ceil_mode: object) -> Windows:
+    kernel = _check.integer_pair("kernel_size", kernel_size, minimum=1, maximum=_LARGEST)
+    windows = Windows(
+        kernel,
+        kernel if stride is None else _check.integer_pair("stride", stride, minimum=1, maximum=_LARGEST),
+        _check.integer_pair("padding", padding, minimum=0, maximum=_LARGEST),
+        _check.integer_pair("dilation", dilation, minimum=1, maximum=_LARGEST),
+        _check.flag("ceil_mode", ceil_mode),
+    )
+    if any(p > k // 2 for p, k in zip(windows.padding, kernel, strict=True)):
+        raise ValueError(f"padding must be at most half of kernel_size {kernel}, got {windows.padding}")
+    return windows
+
+
+def _planes(name: str, value: object) -> Array:
+    """Return value as an array of planes, batched or not."""
+    planes = _check.array(name, value)
+    _plane_sizes(name, planes.shape)
+    return planes
+
+
+def _plane_sizes(name: str, shape: object) -> tuple[int, ...]:
+    """Return the shape of an array of planes, if it is one."""
+    sizes = _check.sizes(name, shape)
+    if len(sizes) not in (3, 4):
+        raise ValueError(f"{name} must have shape (N, C, H, W) or (C, H, W), got {sizes}")
+    if not all(1 <= extent <= _LARGEST for extent in sizes[-2:]):
+        raise ValueError(f"{name} must have planes of 1 to {_LARGEST} rows and columns, got {sizes}")
+    return sizes
+
+
+def _output_shape(input_shape: tuple[int, ...], windows: Windows) -> tuple[int, ...]:
+    height, width = windows.output_size((input_shape[-2], input_shape[-1]))
+    if height < 1 or width < 1:
+        reach = tuple(d * (k - 1) + 1 for k, d in zip(windows.kernel, windows.dilation, strict=True))
+        padded = tuple(size + 2 * p for size, p in zip(input_shape[-2:], windows.padding, strict=True))
+        raise ValueError(f"kernel_size must reach over at most the padded input {padded}, got a window of {reach}")
+    return (*input_shape[:-2], height, width)
+
+
+def _even_windows(input_shape: tuple[int, ...], output_size: tuple[int, ...]) -> Pair | None:
+    """Return the size of adaptive windows if all are alike and do not overlap."""
+    sizes = list(zip(input_shape[-2:], output_size, strict=True))
+    if any(count == 0 or extent % count for extent, count in sizes):
+        return None
+    return sizes[0][0] // sizes[0][1], sizes[1][0] // sizes[1][1]
+
+
+def _fold(x: Array) -> Array:
+    """View x as (planes, rows, columns)."""
+    return x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:])

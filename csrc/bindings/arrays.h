@@ -1,0 +1,46 @@
+// What every binding needs: arrays of exactly one element type, and their extents.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+
+#include "../engine/dispatch.h"
+#include "../engine/parallel.h"
+
+namespace advcore {
+
+namespace py = pybind11;
+
+// advcore/ops hands over C-contiguous arrays of the right type; anything else is refused, never converted.
+template <class T>
+using Array = py::array_t<T, py::array::c_style>;
+template <class T>
+using MaybeArray = std::optional<Array<T>>;
+
+template <class T>
+const T* data_or_null(const MaybeArray<T>& array) {
+    return array ? array->data() : nullptr;
+}
+
+template <class T>
+int64_t extent(const Array<T>& array, int axis) {
+    return static_cast<int64_t>(array.shape(axis));
+}
+
+inline Activation activation_from(int code) { return static_cast<Activation>(code); }
+
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+void bind_activations(py::module_& m);
+void bind_conv2d(py::module_& m);
+void bind_linear(py::module_& m);
+void bind_neighbors(py::module_& m);
+void bind_perturb(py::module_& m);
+void bind_random(py::module_& m);
+void bind_recurrent(py::module_& m);
+void bind_pooling(py::module_& m);
+
+}  // namespace advcore

@@ -1,0 +1,234 @@
+// Convolution: how the three directions become patch matrices, and how those are cut into tiles.
+#include <algorithm>
+#include <cstring>
+#include <memory>
+
+#include "../kernels/tile.h"
+#include "arrays.h"
+
+namespace advcore {
+namespace {
+
+constexpr int64_t least_work = 1 << 17;  // multiply-adds that are worth a thread's attention
+
+struct AxisGeometry {
+    int64_t stride, padding, dilation;  // padding: before the first element
+};
+
+struct Geometry {
+    AxisGeometry vertical, horizontal;
+    int64_t groups;
+};
+
+PatchAxis forward_axis(int64_t source, int64_t positions, int64_t taps, const AxisGeometry& g) {
+    return {source, positions, taps, g.stride, -g.padding, g.dilation};
+}
+
+// The patches of an input that meet a weight: positions is the output's (height, width).
+template <class T>
+PatchMatrix forward_patches(const Array<T>& input, const Array<T>& weight, const Array<T>& output, const Geometry& g) {
+    return {extent(input, 0), g.groups, extent(weight, 1),
+            forward_axis(extent(input, 2), extent(output, 2), extent(weight, 2), g.vertical),
+            forward_axis(extent(input, 3), extent(output, 3), extent(weight, 3), g.horizontal)};
+}
+
+// The items that together are at least `least_work` multiply-adds.
+int64_t grain(int64_t work, int64_t items) {
+    return std::max<int64_t>(1, least_work * items / std::max<int64_t>(work, 1));
+}
+
+// Brings the matrices of all groups into the order of a left factor.
+template <class T>
+void pack(Conv2dPackArgs<T> args) {
+    args.parts = ceil_div(args.rows, args.part_rows);
+    args.blocks = ceil_div(args.depth, block_depth);
+    const int64_t items = args.groups * args.parts * args.blocks;
+    run(kernels<T>().conv2d_pack, args, items, grain(4 * args.groups * args.rows * args.depth, items));
+}
+
+// For the forward direction a row of the left factor is an output channel.
+template <class T>
+void pack_forward(const Array<T>& weight, int64_t groups, T* packed) {
+    Conv2dPackArgs<T> args{};
+    args.matrix = weight.data(), args.packed = packed, args.groups = groups;
+    args.rows = args.part_rows = extent(weight, 0) / groups;
+    args.depth = extent(weight, 1) * extent(weight, 2) * extent(weight, 3);
+    args.group_stride = args.rows * args.depth, args.row_stride = args.depth, args.depth_stride = 1;
+    pack(args);
+}
+
+// Enough for every thread to end at about the same time.
+int64_t wanted_items() { return get_num_threads() == 1 ? 1 : 4 * get_num_threads(); }
+
+// Large tiles reuse what they pack; there must be enough of them for every thread. No result depends on the choice.
+template <class T>
+void run_tiles(Conv2dArgs<T>& args) {
+    const PatchMatrix& m = args.patches;
+    constexpr int64_t narrowest = 128 / sizeof(T), fewest_rows = 56;
+    const bool whole_batch = m.positions() < tile_cols<T>;
+    args.spans = whole_batch ? 1 : m.samples;
+    args.span_columns = whole_batch ? m.samples * m.positions() : m.positions();
+    args.row_tiles = ceil_div(args.rows, tile_rows);
+    args.column_tiles = ceil_div(args.span_columns, tile_cols<T>);
+    const int64_t wanted = wanted_items();
+    if (args.items() < wanted)
+        args.row_tiles = std::clamp(ceil_div(wanted * args.row_tiles, args.items()), args.row_tiles,
+                                    ceil_div(args.rows, fewest_rows));
+    if (args.items() < wanted)
+        args.column_tiles = std::clamp(ceil_div(wanted * args.column_tiles, args.items()), args.column_tiles,
+                                       ceil_div(args.span_columns, 2 * narrowest));
+    args.columns_per_tile = ceil_div(ceil_div(args.span_columns, args.column_tiles), narrowest) * narrowest;
+    args.column_tiles = ceil_div(args.span_columns, args.columns_per_tile);
+    const int64_t work = m.groups * args.rows * m.rows() * m.samples * m.positions();
+    run(kernels<T>().conv2d, args, args.items(), grain(work, args.items()));
+}
+
+template <class T>
+void run_forward(Array<T>& out, const Array<T>& input, const T* packed, const Array<T>& weight,
+                 const MaybeArray<T>& bias, const Geometry& g, int activation) {
+    Conv2dArgs<T> args{};
+    args.patches = forward_patches(input, weight, out, g);
+    args.input = input.data(), args.packed = packed, args.bias = data_or_null(bias), args.out = out.mutable_data();
+    args.rows = extent(weight, 0) / g.groups;
+    args.activation = activation_from(activation);
+    const py::gil_scoped_release unlocked;
+    run_tiles(args);
+}
+
+Geometry geometry(int64_t stride_y, int64_t stride_x, int64_t padding_y, int64_t padding_x, int64_t dilation_y,
+                  int64_t dilation_x, int64_t groups) {
+    return {{stride_y, padding_y, dilation_y}, {stride_x, padding_x, dilation_x}, groups};
+}
+
+template <class T>
+void conv2d_pack(Array<T> packed, const Array<T>& weight, int64_t groups) {
+    T* const to = packed.mutable_data();
+    const py::gil_scoped_release unlocked;
+    pack_forward(weight, groups, to);
+}
+
+template <class T>
+void conv2d_packed(Array<T> out, const Array<T>& input, const Array<T>& packed, const MaybeArray<T>& bias,
+                   int64_t stride_y, int64_t stride_x, int64_t padding_y, int64_t padding_x, int64_t dilation_y,
+                   int64_t dilation_x, int64_t groups, int activation) {
+    if (out.size() == 0) return;
+    run_forward(out, input, packed.data(), packed, bias,
+                geometry(stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x, groups), activation);
+}
+
+template <class T>
+void conv2d(Array<T> out, const Array<T>& input, const Array<T>& weight, const MaybeArray<T>& bias, int64_t stride_y,
+            int64_t stride_x, int64_t padding_y, int64_t padding_x, int64_t dilation_y, int64_t dilation_x,
+            int64_t groups, int activation) {
+    if (out.size() == 0) return;
+    const auto packed = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(weight.size()));
+    {
+        const py::gil_scoped_release unlocked;
+        pack_forward(weight, groups, packed.get());
+    }
+    run_forward(out, input, packed.get(), weight, bias,
+                geometry(stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x, groups), activation);
+}
+
+// grad_input's tiles of columns: several whole samples, or even parts of one.
+template <class T>
+void run_input_grad(Conv2dInputGradArgs<T>& args, Conv2dPackArgs<T>& weights) {
+    const PatchMatrix& m = args.patches;
+    constexpr int64_t fewest_rows = 56;
+    const int64_t tiles = ceil_div(m.positions(), tile_cols<T>);
+    args.samples_per_item = std::max<int64_t>(1, tile_cols<T> / m.positions());
+    args.columns_per_tile = tiles == 1 ? args.samples_per_item * m.positions() : ceil_div(m.positions(), tiles);
+    args.sample_items = ceil_div(m.samples, args.samples_per_item);
+    const int64_t row_items = ceil_div(wanted_items(), args.sample_items * m.groups);
+    const int64_t rows = std::clamp(ceil_div(m.rows(), row_items), fewest_rows, tile_rows);
+    args.channels_per_item = ceil_div(m.channels, ceil_div(m.rows(), rows));
+    args.channel_items = ceil_div(m.channels, args.channels_per_item);
+
+    const auto packed =
+        std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(weights.groups * weights.rows * weights.depth));
+    weights.packed = packed.get(), weights.part_rows = args.channels_per_item * m.taps();
+    args.packed = packed.get();
+    pack(weights);
+    run(kernels<T>().conv2d_input_grad, args, args.items(),
+        grain(m.samples * m.positions() * m.groups * m.rows() * weights.depth, args.items()));
+}
+
+template <class T>
+void conv2d_input_grad(Array<T> out, const Array<T>& weight, const Array<T>& grad_output, int64_t stride_y,
+                       int64_t stride_x, int64_t padding_y, int64_t padding_x, int64_t dilation_y, int64_t dilation_x,
+                       int64_t groups) {
+    if (out.size() == 0) return;
+    Conv2dInputGradArgs<T> args{};
+    args.patches = forward_patches(out, weight, grad_output,
+                                   geometry(stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x, groups));
+    const PatchMatrix& m = args.patches;
+    const int64_t height = m.vertical.positions, width = m.horizontal.positions;
+    args.grad_output = grad_output.data(), args.grad_input = out.mutable_data();
+    // A row of the left factor is an input channel's tap, its terms are the output channels.
+    Conv2dPackArgs<T> weights{};
+    weights.matrix = weight.data(), weights.groups = groups;
+    weights.rows = m.rows(), weights.depth = extent(weight, 0) / groups;
+    weights.group_stride = weights.rows * weights.depth, weights.row_stride = 1, weights.depth_stride = weights.rows;
+    args.gradient = {m.samples, groups, weights.depth, {height, height, 1, 1, 0, 1}, {width, width, 1, 1, 0, 1}};
+    const py::gil_scoped_release unlocked;
+    run_input_grad(args, weights);
+}
+
+// A sum over many terms is cut along the batch where there are few tiles. The cut depends on the shape alone.
+template <class T>
+void conv2d_weight_grad(Array<T> out, const Array<T>& input, const Array<T>& grad_output, int64_t stride_y,
+                        int64_t stride_x, int64_t padding_y, int64_t padding_x, int64_t dilation_y, int64_t dilation_x,
+                        int64_t groups) {
+    constexpr int64_t enough_items = 64, fewest_terms = 1024;
+    Conv2dWeightGradArgs<T> args{};
+    args.patches = forward_patches(input, out, grad_output,
+                                   geometry(stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x, groups));
+    T* const total = out.mutable_data();
+    const int64_t size = static_cast<int64_t>(out.size());
+    args.input = input.data(), args.grad_output = grad_output.data();
+    args.rows = extent(out, 0) / groups;
+    const PatchMatrix& m = args.patches;
+
+    const py::gil_scoped_release unlocked;
+    if (m.samples == 0 || m.positions() == 0) {
+        std::memset(total, 0, static_cast<std::size_t>(size) * sizeof(T));
+        return;
+    }
+    args.row_tiles = ceil_div(args.rows, tile_rows);
+    args.columns_per_tile = std::min(tile_cols<T>, m.rows());
+    args.column_tiles = ceil_div(m.rows(), args.columns_per_tile);
+    const int64_t tiles = groups * args.row_tiles * args.column_tiles;
+    const int64_t most = std::max<int64_t>(1, m.samples * m.positions() / fewest_terms);
+    const int64_t wanted = std::min({ceil_div(enough_items, tiles), most, m.samples});
+    args.samples_per_segment = ceil_div(m.samples, wanted);
+    args.segments = ceil_div(m.samples, args.samples_per_segment);
+    std::unique_ptr<T[]> parts;
+    if (args.segments > 1) parts = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(args.segments * size));
+    args.parts = parts ? parts.get() : total;
+    run(kernels<T>().conv2d_weight_grad, args, args.items(),
+        grain(args.rows * groups * m.rows() * m.samples * m.positions(), args.items()));
+    if (parts) run(kernels<T>().sum_parts, SumPartsArgs<T>{parts.get(), total, args.segments, size}, size, 4096);
+}
+
+template <class T>
+void bind(py::module_& m) {
+    const auto fixed = py::arg().noconvert();
+    m.def("conv2d", &conv2d<T>, fixed, fixed, fixed, fixed, py::arg(), py::arg(), py::arg(), py::arg(), py::arg(),
+          py::arg(), py::arg(), py::arg());
+    m.def("conv2d_pack", &conv2d_pack<T>, fixed, fixed, py::arg());
+    m.def("conv2d_packed", &conv2d_packed<T>, fixed, fixed, fixed, fixed, py::arg(), py::arg(), py::arg(), py::arg(),
+          py::arg(), py::arg(), py::arg(), py::arg());
+    m.def("conv2d_input_grad", &conv2d_input_grad<T>, fixed, fixed, fixed, py::arg(), py::arg(), py::arg(), py::arg(),
+          py::arg(), py::arg(), py::arg());
+    m.def("conv2d_weight_grad", &conv2d_weight_grad<T>, fixed, fixed, fixed, py::arg(), py::arg(), py::arg(), py::arg(),
+          py::arg(), py::arg(), py::arg());
+}
+
+}  // namespace
+
+void bind_conv2d(py::module_& m) {
+    bind<float>(m);
+    bind<double>(m);
+}
+
+}  // namespace advcore

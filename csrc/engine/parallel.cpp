@@ -1,0 +1,94 @@
+#include "parallel.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <new>
+
+#include "../kernels/kernel_list.h"
+#include "float_mode.h"
+
+#ifndef _WIN32
+#include <pthread.h>
+#endif
+
+namespace advcore {
+namespace {
+
+std::atomic<int> requested_threads{0};
+std::atomic<bool> has_run_threads{false};
+std::atomic<bool> child_of_fork{false};
+
+// The OpenMP runtime's threads do not survive a fork, and a child that waits for them hangs.
+void stay_on_one_thread() {
+    if (has_run_threads) child_of_fork = true;
+}
+
+struct FreeAligned {
+    void operator()(void* p) const { ::operator delete(p, std::align_val_t{64}); }
+};
+
+void* thread_scratch() {
+    thread_local std::unique_ptr<void, FreeAligned> memory{
+        ::operator new(static_cast<std::size_t>(scratch_bytes), std::align_val_t{64})};
+    return memory.get();
+}
+
+}  // namespace
+
+void set_num_threads(int threads) { requested_threads = threads; }
+
+int get_num_threads() {
+    if (child_of_fork) return 1;
+    const int requested = requested_threads;
+    return requested > 0 ? requested : omp_get_max_threads();
+}
+
+const char* openmp_runtime() {
+#define ADVCORE_TEXT(x) #x
+#define ADVCORE_NUMBER(x) ADVCORE_TEXT(x)
+#if defined(__clang__)
+    return "libomp (OpenMP " ADVCORE_NUMBER(_OPENMP) ")";
+#else
+    return "libgomp (OpenMP " ADVCORE_NUMBER(_OPENMP) ")";
+#endif
+}
+
+void parallel_for(int64_t items, int64_t grain, Task task, const void* args) {
+    if (items <= 0) return;
+    grain = std::max<int64_t>(grain, 1);
+    const int64_t pieces = (items + grain - 1) / grain;
+    const int threads = static_cast<int>(std::min<int64_t>(get_num_threads(), pieces));
+    if (threads == 1 || omp_in_parallel()) {
+        const DefaultFloatMode mode;
+        task(args, 0, items, thread_scratch());
+        return;
+    }
+#ifndef _WIN32
+    static const int registered = pthread_atfork(nullptr, nullptr, stay_on_one_thread);
+    (void)registered;
+#endif
+    has_run_threads = true;
+    std::atomic<int64_t> next{0};
+    std::exception_ptr failure;  // an exception must not leave the parallel region
+    std::mutex failure_lock;
+#pragma omp parallel num_threads(threads)
+    {
+        try {
+            const DefaultFloatMode mode;
+            void* scratch = thread_scratch();
+            for (int64_t piece; (piece = next++) < pieces;)
+                task(args, piece * grain, std::min(items, (piece + 1) * grain), scratch);
+        } catch (...) {
+            const std::lock_guard<std::mutex> guard(failure_lock);
+            if (!failure) failure = std::current_exception();
+        }
+    }
+    if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace advcore

@@ -1,0 +1,33 @@
+// Threads: every parallel loop of the library goes through run().
+#pragma once
+
+#include <cstdint>
+
+namespace advcore {
+
+using Task = void (*)(const void* args, int64_t begin, int64_t end, void* scratch);
+
+void set_num_threads(int threads);  // 0: follow omp_get_max_threads()
+int get_num_threads();
+const char* openmp_runtime();  // the specification and the compiler whose runtime is used
+
+// Calls task on [0, items) in pieces of `grain`, each thread with scratch memory of its own.
+void parallel_for(int64_t items, int64_t grain, Task task, const void* args);
+
+// Runs a kernel over all its items.
+template <class Args>
+void run(void (*kernel)(const Args&, int64_t, int64_t, void*), const Args& args, int64_t items, int64_t grain = 1) {
+    struct Call {
+        void (*kernel)(const Args&, int64_t, int64_t, void*);
+        const Args& args;
+    } call{kernel, args};
+    parallel_for(
+        items, grain,
+        [](const void* erased, int64_t begin, int64_t end, void* scratch) {
+            const Call& c = *static_cast<const Call*>(erased);
+            c.kernel(c.args, begin, end, scratch);
+        },
+        &call);
+}
+
+}  // namespace advcore

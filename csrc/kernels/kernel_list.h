@@ -1,0 +1,74 @@
+// The one list of kernels. Declarations and the members of every level's table come from it, so that a kernel that a
+// level leaves out is a link error.
+#pragma once
+
+#include <stdint.h>
+
+#include "conv2d.h"
+#include "finite.h"
+#include "knn.h"
+#include "lid.h"
+#include "matmul.h"
+#include "perturb.h"
+#include "pointwise.h"
+#include "pool.h"
+#include "recurrent.h"
+#include "softmax.h"
+
+// A kernel computes the work items [begin, end) of its arguments; the comment on the argument struct says what an item
+// is. `scratch` is the calling thread's own: scratch_bytes, aligned to 64.
+#define ADVCORE_KERNELS(KERNEL)                       \
+    KERNEL(matmul, MatmulArgs)                        \
+    KERNEL(conv2d, Conv2dArgs)                        \
+    KERNEL(conv2d_pack, Conv2dPackArgs)               \
+    KERNEL(conv2d_input_grad, Conv2dInputGradArgs)    \
+    KERNEL(conv2d_weight_grad, Conv2dWeightGradArgs)  \
+    KERNEL(sum_parts, SumPartsArgs)                   \
+    KERNEL(pointwise, PointwiseArgs)                  \
+    KERNEL(softmax, SoftmaxArgs)                      \
+    KERNEL(softmax_grad, SoftmaxArgs)                 \
+    KERNEL(recurrent_pack, RecurrentPackArgs)         \
+    KERNEL(recurrent_forward, RecurrentForwardArgs)   \
+    KERNEL(recurrent_backward, RecurrentBackwardArgs) \
+    KERNEL(first_nonfinite, FiniteArgs)               \
+    KERNEL(knn, KnnArgs)                              \
+    KERNEL(knn_merge, KnnMergeArgs)                   \
+    KERNEL(lid, LidArgs)                              \
+    KERNEL(perturb, PerturbArgs)                      \
+    KERNEL(pool, PoolArgs)                            \
+    KERNEL(max_pool, MaxPoolArgs)                     \
+    KERNEL(max_pool_grad, MaxPoolGradArgs)            \
+    KERNEL(avg_pool_grad, AvgPoolGradArgs)            \
+    KERNEL(window_mean, WindowMeanArgs)
+
+namespace advcore {
+
+constexpr int64_t scratch_bytes = int64_t{2} << 20;
+
+template <class T>
+struct Kernels {
+#define ADVCORE_MEMBER(name, Args) void (*name)(const Args<T>& args, int64_t begin, int64_t end, void* scratch);
+    ADVCORE_KERNELS(ADVCORE_MEMBER)
+#undef ADVCORE_MEMBER
+};
+
+struct Table {
+    Kernels<float> f32;
+    Kernels<double> f64;
+};
+
+namespace ADVCORE_LEVEL {
+#define ADVCORE_DECLARE(name, Args) \
+    template <class T>              \
+    void name(const Args<T>& args, int64_t begin, int64_t end, void* scratch);
+ADVCORE_KERNELS(ADVCORE_DECLARE)
+#undef ADVCORE_DECLARE
+
+extern const Table table;
+
+}  // namespace ADVCORE_LEVEL
+}  // namespace advcore
+
+#define ADVCORE_INSTANTIATE(name, Args)                                                            \
+    template void name<float>(const Args<float>& args, int64_t begin, int64_t end, void* scratch); \
+    template void name<double>(const Args<double>& args, int64_t begin, int64_t end, void* scratch);

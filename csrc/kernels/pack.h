@@ -1,0 +1,81 @@
+// Packing: copies a strip of a matrix into a panel, depth by depth, in the order in which the product reads it.
+#pragma once
+
+#include "shuffle.h"
+
+namespace advcore::ADVCORE_LEVEL {
+namespace {
+
+ADVCORE_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+ADVCORE_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+ADVCORE_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Turns `count` rows (each contiguous along depth) into panel[k * width + row], zeros where row >= count.
+template <class T>
+inline void pack_transposed(const T* from, int64_t row_stride, int64_t count, int64_t width, int64_t depth, T* panel) {
+    constexpr int L = lanes<T>;
+    for (int64_t row = 0; row < width; row += L) {
+        const int rows = static_cast<int>(larger(0, smaller(L, count - row)));
+        const int stored = static_cast<int>(smaller(L, width - row));
+        for (int64_t k = 0; k < depth; k += L) {
+            const int terms = static_cast<int>(smaller(L, depth - k));
+            const T* source = from + row * row_stride + k;
+            T* to = panel + k * width + row;
+            Vec<T> block[L];
+#pragma GCC unroll 16
+            for (int i = 0; i < L; ++i) {
+                if (i >= rows)
+                    block[i] = Vec<T>{};
+                else
+                    block[i] = terms == L ? load(source + i * row_stride) : load_part(source + i * row_stride, terms);
+            }
+            transpose<T>(block);
+            // In a panel of less than a vector a whole store may spill over into what is written next.
+            const bool spill = width < L && (k + L - 1) * width + L <= depth * width;
+            if (terms == L && (stored == L || spill)) {
+#pragma GCC unroll 16
+                for (int i = 0; i < L; ++i) store(to + i * width, block[i]);
+            } else {
+#pragma GCC unroll 16
+                for (int i = 0; i < L; ++i)
+                    if (i < terms) store_part(to + i * width, block[i], stored);
+            }
+        }
+    }
+}
+
+// Copies strips that already lie side by side: panel[k * width + i] = from[k * depth_stride + i].
+template <class T>
+inline void pack_rows(const T* from, int64_t depth_stride, int64_t count, int64_t width, int64_t depth, T* panel) {
+    constexpr int L = lanes<T>;
+    for (int64_t i = 0; i < width; i += L) {
+        const int stored = static_cast<int>(smaller(L, width - i));
+        const int read = static_cast<int>(larger(0, smaller(L, count - i)));
+        const T* source = from + i;
+        T* to = panel + i;
+        if (stored == L && read == L) {
+            for (int64_t k = 0; k < depth; ++k) store(to + k * width, load(source + k * depth_stride));
+        } else {
+            int64_t k = 0;
+            // A narrow panel takes whole registers too, while what they read and write too much lies in rows to come.
+            if (width < L && read == stored && depth_stride >= L)
+                for (; k + 1 < depth && k * width + L <= depth * width; ++k)
+                    store(to + k * width, load(source + k * depth_stride));
+            for (; k < depth; ++k) store_part(to + k * width, load_part(source + k * depth_stride, read), stored);
+        }
+    }
+}
+
+// panel[k * width + i] = from[i * lane_stride + k * depth_stride] for i < count, zeros up to width.
+template <class T>
+inline void pack_strip(const T* from, int64_t lane_stride, int64_t depth_stride, int64_t count, int64_t width,
+                       int64_t depth, T* panel) {
+    if (lane_stride == 1) return pack_rows(from, depth_stride, count, width, depth, panel);
+    if (depth_stride == 1) return pack_transposed(from, lane_stride, count, width, depth, panel);
+    for (int64_t k = 0; k < depth; ++k)
+        for (int64_t i = 0; i < width; ++i)
+            panel[k * width + i] = i < count ? from[i * lane_stride + k * depth_stride] : T(0);
+}
+
+}  // namespace
+}  // namespace advcore::ADVCORE_LEVEL

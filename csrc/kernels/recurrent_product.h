@@ -1,0 +1,114 @@
+// The product of every step: C[rows, cols] (+)= A[rows, depth] B[depth, cols] with few rows and a B packed ahead.
+// Its chains are those of product.h: blocks of 256 terms, block sums added in order.
+#pragma once
+
+#include "product.h"
+#include "recurrent.h"
+
+namespace advcore::ADVCORE_LEVEL {
+namespace {
+
+// Packed B: in each block of depth its panels side by side, the last one padded to whole vectors.
+template <class T>
+struct PackedRight {
+    const T* data;
+    int64_t depth, cols;
+    int64_t padded_cols() const {
+        const int64_t last = cols % panel_cols<T>;
+        return last == 0 ? cols : cols - last + panel_width<T>(last);
+    }
+    int64_t offset(int64_t col, int64_t k, int64_t terms) const { return k * padded_cols() + col * terms; }
+    const T* panel(int64_t col, int64_t k, int64_t terms) const { return data + offset(col, k, terms); }
+};
+
+template <class T>
+struct Target {
+    T* data;
+    int64_t stride;
+    bool accumulate;
+    const T* col_bias;
+};
+
+// One or two rows against several whole panels at once: enough sums in flight to hide the latency of an addition.
+template <class T, int Rows>
+__attribute__((noinline)) void multiply_few(int64_t terms, const T* a, const T* b, const Target<T>& to, const T* bias,
+                                            T* c) {
+    constexpr int L = lanes<T>;
+    constexpr int panels = 4 / Rows;
+    const int64_t panel_size = terms * panel_cols<T>;
+    Vec<T> sum[panels][Rows][2] = {};
+    for (int64_t k = 0; k < terms; ++k, a += Rows, b += panel_cols<T>) {
+#pragma GCC unroll 4
+        for (int p = 0; p < panels; ++p) {
+#pragma GCC unroll 2
+            for (int v = 0; v < 2; ++v) {
+                const Vec<T> right = load(b + p * panel_size + v * L);
+#pragma GCC unroll 2
+                for (int r = 0; r < Rows; ++r) sum[p][r][v] = fma<T>(splat(a[r]), right, sum[p][r][v]);
+            }
+        }
+    }
+#pragma GCC unroll 2
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 8
+        for (int v = 0; v < 2 * panels; ++v) {
+            T* const at = c + r * to.stride + v * L;
+            Vec<T> x = sum[v / 2][r][v % 2];
+            if (to.accumulate) x = load(at) + x;
+            if (bias) x += load(bias + v * L);
+            store(at, x);
+        }
+    }
+}
+
+// One block of depth: `a` holds all row panels one after the other.
+template <class T>
+inline void multiply_block(const RowPanels& panels, const T* a, const PackedRight<T>& b, int64_t k, int64_t terms,
+                           const Target<T>& to) {
+    const bool last = k + terms >= b.depth;
+    const T* const bias = last ? to.col_bias : nullptr;
+    int64_t col = 0;
+    if (panels.rows <= 2) {
+        const int64_t cols_at_once = 4 / panels.rows * panel_cols<T>;
+        for (; col + cols_at_once <= b.cols; col += cols_at_once) {
+            const auto few = panels.rows == 1 ? multiply_few<T, 1> : multiply_few<T, 2>;
+            few(terms, a, b.panel(col, k, terms), to, bias ? bias + col : nullptr, to.data + col);
+        }
+    }
+    for (; col < b.cols; col += panel_cols<T>) {
+        PanelPair<T> pair{};
+        pair.depth = terms;
+        pair.b = b.panel(col, k, terms);
+        pair.c_stride = to.stride;
+        pair.cols = static_cast<int>(smaller(panel_cols<T>, b.cols - col));
+        pair.accumulate = to.accumulate;
+        pair.last = last;
+        pair.col_bias = bias ? bias + col : nullptr;
+        for (int64_t panel = 0; panel < panels.count; ++panel) {
+            const int64_t row = panels.begin(panel);
+            pair.a = a + row * terms;
+            pair.c = to.data + row * to.stride + col;
+            multiply_panels<T>(static_cast<int>(panels.begin(panel + 1) - row), pair);
+        }
+    }
+}
+
+// `a` is contiguous along depth; `scratch` holds max_samples_per_item * block_depth elements.
+template <class T>
+inline void multiply_packed(int64_t rows, const T* a, int64_t a_stride, const PackedRight<T>& b, Target<T> to,
+                            T* scratch) {
+    const RowPanels panels(rows);
+    for (int64_t k = 0; k < b.depth; k += block_depth) {
+        const int64_t terms = smaller(block_depth, b.depth - k);
+        const T* left = a + k;
+        if (rows > 1) {
+            left = scratch;
+            pack_left<T>(LeftMatrix<T>{a + k, a_stride, 1}, rows, terms, 0, scratch);
+        }
+        multiply_block(panels, left, b, k, terms, to);
+        to.accumulate = true;
+    }
+}
+
+}  // namespace
+}  // namespace advcore::ADVCORE_LEVEL

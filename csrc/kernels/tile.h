@@ -1,0 +1,14 @@
+// How large a piece of a product one work item may be: its packed block of the right factor stays in the second-level
+// cache, and its scratch memory within scratch_bytes.
+#pragma once
+
+#include <stdint.h>
+
+namespace advcore {
+
+constexpr int64_t block_depth = 256;  // terms of a sum that are added up in registers
+constexpr int64_t tile_rows = 252;    // 18 panels of 14, 42 of 6
+template <class T>
+constexpr int64_t tile_cols = 1024 / static_cast<int64_t>(sizeof(T));
+
+}  // namespace advcore

@@ -1,0 +1,146 @@
+// The only file that knows the instruction set. A Vec<T> is one register of T; everything here is in an
+// anonymous namespace, so that no level's code can be linked into another level.
+#pragma once
+
+#include <stdint.h>
+
+namespace advcore::ADVCORE_LEVEL {
+namespace {
+
+#if defined(ADVCORE_LEVEL_IS_avx512)
+constexpr int vector_bytes = 64;
+constexpr int vector_registers = 32;
+#elif defined(ADVCORE_LEVEL_IS_avx2)
+constexpr int vector_bytes = 32;
+constexpr int vector_registers = 16;
+#elif defined(ADVCORE_LEVEL_IS_neon)
+constexpr int vector_bytes = 16;
+constexpr int vector_registers = 32;
+#else
+constexpr int vector_bytes = 16;
+constexpr int vector_registers = 16;
+#endif
+
+template <class T>
+constexpr int lanes = vector_bytes / static_cast<int>(sizeof(T));
+
+template <class T>
+struct VecOf {
+    typedef T type __attribute__((vector_size(vector_bytes)));
+};
+template <class T>
+using Vec = typename VecOf<T>::type;
+
+// The integer as wide as T: the type of comparison results and shuffle indices.
+template <class T>
+struct IntOf;
+template <>
+struct IntOf<float> {
+    typedef int32_t type;
+};
+template <>
+struct IntOf<double> {
+    typedef int64_t type;
+};
+template <class T>
+using Int = typename IntOf<T>::type;
+template <class T>
+using Mask = Vec<Int<T>>;
+
+#define ADVCORE_INLINE inline __attribute__((always_inline))
+
+template <class T>
+ADVCORE_INLINE Vec<T> splat(T value) {
+    return value - Vec<T>{};  // x - 0 is x for every x, -0 too, and becomes one broadcast
+}
+
+// memcpy, because NumPy's arrays are aligned to their element only.
+template <class T>
+ADVCORE_INLINE Vec<T> load(const T* from) {
+    Vec<T> v;
+    __builtin_memcpy(&v, from, sizeof v);
+    return v;
+}
+
+template <class T>
+ADVCORE_INLINE void store(T* to, Vec<T> v) {
+    __builtin_memcpy(to, &v, sizeof v);
+}
+
+// 0, 1, 2, ...
+template <class T>
+ADVCORE_INLINE Mask<T> lane_numbers() {
+    Mask<T> v{};
+    for (int i = 0; i < lanes<T>; ++i) v[i] = i;
+    return v;
+}
+
+// Parts of registers: a loop over lanes that is not unrolled becomes one masked instruction where the level has them.
+
+// Lanes [first, last) from memory, zeros elsewhere; memory outside those lanes is not touched.
+template <class T>
+ADVCORE_INLINE Vec<T> load_between(const T* from, int first, int last) {
+    const Int<T> begin = first, end = last;  // as wide as T
+    T lane[lanes<T>];
+#pragma GCC unroll 1
+    for (Int<T> i = 0; i < lanes<T>; ++i) lane[i] = (i >= begin && i < end) ? from[i] : T(0);
+    return load(lane);
+}
+
+template <class T>
+ADVCORE_INLINE Vec<T> load_part(const T* from, int count) {
+    return load_between(from, 0, count);
+}
+
+template <class T>
+ADVCORE_INLINE void store_part(T* to, Vec<T> v, int count) {
+    const Int<T> end = count;
+    T lane[lanes<T>];
+    store(lane, v);
+#pragma GCC unroll 1
+    for (Int<T> i = 0; i < lanes<T>; ++i)
+        if (i < end) to[i] = lane[i];
+}
+
+template <class T>
+ADVCORE_INLINE Vec<T> select(Mask<T> mask, Vec<T> yes, Vec<T> no) {
+    return mask ? yes : no;
+}
+
+// The lanes of x where the mask is set, zeros elsewhere.
+template <class T>
+ADVCORE_INLINE Vec<T> keep(Mask<T> mask, Vec<T> x) {
+    return reinterpret_cast<Vec<T>>(mask & reinterpret_cast<Mask<T>>(x));
+}
+
+// The union of two registers of which each lane is zero in at least one.
+template <class T>
+ADVCORE_INLINE Vec<T> either(Vec<T> a, Vec<T> b) {
+    return reinterpret_cast<Vec<T>>(reinterpret_cast<Mask<T>>(a) | reinterpret_cast<Mask<T>>(b));
+}
+
+// a * b + c with one rounding where the hardware has it; the compiler never contracts on its own.
+template <class T>
+ADVCORE_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+    Vec<T> r;
+    for (int i = 0; i < lanes<T>; ++i) {
+        if constexpr (sizeof(T) == 4)
+            r[i] = __builtin_fmaf(a[i], b[i], c[i]);
+        else
+            r[i] = __builtin_fma(a[i], b[i], c[i]);
+    }
+    return r;
+#else
+    return a * b + c;
+#endif
+}
+
+// The larger of the two; a NaN in either is kept.
+template <class T>
+ADVCORE_INLINE Vec<T> max_nan(Vec<T> a, Vec<T> b) {
+    return select<T>((a >= b) | (a != a), a, b);
+}
+
+}  // namespace
+}  // namespace advcore::ADVCORE_LEVEL

@@ -1,0 +1,155 @@
+"""What users may get wrong: the message names the argument, what was expected and what came."""
+
+import numpy as np
+import pytest
+
+from advcore.attacks import fgsm, pgd, zoo
+
+X = np.full((3, 2, 2), 0.5)
+Y = np.array([0, 1, 0])
+
+
+class Model:
+    def logits(self, x):
+        return np.stack([x.sum(axis=(1, 2)), 2 - x.sum(axis=(1, 2))], axis=1)
+
+    def vjp(self, x, cotangent):
+        return np.broadcast_to((cotangent[:, 0] - cotangent[:, 1])[:, None, None], x.shape)
+
+
+def changed(index, value):
+    x = X.copy()
+    x[index] = value
+    return x
+
+
+ATTACKS = {
+    "fgsm": lambda **k: fgsm(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1} | k)),
+    "pgd": lambda **k: pgd(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1} | k)),
+    "zoo": lambda **k: zoo(k.pop("model"), k.pop("x"), k.pop("y"), **({"steps": 2} | k)),
+}
+SHARED = [
+    ({"x": X.astype(int)}, TypeError, "x must be of type float32 or float64, got int64"),
+    ({"x": X.astype(np.float16)}, TypeError, "x must be of type float32 or float64, got float16"),
+    ({"x": X.tolist()}, TypeError, "x must be a NumPy array"),
+    ({"x": X[:, 0, 0]}, ValueError, "x must have at least 2 axes"),
+    ({"x": changed(1, np.nan)}, ValueError, "x must be finite, got NaN or infinity in sample 1"),
+    ({"x": changed(2, np.inf)}, ValueError, "x must be finite, got NaN or infinity in sample 2"),
+    ({"x": changed(2, 1.5)}, ValueError, r"x must be inside its bounds \[0, 1\], got 1.5 in sample 2"),
+    ({"x": changed(0, -0.1)}, ValueError, r"x must be inside its bounds \[0, 1\], got -0.1 in sample 0"),
+    ({"y": Y[:2]}, ValueError, r"y must have shape \(3,\), got \(2,\)"),
+    ({"y": Y.astype(float)}, TypeError, "y must be an array of integers, got an array of float64"),
+    ({"y": np.array([0, -1, 0])}, ValueError, r"y must be in .* got -1 at index 1"),
+    ({"y": np.array([0, 1, 2])}, ValueError, r"y must be in \[0, 1\] for this model, got 2 at index 2"),
+    ({"targets": np.array([1, 0, 7])}, ValueError, r"targets must be in \[0, 1\] for this model, got 7 at index 2"),
+    ({"targets": np.array([1, 1, 1])}, ValueError, "targets must differ from y, got the label itself for sample 1"),
+    ({"targets": np.array([1, 0])}, ValueError, r"targets must have shape \(3,\)"),
+    ({"bounds": (1.0, 0.0)}, ValueError, r"bounds must be a pair \(low, high\) with low below high, got \(1, 0\)"),
+    ({"bounds": (0.0, np.nan)}, ValueError, r"bounds\[1\] must be finite"),
+    ({"bounds": 1.0}, TypeError, r"bounds must be a pair \(low, high\), got float 1.0"),
+    ({"batch_size": 0}, ValueError, "batch_size must be at least 1, got 0"),
+    ({"seed": -1}, ValueError, "seed must be at least 0, got -1"),
+    ({"seed": 0.5}, TypeError, "seed must be an integer"),
+    ({"sample_ids": np.array([0, 1])}, ValueError, r"sample_ids must have shape \(3,\)"),
+    ({"sample_ids": np.array([0, 1, -2])}, ValueError, "sample_ids must be in .* got -2 at index 2"),
+    ({"model": 3}, TypeError, r"model must have logits\(x\), or be a torch module or a callable, got a int"),
+]
+OWN = [
+    ("fgsm", {"eps": -0.1}, ValueError, "eps must be at least 0, got -0.1"),
+    ("fgsm", {"eps": np.nan}, ValueError, "eps must be finite"),
+    ("fgsm", {"loss": "hinge"}, ValueError, "loss must be 'cross_entropy' or 'margin', got 'hinge'"),
+    ("pgd", {"eps": -1}, ValueError, "eps must be at least 0, got -1"),
+    ("pgd", {"eps": "0.3"}, TypeError, "eps must be a number, got str"),
+    ("pgd", {"norm": "l1"}, ValueError, "norm must be 'linf' or 'l2', got 'l1'"),
+    ("pgd", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("pgd", {"steps": True}, TypeError, "steps must be an integer"),
+    ("pgd", {"step_size": 0.0}, ValueError, "step_size must be greater than 0, got 0"),
+    ("pgd", {"restarts": 0}, ValueError, "restarts must be at least 1, got 0"),
+    ("pgd", {"restarts": 2, "random_start": False}, ValueError, "restarts must be 1 without a random start"),
+    ("pgd", {"random_start": 1}, TypeError, "random_start must be True or False"),
+    ("zoo", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("zoo", {"coordinates": 0}, ValueError, "coordinates must be at least 1, got 0"),
+    ("zoo", {"learning_rate": 0}, ValueError, "learning_rate must be greater than 0"),
+    ("zoo", {"h": 0.0}, ValueError, "h must be greater than 0"),
+    ("zoo", {"c": 0.0}, ValueError, "c must be greater than 0"),
+    ("zoo", {"initial_c": -1.0}, ValueError, "initial_c must be greater than 0"),
+    ("zoo", {"search_steps": 0}, ValueError, "search_steps must be at least 1"),
+    ("zoo", {"kappa": -1.0}, ValueError, "kappa must be at least 0"),
+    ("zoo", {"output": "logits"}, None, ""),
+    ("zoo", {"output": "probabilities"}, ValueError, 'output must be None or "logits" for a model that gives logits'),
+    ("zoo", {"model": Model().logits}, ValueError, "output must say what the callable returns"),
+    ("zoo", {"model": Model().logits, "output": "label"}, ValueError, 'output must be "logits" or "probabilities"'),
+    ("zoo", {"model": Model().logits, "output": "odds"}, ValueError, "output must be 'logits'"),
+    ("zoo", {"model": Model().logits, "output": "probabilities"}, ValueError, r"probabilities in \[0, 1\].*got 2"),
+]
+
+
+@pytest.mark.parametrize("attack", sorted(ATTACKS))
+@pytest.mark.parametrize(("wrong", "error", "message"), SHARED)
+def test_shared_arguments(attack, wrong, error, message):
+    with pytest.raises(error, match=message):
+        ATTACKS[attack](**({"model": Model(), "x": X, "y": Y} | wrong))
+
+
+@pytest.mark.parametrize(("attack", "wrong", "error", "message"), OWN)
+def test_own_arguments(attack, wrong, error, message):
+    arguments = {"model": Model(), "x": X, "y": Y} | wrong
+    if error is None:
+        ATTACKS[attack](**arguments)
+        return
+    with pytest.raises(error, match=message):
+        ATTACKS[attack](**arguments)
+
+
+@pytest.mark.parametrize("attack", ["fgsm", "pgd"])
+def test_a_model_without_gradients_names_the_attacks_that_would_do(attack):
+    class BlackBox:
+        logits = Model.logits
+
+    with pytest.raises(TypeError, match=rf"{attack} needs a model with vjp\(x, cotangent\), .* use zoo"):
+        ATTACKS[attack](model=BlackBox(), x=X, y=Y)
+
+
+def answer(change):
+    class Wrong(Model):
+        def logits(self, x):
+            return change(super().logits(x))
+
+    return Wrong()
+
+
+def second_is_nan(logits):
+    logits[1:2] = np.nan
+    return logits
+
+
+@pytest.mark.parametrize("attack", sorted(ATTACKS))
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda z: z[:, 0], ValueError, r"the model must return an array of shape \(3, .*got \(3,\)"),
+        (lambda z: z[:-1], ValueError, r"the model must return an array of shape \(3, .*got \(2, 2\)"),
+        (lambda z: z[:, :1], ValueError, r"at least 2 classes.*got \(3, 1\)"),
+        (second_is_nan, ValueError, "the model must return finite numbers, got NaN or infinity for sample 1"),
+        (lambda z: z.astype(int), TypeError, "the model must return an array of floating-point numbers, got int64"),
+        (lambda z: None, TypeError, "the model must return an array of floating-point numbers, got object"),
+    ],
+)
+def test_what_the_model_returns(attack, change, error, message):
+    with pytest.raises(error, match=message):
+        ATTACKS[attack](model=answer(change), x=X, y=Y)
+
+
+def test_a_gradient_of_the_wrong_shape():
+    model = Model()
+    model.vjp = lambda x, cotangent: np.zeros(len(x))
+    with pytest.raises(ValueError, match=r"gradient must have the input's shape \(\d, 2, 2\), got \(\d,\)"):
+        pgd(model, X, Y, eps=0.1)
+
+
+def test_the_number_of_classes_must_not_change():
+    model = Model()
+    calls = []
+    model.logits = lambda x: np.zeros((len(x), 2 + len(calls))) + (calls.append(1) is None)
+    with pytest.raises(ValueError, match=r"the model must return an array of shape \(., 2\)"):
+        pgd(model, X, np.zeros(3, int), eps=0.1)

@@ -1,0 +1,69 @@
+"""Projection: never out of box or budget on the numbers as stored, and no change to what is inside."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from advcore.attacks._projection import Region
+
+BOX = (-2.0, 3.0)
+
+
+def lengths(region, x, norm):
+    difference = x.astype(np.float64) - region.origin.astype(np.float64)
+    flat = difference.reshape(len(x), -1)
+    return np.abs(flat).max(axis=1) if norm == "linf" else np.sqrt((flat**2).sum(axis=1))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_budget_and_box_hold_and_projecting_again_changes_nothing(dtype, norm, data):
+    width = 32 if dtype is np.float32 else 64
+    inside = st.floats(*BOX, width=width)
+    origin = data.draw(arrays(dtype, (2, 3, 2), elements=inside))
+    x = data.draw(arrays(dtype, (2, 3, 2), elements=st.floats(-1e6, 1e6, width=width) | inside))
+    eps = data.draw(st.floats(0, 10) | st.sampled_from([0.0, 1e-300, 1e-9, 1e-7, 8 / 255, 0.3]))
+    region = Region(origin, BOX, norm, eps)
+    index = np.arange(2)
+    projected = region.project(x, index)
+    assert projected.dtype == dtype
+    assert ((projected >= BOX[0]) & (projected <= BOX[1])).all()
+    assert (lengths(region, projected, norm) <= eps).all()
+    np.testing.assert_array_equal(region.project(projected, index), projected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_linf_reaches_the_budget(dtype):
+    rng = np.random.default_rng(0)
+    origin = rng.uniform(0.3, 0.6, (4, 50)).astype(dtype)
+    region = Region(origin, (0.0, 1.0), "linf", 0.2)
+    projected = region.project(origin + np.where(rng.random((4, 50)) < 0.5, 1, -1).astype(dtype), np.arange(4))
+    np.testing.assert_allclose(np.abs(projected - origin), 0.2, rtol=4 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_l2_pulls_straight_to_the_sphere(dtype):
+    rng = np.random.default_rng(1)
+    origin = rng.uniform(0.3, 0.6, (4, 50)).astype(dtype)
+    far = origin + rng.uniform(-0.2, 0.2, (4, 50)).astype(dtype)
+    projected = Region(origin, (0.0, 1.0), "l2", 0.5).project(far, np.arange(4))
+    step, full = (projected - origin).astype(np.float64), (far - origin).astype(np.float64)
+    np.testing.assert_allclose(np.linalg.norm(step, axis=1), 0.5, rtol=10 * np.finfo(dtype).eps)
+    cosine = (step * full).sum(axis=1) / np.linalg.norm(step, axis=1) / np.linalg.norm(full, axis=1)
+    np.testing.assert_allclose(cosine, 1, rtol=1e-6)
+
+
+def test_rows_belong_to_the_origins_that_the_index_names():
+    origin = np.arange(4.0).reshape(4, 1)
+    region = Region(origin, (-10.0, 10.0), "linf", 0.25)
+    moved = region.project(np.full((3, 1), 9.0), np.array([3, 0, 2]))
+    np.testing.assert_array_equal(moved, [[3.25], [0.25], [2.25]])
+
+
+def test_without_a_norm_only_the_box_holds():
+    region = Region(np.zeros((1, 2)), (0.0, 1.0))
+    np.testing.assert_array_equal(region.project(np.array([[-3.0, 0.7]]), np.array([0])), [[0.0, 0.7]])

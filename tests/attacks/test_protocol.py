@@ -1,0 +1,138 @@
+"""What all attacks promise: nobody certifies himself, every evaluation is booked, a sample does not feel its batch."""
+
+import numpy as np
+import pytest
+
+from advcore.attacks import available, fgsm, pgd, zoo
+from advcore.attacks._arguments import check
+from advcore.attacks._protocol import Proposal, run
+
+ATTACKS = {
+    "fgsm": lambda model, x, y, **more: fgsm(model, x, y, eps=0.1, **more),
+    "pgd_linf": lambda model, x, y, **more: pgd(model, x, y, eps=0.1, steps=7, restarts=2, **more),
+    "pgd_l2": lambda model, x, y, **more: pgd(model, x, y, eps=0.4, norm="l2", steps=7, restarts=2, **more),
+    "zoo": lambda model, x, y, **more: zoo(model, x, y, steps=30, coordinates=6, search_steps=3, initial_c=1.0, **more),
+}
+BUDGETS = {"fgsm": ("linf", 0.1), "pgd_linf": ("linf", 0.1), "pgd_l2": ("l2", 0.4)}
+
+
+@pytest.fixture(params=sorted(ATTACKS))
+def name(request):
+    return request.param
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_result_is_what_it_says(linear, name, dtype, targeted):
+    setup = linear.problem(classes=3, count=40, dtype=dtype)
+    y = setup.y.copy()
+    y[:4] = (y[:4] + 1) % 3  # four are misclassified from the start
+    targets = (setup.y + 1 + (y != setup.y)) % 3 if targeted else None
+    x = setup.x.copy()
+    result = ATTACKS[name](setup.model, x, y, targets=targets, bounds=(-1.0, 1.0))
+    np.testing.assert_array_equal(x, setup.x)
+    assert result.examples.dtype == dtype
+    assert result.examples.shape == x.shape
+    assert ((result.examples >= -1) & (result.examples <= 1)).all()
+
+    predicted = setup.model.logits(result.examples).argmax(axis=1)
+    np.testing.assert_array_equal(result.success, predicted != y if targets is None else predicted == targets)
+    assert result.success.any()
+    assert not result.success.all() or name == "zoo"
+    np.testing.assert_array_equal(result.status == "failed", ~result.success)
+    np.testing.assert_array_equal(result.status[:4] == "misclassified", not targeted)
+
+    difference = (result.examples.astype(np.float64) - x).reshape(len(x), -1)
+    for norm, order in (("l0", 0), ("l1", 1), ("l2", 2), ("linf", np.inf)):
+        assert result.distances[norm].dtype == np.float64
+        np.testing.assert_allclose(result.distances[norm], np.linalg.norm(difference, order, axis=1), rtol=1e-12)
+    assert (result.distances["linf"][result.status == "misclassified"] == 0).all()
+    if name in BUDGETS:
+        norm, eps = BUDGETS[name]
+        assert (result.distances[norm] <= eps).all()
+    assert result.seconds > 0
+
+
+@pytest.mark.parametrize("kind", ["Linear", "Combined"])
+def test_ledger_says_what_the_model_saw_sample_by_sample(linear, name, kind):
+    setup = linear.problem(classes=3, count=10, kind=getattr(linear, kind))
+    setup.y[0] = (setup.y[0] + 1) % 3
+    result = ATTACKS[name](setup.model, setup.x, setup.y, bounds=setup.bounds)
+    assert setup.model.forwards == result.queries.sum() + result.verification.sum()
+    assert setup.model.backwards == result.gradients.sum()
+    assert (result.queries[0], result.gradients[0], result.verification[0]) == (1, 0, 0)
+    np.testing.assert_array_equal(result.verification[1:], 1)
+    for i in range(len(setup.x)):
+        one = slice(i, i + 1)
+        alone = linear.problem(classes=3, count=10, kind=getattr(linear, kind)).model
+        ATTACKS[name](alone, setup.x[one], setup.y[one], sample_ids=np.array([i]), bounds=setup.bounds)
+        assert alone.forwards == result.queries[i] + result.verification[i]
+        assert alone.backwards == result.gradients[i]
+
+
+def test_batch_order_and_neighbours_change_no_bit(linear, name):
+    setup = linear.problem(classes=3, count=9, dtype=np.float32)
+    want = ATTACKS[name](setup.model, setup.x, setup.y, bounds=setup.bounds)
+    order = np.random.default_rng(0).permutation(9)
+    for batch_size in (1, 2, 7, 500):
+        got = ATTACKS[name](
+            setup.model, setup.x[order], setup.y[order], sample_ids=order, batch_size=batch_size, bounds=setup.bounds
+        )
+        np.testing.assert_array_equal(got.examples, want.examples[order])
+        np.testing.assert_array_equal(got.queries, want.queries[order])
+        np.testing.assert_array_equal(got.status, want.status[order])
+
+
+def test_the_model_never_gets_more_than_batch_size_rows(linear, name):
+    for batch_size in (1, 5, 16):
+        setup = linear.problem(count=12)
+        ATTACKS[name](setup.model, setup.x, setup.y, batch_size=batch_size, bounds=setup.bounds)
+        assert 0 < setup.model.largest <= batch_size
+
+
+def test_same_seed_same_bits(linear, name):
+    setup = linear.problem(classes=3)
+    runs = [ATTACKS[name](setup.model, setup.x, setup.y, seed=5, bounds=setup.bounds) for _ in range(2)]
+    np.testing.assert_array_equal(runs[0].examples, runs[1].examples)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", None])
+def test_what_an_algorithm_proposes_is_projected_and_judged_afresh(linear, norm):
+    setup = linear.problem(classes=3)
+    given = check(
+        "zoo", setup.model, setup.x, setup.y, targets=None, seed=0, sample_ids=None, bounds=(-1.0, 1.0), batch_size=5
+    )
+    result = run(lambda it: Proposal(it.x + 100, np.zeros(len(it.x), bool)), given, together=5, norm=norm, eps=0.5)
+    assert result.examples.max() <= 1
+    if norm is not None:
+        assert (result.distances[norm] <= 0.5).all()
+    wrong = setup.model.logits(result.examples).argmax(axis=1) != setup.y
+    np.testing.assert_array_equal(result.success, wrong)
+    assert 0 < wrong.sum() < len(wrong)
+
+
+def test_empty_batch_gives_an_empty_result(linear, name):
+    setup = linear.problem(count=3)
+    result = ATTACKS[name](setup.model, setup.x[:0], setup.y[:0], bounds=setup.bounds)
+    assert result.examples.shape == (0, 4, 5)
+    assert result.success.shape == result.status.shape == result.queries.shape == (0,)
+    assert setup.model.calls == 0
+    assert np.isnan(result.robust_accuracy)
+
+
+def test_strided_inputs_give_the_same(linear, name):
+    setup = linear.problem(count=4)
+    wide = np.zeros((8, 4, 10))
+    wide[::2, :, ::2] = setup.x
+    want = ATTACKS[name](setup.model, setup.x, setup.y, bounds=setup.bounds)
+    got = ATTACKS[name](setup.model, wide[::2, :, ::2], setup.y, bounds=setup.bounds)
+    np.testing.assert_array_equal(got.examples, want.examples)
+
+
+def test_available_lists_every_attack():
+    from advcore import attacks
+
+    names = [row["name"] for row in available()]
+    assert names == sorted(names)
+    assert set(names) == set(attacks.__all__) - {"AttackResult", "available"}
+    assert all(set(row) == {"name", "norm", "access", "targeting", "cost"} for row in available())

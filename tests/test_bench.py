@@ -1,0 +1,148 @@
+"""The timings: who takes part, what is written, and what happens when someone disagrees or fails."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from advcore import _cases
+from advcore._bench import Campaign, Settings, geometric_means
+from advcore._bench.campaign import Timing
+from advcore._bench.flops import flops
+from advcore._bench.peers import OURS, PARTICIPANTS, PEERS
+from advcore._bench.remote import Remote
+from advcore._cases import CASES, Case, compare, run_reference, tolerance
+from advcore.cli import main
+
+torch = pytest.importorskip("torch")
+
+
+def bench(*arguments):
+    return CliRunner().invoke(main, ["bench", *map(str, arguments)])
+
+
+def test_quick_run_writes_what_it_prints(tmp_path):
+    file = tmp_path / "new" / "timings.json"
+    result = bench("--family", "linear", "--case", "square256", "--threads", "1", "--quick", "--json", file)
+    assert result.exit_code == 0, result.output
+    assert "matmul[square256]" in result.output
+    found = json.loads(file.read_text())
+    (timing,) = found["timings"]
+    assert timing["flops"] == 2 * 256**3
+    assert set(timing["seconds"]) == {"advcore", "torch"}
+    assert all(len(rounds) == 3 and min(rounds) > 0 for rounds in timing["seconds"].values())
+    assert timing["errors"]["advcore"] <= tolerance(np.float32, 256)
+    assert timing["ratios"].keys() == {"torch"}
+    assert found["versions"]["torch"] == torch.__version__
+    assert found["machine"]["level"]
+    (means,) = found["geometric_mean_ratios"]
+    assert means["torch"] == pytest.approx(timing["ratios"]["torch"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--family", "lineal"], "family must be one of"),
+        (["--case", "no such case"], "no timed case"),
+        (["--json", "/dev/null/x/timings.json"], "cannot write to the folder /dev/null/x"),
+    ],
+)
+def test_wrong_input_is_one_clear_line(arguments, message):
+    result = bench(*arguments)
+    assert result.exit_code == 1
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("threads", ["0", "1,x", ""])
+def test_wrong_threads(threads):
+    result = bench("--threads", threads)
+    assert result.exit_code == 2
+    assert "positive numbers" in result.output
+
+
+def test_a_peer_that_is_not_installed_is_left_out_and_named(monkeypatch):
+    campaign = Campaign(["linear"], [1], Settings())
+    assert [peer.name for peer in campaign.peers] == ["torch"]
+    absent = type(PEERS[0])("absent", ("no_such_package",), frozenset({"linear"}), PEERS[0].prepare)
+    monkeypatch.setattr("advcore._bench.campaign.PEERS", [absent])
+    campaign = Campaign(["linear"], [1], Settings())
+    assert campaign.peers == []
+    assert campaign.missing == {"absent": ["no_such_package"]}
+
+
+def test_disagreement_stops_the_run(monkeypatch):
+    monkeypatch.setattr("advcore._bench.campaign.PEER_TOLERANCE", 0.0)
+    campaign = Campaign(["linear"], [1], Settings(rounds=1, seconds=1e-4), only="square256")
+    with pytest.raises(ArithmeticError, match="torch disagrees with float64"):
+        list(campaign.run())
+
+
+def test_a_failing_or_dying_worker_is_named(tmp_path):
+    with Remote(OURS, threads=1) as remote:
+        with pytest.raises(ChildProcessError, match=r"advcore failed at .*no such case"):
+            remote.save_result("no such case", tmp_path / "x.npz")
+        remote._process.kill()
+        remote._process.wait()
+        with pytest.raises(ChildProcessError, match="advcore ended"):
+            remote.measure(0.1)
+
+
+def test_ratios_compare_neighbours_in_time():
+    drifting = Timing("f", "c", "op", 1, None, {"advcore": [1.0, 2.0, 4.0], "torch": [2.0, 4.0, 8.0]})
+    slower = Timing("f", "c", "op", 1, None, {"advcore": [1.0], "torch": [0.5], "faiss": [4.0]})
+    assert drifting.ratio("torch") == 2.0
+    assert geometric_means([drifting, slower]) == pytest.approx({"torch": 1.0, "faiss": 4.0, "best peer": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("case", "expected"),
+    [
+        (Case("matmul", {"a": (5, 3, 4), "b": (4, 2)}), 2 * 5 * 3 * 4 * 2),
+        (Case("linear", {"input": (7, 3), "weight": (5, 3)}), 2 * 7 * 3 * 5),
+        (Case("linear_input_grad", {"grad_output": (7, 5), "weight": (5, 3)}), 2 * 7 * 3 * 5),
+        (Case("linear_weight_grad", {"grad_output": (7, 5), "input": (7, 3)}), 2 * 7 * 3 * 5),
+        (Case("conv2d", {"input": (2, 4, 9, 7), "weight": (6, 2, 3, 3)}, {"stride": 2, "padding": (1, 0), "groups": 2}),
+         2 * 2 * 5 * 3 * 6 * 2 * 9),
+        (Case("knn", {"queries": (3, 8), "reference": (5, 8)}, {"k": 2}), 2 * 3 * 5 * 8),
+        (Case("relu", {"input": (3, 8)}), None),
+    ],
+    ids=lambda value: getattr(value, "op", None),
+)  # fmt: skip
+def test_flops(case, expected):
+    assert flops(case) == expected
+
+
+def small_cases():
+    """The smallest case of the sweep for every operation, of those that any library can do."""
+    sizes = {}
+    for case in CASES:
+        size = sum(int(np.prod(shape)) for shape in case.arrays.values())
+        odd = case.options.get("padding") in ("same", "valid") or case.options.get("reset") == "before"
+        unbatched = "conv2d" in case.op and any(len(shape) == 3 for shape in case.arrays.values())
+        if not size or case.bench or odd or unbatched or "lengths" in case.label or "no-hx" in case.label:
+            continue
+        if case.op not in sizes or size < sizes[case.op][0]:
+            sizes[case.op] = size, case
+    return [case for _, case in sizes.values()]
+
+
+@pytest.mark.parametrize("case", small_cases(), ids=lambda case: case.op)
+def test_every_participant_computes_the_operation(case):
+    inputs = case.inputs(np.float32)
+    expected = run_reference(case, inputs)
+    for participant in PARTICIPANTS.values():
+        if case.op not in participant.operations or participant.missing:
+            continue
+        call = participant.prepare(case, inputs)
+        call.run()
+        arrays = call.arrays(call.run())
+        assert compare(arrays, expected[: len(arrays)]) <= 1e-4, participant.name
+
+
+def test_every_timed_operation_has_a_peer():
+    timed = {case.op for case in CASES if case.bench}
+    assert timed <= set().union(*(peer.operations for peer in PEERS))
+    assert len({case.name for case in CASES}) == len(CASES), "workers find cases by name"
+    assert _cases.FAMILIES
