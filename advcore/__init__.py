@@ -1,7 +1,14 @@
 """advcore: how robust is a classifier? Attacks, detectors and an honest evaluation on fast CPU kernels."""
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+
+if find_spec("advcore._core") is None:  # the current folder comes first on the path of `python -c` and `python -m`
+    raise ImportError(
+        f"advcore was imported from its source tree, {__path__[0]}, where its kernels are not built: "
+        "run Python from another folder, or install with pip install --editable ."
+    )
 
 from advcore import attacks, data, models, nn, ops
 from advcore._config import get_num_threads, set_num_threads, show_config

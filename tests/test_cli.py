@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import advcore
 from advcore import _selftest
 from advcore._cases import Case
 from advcore.cli import main
+
+PACKAGES = Path(advcore.__file__).parents[1]  # `python -c` looks in the current folder first: not in the source tree
 
 
 def advcore_command(*arguments):
@@ -96,5 +99,5 @@ def test_importing_the_command_does_not_import_heavy_packages():
         "import sys, advcore.cli;"
         "print([m for m in ('torch', 'matplotlib', 'sklearn', 'rich', 'jinja2') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGES)
     assert done.stdout.strip() == "[]"

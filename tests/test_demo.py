@@ -7,6 +7,7 @@ import io
 import json
 import re
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from advcore._demo import figures
 from advcore._demo.settings import Settings
 from advcore._files import check_writable, write
 from advcore.cli import main
+
+PACKAGES = Path(advcore.__file__).parents[1]  # `python -c` looks in the current folder first: not in the source tree
 
 
 def demo(*arguments):
@@ -187,7 +190,7 @@ def test_figures_leave_pyplot_alone():
     import sys
 
     code = "import sys, advcore._demo; print('matplotlib.pyplot' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGES)
     assert done.stdout.strip() == "False"
 
 

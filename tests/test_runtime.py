@@ -6,12 +6,15 @@ import sys
 import textwrap
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import advcore
 from advcore import _core
+
+PACKAGES = Path(advcore.__file__).parents[1]  # `python -c` looks in the current folder first: not in the source tree
 
 
 def python(code, **environment):
@@ -23,6 +26,7 @@ def python(code, **environment):
         text=True,
         timeout=120,
         check=False,
+        cwd=PACKAGES,
     )
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()

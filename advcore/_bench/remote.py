@@ -16,6 +16,8 @@ from advcore._bench.peers import Participant
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
+PACKAGES = Path(__file__).parents[2]  # where this advcore is
+
 
 class Remote:
     """One participant's process. Only one request is ever open, so only one process is busy."""
@@ -29,6 +31,7 @@ class Remote:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
+            cwd=PACKAGES,  # -m looks in the current folder first: it must not be a source tree without kernels
             env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"PYTHONPATH": os.pathsep.join(sys.path)},
         )
 

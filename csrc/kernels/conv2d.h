@@ -22,11 +22,12 @@ struct PatchMatrix {
     int64_t samples, groups, channels;
     PatchAxis vertical, horizontal;
 
-    int64_t positions() const { return vertical.positions * horizontal.positions; }
-    int64_t taps() const { return vertical.taps * horizontal.taps; }
-    int64_t rows() const { return channels * taps(); }
-    int64_t plane() const { return vertical.source * horizontal.source; }
-    int64_t sample_size() const { return groups * channels * plane(); }
+    // Always inlined: the linker must not choose among the levels' versions of a function outside their namespaces.
+    [[gnu::always_inline]] int64_t positions() const { return vertical.positions * horizontal.positions; }
+    [[gnu::always_inline]] int64_t taps() const { return vertical.taps * horizontal.taps; }
+    [[gnu::always_inline]] int64_t rows() const { return channels * taps(); }
+    [[gnu::always_inline]] int64_t plane() const { return vertical.source * horizontal.source; }
+    [[gnu::always_inline]] int64_t sample_size() const { return groups * channels * plane(); }
 };
 
 // packed = left factors in the order in which the product reads them. Each group's matrix[rows, depth] is cut into
@@ -55,7 +56,7 @@ struct Conv2dArgs {
     int64_t rows;
     int64_t spans, span_columns, column_tiles, columns_per_tile, row_tiles;
     Activation activation;
-    int64_t items() const { return patches.groups * spans * column_tiles * row_tiles; }
+    [[gnu::always_inline]] int64_t items() const { return patches.groups * spans * column_tiles * row_tiles; }
 };
 
 // grad_input = the sum over all patches of packed[g, row, :] . grad_output[n, g, :, (y, x)], each added to the element
@@ -71,7 +72,7 @@ struct Conv2dInputGradArgs {
     const T* packed;  // in parts of channels_per_item * taps rows
     T* grad_input;
     int64_t samples_per_item, sample_items, channels_per_item, channel_items, columns_per_tile;
-    int64_t items() const { return sample_items * patches.groups * channel_items; }
+    [[gnu::always_inline]] int64_t items() const { return sample_items * patches.groups * channel_items; }
 };
 
 // part[g, row, :] = the sum over (n, y, x) of grad_output[n, g * rows + row, y, x] patches[:, (n, y, x)]
@@ -84,7 +85,7 @@ struct Conv2dWeightGradArgs {
     const T* grad_output;  // [samples, groups * rows, positions]
     T* parts;              // [segments, groups, rows, patches.rows()]
     int64_t rows, segments, samples_per_segment, column_tiles, columns_per_tile, row_tiles;
-    int64_t items() const { return segments * patches.groups * column_tiles * row_tiles; }
+    [[gnu::always_inline]] int64_t items() const { return segments * patches.groups * column_tiles * row_tiles; }
 };
 
 // total[i] = parts[0, i] + parts[1, i] + ..., in that order. An item is one element.
