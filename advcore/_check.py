@@ -247,6 +247,15 @@ def instance(name: str, value: object, kind: type[Kind]) -> Kind:
     return value
 
 
+def methods(name: str, value: object, needed: Sequence[str]) -> None:
+    """Refuse a class, and an object that lacks one of the attributes."""
+    if isinstance(value, type):
+        raise TypeError(f"{name} must be an instance, got the class {value.__name__}")
+    missing = [attribute for attribute in needed if not hasattr(value, attribute)]
+    if missing:
+        raise TypeError(f"{name} must have {' and '.join(missing)}, got {_describe(value)}")
+
+
 def flag(name: str, value: object) -> bool:
     """Return value if it is a bool."""
     if not isinstance(value, (bool, np.bool_)):

@@ -117,6 +117,7 @@ class Callback(Access):
 
 def wrap(model: Any, output: str | None = None) -> Access:
     """Return what an attack may see of a model; ``output`` says what a plain callable returns."""
+    _check.methods("model", model, ())
     torch = sys.modules.get("torch")  # a torch module cannot come from a process that has not imported torch
     is_module = torch is not None and isinstance(model, torch.nn.Module)
     if callable(getattr(model, "logits", None)) or is_module:

@@ -78,6 +78,10 @@ def read_idx(path: str | os.PathLike[str], *, ndim: int) -> NDArray[np.uint8]:
             return _read(cast(IO[bytes], file), path, ndim)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path}: damaged gzip file: {error}") from error
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _read(file: IO[bytes], path: Path, ndim: int) -> NDArray[np.uint8]:
@@ -89,8 +93,8 @@ def _read(file: IO[bytes], path: Path, ndim: int) -> NDArray[np.uint8]:
         raise ValueError(f"{path}: magic number {expected.hex()} expected, got {header[:4].hex()}")
     shape = tuple(int(extent) for extent in np.frombuffer(header, ">u4", offset=4))
     size = math.prod(shape)
-    if size > _LARGEST:
-        raise ValueError(f"{path}: the header tells of {size} bytes, more than the {_LARGEST} that are read")
+    if math.prod(max(1, extent) for extent in shape) > _LARGEST:
+        raise ValueError(f"{path}: the header {shape} is larger than the {_LARGEST} bytes that are read")
     data = bytearray()
     while len(data) <= size and (block := file.read(min(_BLOCK, size + 1 - len(data)))):
         data += block

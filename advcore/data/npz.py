@@ -67,7 +67,7 @@ def _pair(x_name: str, x: Array, y_name: str, y: Array) -> tuple[NDArray[np.floa
     if x.dtype == np.uint8:
         images = x / np.float32(255)
     elif x.dtype.kind == "f":
-        images = x.astype(np.float32)
+        images = x if x.dtype in _check.FLOATS else x.astype(np.float64)
     else:
         raise ValueError(f"{x_name} must be floating point or uint8, got {x.dtype}")
     if images.ndim == 2:
@@ -79,4 +79,6 @@ def _pair(x_name: str, x: Array, y_name: str, y: Array) -> tuple[NDArray[np.floa
         raise ValueError(f"{x_name} must be in [0, 1], got [{images.min():g}, {images.max():g}]")
     if y.dtype.kind not in "iu":
         raise ValueError(f"{y_name} must be integers, got {y.dtype}")
-    return images, _check.integers(y_name, y, shape=(len(images),), minimum=0, maximum=2**31)
+    return images.astype(np.float32, copy=False), _check.integers(
+        y_name, y, shape=(len(images),), minimum=0, maximum=2**31
+    )

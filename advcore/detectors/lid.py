@@ -101,6 +101,7 @@ class LID(BaseEstimator):
             If shapes do not fit, a number is not finite, k is larger than the reference set, a layer is unknown or y
             has one class alone.
         """
+        _check.methods("network", self.network, ("activations", "layers"))
         reference = _check.array("reference", self.reference, min_ndim=2)
         _check.finite("reference", reference)
         _check.integer("k", self.k, minimum=2)
@@ -114,9 +115,11 @@ class LID(BaseEstimator):
             raise ValueError(f"y must have both classes, 0 and 1; got {np.unique(y).tolist()}")
 
         known = [INPUT, *self.network.layers]
-        self.layers_ = known if self.layers is None else [_check.choice("layers", n, known) for n in self.layers]
+        chosen = known if self.layers is None else _check.sequence("layers", self.layers)
+        self.layers_ = [_check.choice("layers", name, known) for name in chosen]
         if not self.layers_:
             raise ValueError("layers must name at least one layer")
+        self._reference = reference
         self._activations = self._flat_activations(reference)
         lid = self._lid(X, exclude)
         finite = np.isfinite(lid)
@@ -131,8 +134,7 @@ class LID(BaseEstimator):
     def features(self, X: Array, *, exclude: Array | None = None) -> NDArray[np.float64]:
         """Return the LID of each input at each layer, (Q, L), cut at ``ceilings_``; arguments as in fit."""
         check_is_fitted(self, "model_")
-        reference = np.asarray(self.reference)
-        lid: NDArray[np.float64] = np.minimum(self._lid(self._images(X, reference), exclude), self.ceilings_)
+        lid: NDArray[np.float64] = np.minimum(self._lid(self._images(X, self._reference), exclude), self.ceilings_)
         return lid
 
     def score_samples(self, X: Array, *, exclude: Array | None = None) -> NDArray[np.float64]:
@@ -164,9 +166,7 @@ class LID(BaseEstimator):
     def _lid(self, X: Array, exclude: Array | None) -> NDArray[np.float64]:
         """Return the LID of each input at each layer, (Q, L)."""
         if exclude is not None:
-            exclude = _check.integers(
-                "exclude", exclude, shape=(len(X),), minimum=-1, maximum=len(np.asarray(self.reference)) - 1
-            )
+            exclude = _check.integers("exclude", exclude, shape=(len(X),), minimum=-1, maximum=len(self._reference) - 1)
         result = np.empty((len(X), len(self.layers_)))
         for first in range(0, len(X), self.batch_size):
             part = slice(first, first + self.batch_size)

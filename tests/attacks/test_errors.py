@@ -52,6 +52,7 @@ SHARED = [
     ({"seed": 0.5}, TypeError, "seed must be an integer"),
     ({"sample_ids": np.array([0, 1])}, ValueError, r"sample_ids must have shape \(3,\)"),
     ({"sample_ids": np.array([0, 1, -2])}, ValueError, "sample_ids must be in .* got -2 at index 2"),
+    ({"model": Model}, TypeError, "model must be an instance, got the class Model"),
     ({"model": 3}, TypeError, r"model must have logits\(x\), or be a torch module or a callable, got a int"),
 ]
 OWN = [

@@ -108,6 +108,9 @@ def test_not_fitted(network, digits):
         ({"k": 1}, ValueError, "k must be at least 2, got 1"),
         ({"k": 2.5}, TypeError, "k must be an integer"),
         ({"layers": ["nowhere"]}, ValueError, "layers must be 'input', .* got 'nowhere'"),
+        ({"layers": "input"}, TypeError, "layers must be a list or tuple, got str 'input'"),
+        ({"network": None}, TypeError, "network must have activations and layers, got NoneType"),
+        ({"network": nn.Sequential}, TypeError, "network must be an instance, got the class Sequential"),
         ({"layers": []}, ValueError, "layers must name at least one layer"),
         ({"fpr": 0.0}, ValueError, "fpr must be greater than 0"),
         ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
@@ -115,7 +118,9 @@ def test_not_fitted(network, digits):
 )
 def test_wrong_parameters(network, digits, options, error, message):
     with pytest.raises(error, match=message):
-        LID(network, digits.x_train[:30], **({"k": 5} | options)).fit(digits.x_test[:4], np.array([0, 1, 0, 1]))
+        LID(reference=digits.x_train[:30], **({"network": network, "k": 5} | options)).fit(
+            digits.x_test[:4], np.array([0, 1, 0, 1])
+        )
 
 
 def bad_image(x):
