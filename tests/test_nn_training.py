@@ -6,6 +6,7 @@ import torch
 
 import advcore
 from advcore import data, models, nn
+from advcore.nn import schedules
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,55 @@ def test_updates_are_pytorchs(ours, theirs):
         for name, array in parameters.items():
             np.testing.assert_allclose(array, tensors[name].detach(), rtol=1e-12, atol=1e-15)
             np.testing.assert_array_equal(gradients[name], kept[name])
+
+
+def test_a_factor_scales_the_learning_rate_of_one_update():
+    for make in (lambda lr: nn.SGD(lr, momentum=0.9), nn.Adam):
+        ours, reference = {"p": np.ones(3)}, torch.ones(3, dtype=torch.float64, requires_grad=True)
+        optimizer = make(0.1)
+        theirs = (torch.optim.Adam if make is nn.Adam else lambda p, lr: torch.optim.SGD(p, lr, momentum=0.9))(
+            [reference], lr=0.1
+        )
+        for step in range(5):
+            share = step / 5
+            gradient = np.arange(3.0) - 0.7 * step
+            theirs.param_groups[0]["lr"] = 0.1 * (1 + np.cos(np.pi * share)) / 2
+            reference.grad = torch.from_numpy(gradient.copy())
+            theirs.step()
+            optimizer.step(ours, {"p": gradient}, schedules.cosine(share))
+        np.testing.assert_allclose(ours["p"], reference.detach(), rtol=1e-12)
+
+
+def test_fit_asks_the_schedule_for_every_update():
+    digits = data.digits()
+    shares = []
+    network = models.mlp((1, 8, 8), 10, hidden=(8,))
+    nn.fit(
+        network,
+        digits.x_train[:100],
+        digits.y_train[:100],
+        epochs=2,
+        batch_size=32,
+        schedule=lambda share: shares.append(share) or 0.0,
+    )
+    assert shares == [i / 8 for i in range(8)]
+    fresh = models.mlp((1, 8, 8), 10, hidden=(8,))
+    for name, array in network.parameters().items():
+        np.testing.assert_array_equal(array, fresh.parameters()[name])  # a factor of 0 moves nothing
+
+
+@pytest.mark.parametrize(
+    ("schedule", "error", "message"),
+    [
+        ("linear", ValueError, "schedule must be 'constant' or 'cosine', got 'linear'"),
+        (lambda share: -1.0, ValueError, "schedule must be at least 0, got -1"),
+        (lambda share: None, TypeError, "schedule must be a number, got NoneType"),
+    ],
+)
+def test_wrong_schedules(schedule, error, message):
+    digits = data.digits()
+    with pytest.raises(error, match=message):
+        nn.fit(models.mlp((1, 8, 8), 10), digits.x_train[:8], digits.y_train[:8], epochs=1, schedule=schedule)
 
 
 def test_float32_parameters_stay_float32():

@@ -14,7 +14,7 @@ from advcore._check import Array
 class Optimizer:
     """Changes parameters in place, given their gradients; its state belongs to the parameters' names."""
 
-    def step(self, parameters: Mapping[str, Array], gradients: Mapping[str, Array]) -> None:
+    def step(self, parameters: Mapping[str, Array], gradients: Mapping[str, Array], factor: float = 1.0) -> None:
         """Make one update of every parameter.
 
         Parameters
@@ -23,6 +23,8 @@ class Optimizer:
             Changed in place.
         gradients : dict of str to array
             Of the parameters' names and shapes.
+        factor : float
+            Of the learning rate, for this update; at least 0.
         """
         raise NotImplementedError(f"{type(self).__name__} has no step")
 
@@ -53,7 +55,7 @@ class SGD(Optimizer):
             raise ValueError("nesterov needs a momentum greater than 0, got 0")
         self._velocities: dict[str, Array] = {}
 
-    def step(self, parameters: Mapping[str, Array], gradients: Mapping[str, Array]) -> None:
+    def step(self, parameters: Mapping[str, Array], gradients: Mapping[str, Array], factor: float = 1.0) -> None:
         """See Optimizer.step."""
         for name, p in parameters.items():
             g = gradients[name]
@@ -67,7 +69,7 @@ class SGD(Optimizer):
                 else:
                     v = self._velocities[name] = g.copy()
                 g = g + self.momentum * v if self.nesterov else v
-            p -= self.lr * g
+            p -= factor * self.lr * g
 
 
 class Adam(Optimizer):
@@ -109,11 +111,11 @@ class Adam(Optimizer):
         self._steps = 0
         self._means: dict[str, tuple[Array, Array]] = {}
 
-    def step(self, parameters: Mapping[str, Array], gradients: Mapping[str, Array]) -> None:
+    def step(self, parameters: Mapping[str, Array], gradients: Mapping[str, Array], factor: float = 1.0) -> None:
         """See Optimizer.step."""
         self._steps += 1
         beta1, beta2 = self.betas
-        rate = self.lr / (1 - beta1**self._steps)
+        rate = factor * self.lr / (1 - beta1**self._steps)
         root_of_correction = math.sqrt(1 - beta2**self._steps)
         for name, p in parameters.items():
             g = gradients[name]

@@ -15,6 +15,7 @@ from advcore._check import Array
 from advcore.nn.losses import Loss, loss_function
 from advcore.nn.network import Network
 from advcore.nn.optimizers import Adam, Optimizer
+from advcore.nn.schedules import Schedule, schedule_function
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def fit(
     batch_size: int = 128,
     optimizer: Optimizer | None = None,
     loss: str | Loss = "cross_entropy",
+    schedule: str | Schedule = "constant",
     seed: int = 0,
     validation: tuple[Array, object] | None = None,
     progress: bool = False,
@@ -92,6 +94,9 @@ def fit(
     loss : str or callable
         A name in ``advcore.nn.losses.LOSSES``, or a function (logits, labels) -> (loss (N,), gradient (N, K)).
         The mean over the batch is minimised.
+    schedule : str or callable
+        "constant", "cosine" or a function of the share of all updates that are done, in [0, 1): the factor of the
+        optimizer's learning rate.
     seed : int
         Of the order of the samples and of dropout.
     validation : pair (x, y), optional
@@ -121,12 +126,14 @@ def fit(
     batch_size = _check.integer("batch_size", batch_size, minimum=1)
     seed = _check.integer("seed", seed, minimum=0)
     optimizer = Adam() if optimizer is None else _check.instance("optimizer", optimizer, Optimizer)
-    function = loss_function(loss)
+    function, factor = loss_function(loss), schedule_function(schedule)
     progress = _check.flag("progress", progress)
 
     history = History()
     parameters = network.parameters()
-    with _progress_bar(epochs * -(-len(x) // batch_size), progress) as advance:
+    updates_an_epoch = -(-len(x) // batch_size)
+    updates = epochs * updates_an_epoch
+    with _progress_bar(updates, progress) as advance:
         for number in range(1, epochs + 1):
             start = time.perf_counter()
             order = np.random.default_rng((seed, number)).permutation(len(x))
@@ -142,7 +149,8 @@ def fit(
                     )
                 gradient *= 1 / len(batch)
                 _, gradients = network.backward(saved, gradient, need_input=False, need_parameters=True)
-                optimizer.step(parameters, gradients)
+                done = (number - 1) * updates_an_epoch + step
+                optimizer.step(parameters, gradients, _check.real("schedule", factor(done / updates), minimum=0.0))
                 total_loss += batch_loss
                 correct += int(np.sum(logits.argmax(axis=1) == labels[batch]))
                 advance(number, total_loss / (begin + len(batch)))
