@@ -99,6 +99,30 @@ def conv2d_weight_grad(
     dilation_x: int,
     groups: int,
 ) -> None: ...
+def winograd(
+    out: Array,
+    input: Array,
+    weight: Array,
+    bias: Array | None,
+    padding_y: int,
+    padding_x: int,
+    groups: int,
+    flipped: bool,
+    activation: int,
+) -> None: ...
+def winograd_pack(transformed: Array, weight: Array, groups: int) -> None: ...
+def winograd_packed(
+    out: Array,
+    input: Array,
+    transformed: Array,
+    bias: Array | None,
+    padding_y: int,
+    padding_x: int,
+    activation: int,
+) -> None: ...
+def winograd_weight_grad(
+    out: Array, input: Array, grad_output: Array, padding_y: int, padding_x: int, groups: int
+) -> None: ...
 def relu(out: Array, input: Array) -> None: ...
 def sigmoid(out: Array, input: Array) -> None: ...
 def tanh(out: Array, input: Array) -> None: ...

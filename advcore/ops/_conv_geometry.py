@@ -18,6 +18,16 @@ class Geometry(NamedTuple):
     kernel_args: tuple[int, int, int, int, int, int, int]
     output: tuple[int, int]
 
+    @property
+    def padding(self) -> tuple[int, int]:
+        """Return the zeros before the first row and column."""
+        return self.kernel_args[2:4]
+
+    @property
+    def groups(self) -> int:
+        """Return the number of groups."""
+        return self.kernel_args[6]
+
 
 def geometry(
     input_size: Sequence[int],

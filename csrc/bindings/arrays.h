@@ -42,5 +42,6 @@ void bind_perturb(py::module_& m);
 void bind_random(py::module_& m);
 void bind_recurrent(py::module_& m);
 void bind_pooling(py::module_& m);
+void bind_winograd(py::module_& m);
 
 }  // namespace advcore

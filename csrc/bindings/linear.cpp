@@ -32,8 +32,8 @@ void run_matmul(MatmulArgs<T> args) {
 // all).
 template <class T>
 void matmul(Array<T> out, const py::array_t<T, 0>& a, const py::array_t<T, 0>& b) {
-    const auto stride = [](const py::array_t<T, 0>& x, int axis) {
-        return static_cast<int64_t>(x.strides(axis) / sizeof(T));
+    const auto stride = [](const py::array_t<T, 0>& x, int axis) {  // NumPy leaves any number where it plays no part
+        return x.shape(axis) > 1 ? static_cast<int64_t>(x.strides(axis)) / static_cast<int64_t>(sizeof(T)) : 0;
     };
     MatmulArgs<T> args{};
     args.a = a.data(), args.b = b.data(), args.c = out.mutable_data();

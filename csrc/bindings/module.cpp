@@ -19,4 +19,5 @@ PYBIND11_MODULE(_core, m) {
     bind_random(m);
     bind_recurrent(m);
     bind_pooling(m);
+    bind_winograd(m);
 }

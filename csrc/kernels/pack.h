@@ -6,9 +6,9 @@
 namespace advcore::ADVCORE_LEVEL {
 namespace {
 
-ADVCORE_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-ADVCORE_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-ADVCORE_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+ADVCORE_INLINE constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+ADVCORE_INLINE constexpr int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+ADVCORE_INLINE constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Turns `count` rows (each contiguous along depth) into panel[k * width + row], zeros where row >= count.
 template <class T>

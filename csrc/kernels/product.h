@@ -156,5 +156,23 @@ inline void pack_left(const PanelOfA& matrix, int64_t rows, int64_t depth, int64
     }
 }
 
+// c[rows, cols] = a b, or is increased by it; a's panels [first, last) and b's panels are at rest.
+template <class T>
+inline void multiply_packed(const RowPanels& panels, int64_t first, int64_t last, int64_t cols, int64_t terms,
+                            const T* a, const T* b, T* c, bool accumulate) {
+    PanelPair<T> pair{};
+    pair.depth = terms, pair.c_stride = cols, pair.accumulate = accumulate;
+    for (int64_t panel = first; panel < last; ++panel) {
+        const int64_t row = panels.begin(panel) - panels.begin(first);
+        pair.a = a + row * terms;
+        for (int64_t col = 0; col < cols; col += panel_cols<T>) {
+            pair.b = b + col * terms;
+            pair.c = c + row * cols + col;
+            pair.cols = static_cast<int>(smaller(panel_cols<T>, cols - col));
+            multiply_panels<T>(static_cast<int>(panels.begin(panel + 1) - panels.begin(panel)), pair);
+        }
+    }
+}
+
 }  // namespace
 }  // namespace advcore::ADVCORE_LEVEL

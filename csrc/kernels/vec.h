@@ -119,10 +119,24 @@ ADVCORE_INLINE Vec<T> either(Vec<T> a, Vec<T> b) {
     return reinterpret_cast<Vec<T>>(reinterpret_cast<Mask<T>>(a) | reinterpret_cast<Mask<T>>(b));
 }
 
-// a * b + c with one rounding where the hardware has it; the compiler never contracts on its own.
+// a * b + c with one rounding where the hardware has it; the compiler never contracts on its own. GCC makes one
+// instruction of the loop over lanes in most places but not in all, so that x86 names the instruction.
 template <class T>
 ADVCORE_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#if defined(__FMA__) && defined(__clang__)
+    return __builtin_elementwise_fma(a, b, c);
+#elif defined(__FMA__) && defined(ADVCORE_LEVEL_IS_avx512)
+    constexpr int current_rounding = 4;
+    if constexpr (sizeof(T) == 4)
+        return __builtin_ia32_vfmaddps512_mask(a, b, c, -1, current_rounding);
+    else
+        return __builtin_ia32_vfmaddpd512_mask(a, b, c, -1, current_rounding);
+#elif defined(__FMA__)
+    if constexpr (sizeof(T) == 4)
+        return __builtin_ia32_vfmaddps256(a, b, c);
+    else
+        return __builtin_ia32_vfmaddpd256(a, b, c);
+#elif defined(__ARM_FEATURE_FMA)
     Vec<T> r;
     for (int i = 0; i < lanes<T>; ++i) {
         if constexpr (sizeof(T) == 4)

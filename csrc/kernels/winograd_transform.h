@@ -1,0 +1,109 @@
+// The one-dimensional transforms of F(4, 3) and F(3, 4), and how windows of many planes or places are transformed at
+// once.
+#pragma once
+
+#include "shuffle.h"
+#include "winograd.h"
+
+namespace advcore::ADVCORE_LEVEL {
+namespace {
+
+// Six inputs to six frequencies.
+template <class T>
+ADVCORE_INLINE void transform_input(const Vec<T> (&d)[6], Vec<T> (&t)[6]) {
+    const Vec<T> four = splat(T(4)), five = splat(T(-5)), two = splat(T(2));
+    const Vec<T> even = fma<T>(-four, d[2], d[4]), odd = fma<T>(-four, d[1], d[3]);
+    const Vec<T> even2 = d[4] - d[2], odd2 = d[3] - d[1];
+    t[0] = fma<T>(four, d[0], fma<T>(five, d[2], d[4]));
+    t[1] = even + odd;
+    t[2] = even - odd;
+    t[3] = fma<T>(two, odd2, even2);
+    t[4] = fma<T>(-two, odd2, even2);
+    t[5] = fma<T>(four, d[1], fma<T>(five, d[3], d[5]));
+}
+
+// Three taps to six frequencies.
+template <class T>
+ADVCORE_INLINE void transform_taps(const Vec<T> (&g)[3], Vec<T> (&t)[6]) {
+    const Vec<T> sum = (g[0] + g[2]) * T(-1.0 / 6), middle = g[1] * T(-1.0 / 6);
+    const Vec<T> sum2 = fma<T>(g[2], splat(T(1.0 / 6)), g[0] * T(1.0 / 24)), middle2 = g[1] * T(1.0 / 12);
+    t[0] = g[0] * T(0.25);
+    t[1] = sum + middle;
+    t[2] = sum - middle;
+    t[3] = sum2 + middle2;
+    t[4] = sum2 - middle2;
+    t[5] = g[2];
+}
+
+// Six frequencies to four outputs.
+template <class T>
+ADVCORE_INLINE void transform_output(const Vec<T> (&m)[6], Vec<T> (&y)[4]) {
+    const Vec<T> sum = m[1] + m[2], difference = m[1] - m[2];
+    const Vec<T> sum2 = m[3] + m[4], difference2 = m[3] - m[4];
+    y[0] = m[0] + sum + sum2;
+    y[1] = fma<T>(splat(T(2)), difference2, difference);
+    y[2] = fma<T>(splat(T(4)), sum2, sum);
+    y[3] = fma<T>(splat(T(8)), difference2, difference) + m[5];
+}
+
+// Four gradients, the taps of F(3, 4), to six frequencies.
+template <class T>
+ADVCORE_INLINE void transform_gradient(const Vec<T> (&g)[4], Vec<T> (&t)[6]) {
+    const Vec<T> even = (g[0] + g[2]) * T(-1.0 / 6), odd = (g[1] + g[3]) * T(-1.0 / 6);
+    const Vec<T> even2 = fma<T>(g[2], splat(T(1.0 / 6)), g[0] * T(1.0 / 24));
+    const Vec<T> odd2 = fma<T>(g[3], splat(T(1.0 / 3)), g[1] * T(1.0 / 12));
+    t[0] = g[0] * T(0.25);
+    t[1] = even + odd;
+    t[2] = even - odd;
+    t[3] = even2 + odd2;
+    t[4] = even2 - odd2;
+    t[5] = g[3];
+}
+
+// Six frequencies to the three outputs of F(3, 4).
+template <class T>
+ADVCORE_INLINE void transform_weight_grad(const Vec<T> (&m)[6], Vec<T> (&y)[3]) {
+    const Vec<T> sum = m[1] + m[2], difference = m[1] - m[2];
+    const Vec<T> sum2 = m[3] + m[4], difference2 = m[3] - m[4];
+    y[0] = m[0] + sum + sum2;
+    y[1] = fma<T>(splat(T(2)), difference2, difference);
+    y[2] = fma<T>(splat(T(4)), sum2, sum) + m[5];
+}
+
+// Transforms a register of Size x Size windows in both dimensions. `load(lane, part, rows)` reads the rows of one
+// window, a part is the next register of each; put(frequency, value) takes the results, a lane a window.
+template <class T, int Size, class Load, class Put>
+ADVCORE_INLINE void transform_windows(const Load& load_rows, const Put& put) {
+    constexpr int L = lanes<T>, parts = (Size + L - 1) / L;
+    const auto transform = [](const Vec<T>(&d)[Size], Vec<T>(&f)[tile_in]) {
+        if constexpr (Size == tile_in)
+            transform_input<T>(d, f);
+        else
+            transform_gradient<T>(d, f);
+    };
+    Vec<T> half[tile_in][parts][L];  // [row frequency][column][window], columns and windows still exchanged
+    for (int lane = 0; lane < L; ++lane)
+        for (int part = 0; part < parts; ++part) {
+            Vec<T> d[Size], f[tile_in];
+            load_rows(lane, part, d);
+            transform(d, f);
+#pragma GCC unroll 6
+            for (int i = 0; i < tile_in; ++i) half[i][part][lane] = f[i];
+        }
+    for (int i = 0; i < tile_in; ++i) {
+        Vec<T> d[Size], f[tile_in];
+#pragma GCC unroll 6
+        for (int part = 0; part < parts; ++part) {
+            transpose<T>(half[i][part]);
+#pragma GCC unroll 16
+            for (int j = 0; j < L; ++j)
+                if (part * L + j < Size) d[part * L + j] = half[i][part][j];
+        }
+        transform(d, f);
+#pragma GCC unroll 6
+        for (int j = 0; j < tile_in; ++j) put(i * tile_in + j, f[j]);
+    }
+}
+
+}  // namespace
+}  // namespace advcore::ADVCORE_LEVEL

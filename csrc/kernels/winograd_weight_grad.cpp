@@ -1,0 +1,167 @@
+#include "kernel_list.h"
+#include "winograd_tiles.h"
+
+namespace advcore::ADVCORE_LEVEL {
+namespace {
+
+template <class T>
+using GradTiles = Tiles<T, winograd_grad_depth>;
+
+// The rows of one tile's gradients in one plane, from column part * lanes on.
+template <class T>
+ADVCORE_INLINE void load_gradients(const Tile& t, const T* plane, int64_t width, int part, Vec<T> (&rows)[tile_out]) {
+    const int first = part * lanes<T>;
+    const T* row = plane + t.output + first;
+    if (t.output_whole) {
+#pragma GCC unroll 4
+        for (int i = 0; i < tile_out; ++i, row += width) rows[i] = load(row);
+    } else {
+#pragma GCC unroll 4
+        for (int i = 0; i < tile_out; ++i, row += width)
+            rows[i] = i < t.rows ? load_between(row, 0, t.cols - first) : Vec<T>{};
+    }
+}
+
+// The frequencies of planes [0, count) of all tiles, the depth counting the tiles: to[frequency * plane + tile *
+// width]. `load_rows(tile, plane, part, rows)` reads a window; lanes from `count` on are zero.
+template <class T, int Size, class Load>
+ADVCORE_INLINE void gather_planes(const GradTiles<T>& tiles, int count, int64_t width, T* to, int64_t plane,
+                                  const Load& load_rows) {
+    for (int64_t i = 0; i < tiles.count; ++i) {
+        T* const place = to + i * width;
+        // In a panel of less than a register a whole one may spill over into what is written next.
+        const bool whole = width % lanes<T> == 0 || (width < lanes<T> && i * width + lanes<T> <= tiles.count * width);
+        transform_windows<T, Size>(
+            [&](int lane, int part, Vec<T>(&rows)[Size]) {
+                if (lane < count) {
+                    load_rows(tiles.tile[i], lane, part, rows);
+                } else {
+                    for (int r = 0; r < Size; ++r) rows[r] = Vec<T>{};
+                }
+            },
+            [&](int frequency, Vec<T> value) {
+                if (whole)
+                    store(place + frequency * plane, value);
+                else
+                    store_part(place + frequency * plane, value, count);
+            });
+    }
+}
+
+// The input's planes [first, first + count) as right factors.
+template <class T>
+inline void gather_inputs(const WinogradWeightGradArgs<T>& args, const GradTiles<T>& tiles, int64_t first,
+                          int64_t count, T* to, int64_t plane) {
+    const int64_t size = args.shape.height * args.shape.width;
+    each_panel<T>(count, tiles.count, to, [&](int64_t col, int64_t used, int64_t width, T* panel) {
+        for (int64_t lane = 0; lane < width; lane += lanes<T>) {
+            const T* const planes = args.input + (first + col + lane) * size;
+            gather_planes<T, tile_in>(tiles, static_cast<int>(smaller(lanes<T>, used - lane)), width, panel + lane,
+                                      plane, [&](const Tile& t, int i, int part, Vec<T>(&rows)[tile_in]) {
+                                          load_inputs(t, planes + i * size, args.shape.width, part, rows);
+                                      });
+        }
+    });
+}
+
+// The gradient's planes of panels [first, last) as left factors.
+template <class T>
+inline void gather_gradients(const WinogradWeightGradArgs<T>& args, const GradTiles<T>& tiles, const RowPanels& panels,
+                             int64_t first, int64_t last, T* to, int64_t plane) {
+    const int64_t size = args.shape.out_height * args.shape.out_width;
+    for (int64_t panel = first; panel < last; ++panel) {
+        const int64_t row = panels.begin(panel), width = panels.begin(panel + 1) - row;
+        T* const target = to + (row - panels.begin(first)) * tiles.count;
+        for (int64_t lane = 0; lane < width; lane += lanes<T>) {
+            const T* const planes = args.grad_output + (row + lane) * size;
+            gather_planes<T, tile_out>(tiles, static_cast<int>(smaller(lanes<T>, width - lane)), width, target + lane,
+                                       plane, [&](const Tile& t, int i, int part, Vec<T>(&rows)[tile_out]) {
+                                           load_gradients(t, planes + i * size, args.shape.out_width, part, rows);
+                                       });
+        }
+    }
+}
+
+// weight_grad[row, channel, 3, 3] of a block from its sums, sum[frequency * plane + row * channels + channel].
+template <class T>
+inline void scatter_taps(const T* sum, int64_t plane, int64_t rows, int64_t channels, T* to, int64_t row_stride) {
+    constexpr int L = lanes<T>, taps = 9;
+    for (int64_t row = 0; row < rows; ++row)
+        for (int64_t channel = 0; channel < channels; channel += L) {
+            const int count = static_cast<int>(smaller(L, channels - channel));
+            const T* const from = sum + row * channels + channel;
+            Vec<T> half[3][tile_in];
+            for (int j = 0; j < tile_in; ++j) {
+                Vec<T> m[tile_in], y[3];
+#pragma GCC unroll 6
+                for (int i = 0; i < tile_in; ++i) m[i] = load_part(from + (i * tile_in + j) * plane, count);
+                transform_weight_grad<T>(m, y);
+#pragma GCC unroll 3
+                for (int i = 0; i < 3; ++i) half[i][j] = y[i];
+            }
+            T tap[taps][L];
+            for (int i = 0; i < 3; ++i) {
+                Vec<T> y[3];
+                transform_weight_grad<T>(half[i], y);
+#pragma GCC unroll 3
+                for (int j = 0; j < 3; ++j) store(tap[3 * i + j], y[j]);
+            }
+            T* const place = to + row * row_stride + channel * taps;
+            for (int c = 0; c < count; ++c)
+                for (int t = 0; t < taps; ++t) place[c * taps + t] = tap[t][c];
+        }
+}
+
+template <class T>
+constexpr int64_t most_side = winograd_grad_side<T> + max_panel_rows;
+template <class T>
+constexpr bool scratch_suffices =
+    frequencies *
+        (winograd_grad_depth * (winograd_grad_side<T> + panel_cols<T> + most_side<T>)+winograd_grad_side<T> *
+             most_side<T> +
+         3 * plane_gap) *
+        int64_t(sizeof(T)) <=
+    scratch_bytes;
+static_assert(scratch_suffices<float> && scratch_suffices<double>);
+
+}  // namespace
+
+template <class T>
+void winograd_weight_grad(const WinogradWeightGradArgs<T>& args, int64_t begin, int64_t end, void* scratch) {
+    const WinogradShape& s = args.shape;
+    const RowPanels panels(s.rows);
+    const int64_t tiles_a_sample = s.tiles_y * s.tiles_x;
+    for (int64_t item = begin; item < end; ++item) {
+        const int64_t row_item = item % args.row_items, rest = item / args.row_items;
+        const int64_t channel_item = rest % args.channel_items;
+        const int64_t group = rest / args.channel_items % s.groups, segment = rest / args.channel_items / s.groups;
+        const int64_t first = row_item * panels.count / args.row_items;
+        const int64_t last = (row_item + 1) * panels.count / args.row_items;
+        const int64_t row = panels.begin(first), rows = panels.begin(last) - row;
+        const int64_t channel = channel_item * s.channels / args.channel_items;
+        const int64_t channels = (channel_item + 1) * s.channels / args.channel_items - channel;
+        const int64_t first_tile = segment * args.samples_per_segment * tiles_a_sample;
+        const int64_t last_tile = smaller((segment + 1) * args.samples_per_segment, s.samples) * tiles_a_sample;
+
+        const int64_t padded = ceil_div(channels, panel_cols<T>) * panel_cols<T>;
+        const int64_t right_plane = winograd_grad_depth * padded + plane_gap;
+        const int64_t left_plane = winograd_grad_depth * rows + plane_gap, sum_plane = rows * channels + plane_gap;
+        T* const right = static_cast<T*>(scratch);
+        T* const left = right + frequencies * right_plane;
+        T* const sum = left + frequencies * left_plane;
+        for (int64_t tile = first_tile; tile < last_tile; tile += winograd_grad_depth) {
+            const GradTiles<T> tiles(s, group, tile, smaller(winograd_grad_depth, last_tile - tile));
+            gather_inputs<T>(args, tiles, channel, channels, right, right_plane);
+            gather_gradients<T>(args, tiles, panels, first, last, left, left_plane);
+            for (int f = 0; f < frequencies; ++f)
+                multiply_packed<T>(panels, first, last, channels, tiles.count, left + f * left_plane,
+                                   right + f * right_plane, sum + f * sum_plane, tile > first_tile);
+        }
+        T* const part = args.parts + (((segment * s.groups + group) * s.rows + row) * s.channels + channel) * 9;
+        scatter_taps<T>(sum, sum_plane, rows, channels, part, s.channels * 9);
+    }
+}
+
+ADVCORE_INSTANTIATE(winograd_weight_grad, WinogradWeightGradArgs)
+
+}  // namespace advcore::ADVCORE_LEVEL

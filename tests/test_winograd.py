@@ -1,0 +1,131 @@
+"""Winograd convolution: how exact it is, that its bits depend on nothing but the sample, and what it does to NaN."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import conv2d
+from torch.nn.grad import conv2d_input, conv2d_weight
+
+import advcore
+from advcore import ops
+from advcore._cases.conv2d import _LAYERS
+
+
+def normal(*shape, dtype=np.float32, seed=0):
+    return np.random.default_rng((seed, *shape)).standard_normal(shape).astype(dtype)
+
+
+def distance(got, want):
+    want = want.detach().numpy()
+    return np.linalg.norm(got.astype(np.float64) - want) / np.linalg.norm(want)
+
+
+def wide(*arrays):
+    return [torch.from_numpy(array.astype(np.float64)) for array in arrays]
+
+
+def directions(x, weight, padding, algorithm="auto", groups=1):
+    """The three directions and their references in float64."""
+    options = {"padding": padding, "groups": groups}
+    wide_x, wide_weight = wide(x, weight)
+    y = conv2d(wide_x, wide_weight, **options)
+    gradient = normal(*y.shape, dtype=x.dtype, seed=2)
+    (wide_gradient,) = wide(gradient)
+    options["algorithm"] = algorithm
+    return [
+        (ops.conv2d(x, weight, **options), y),
+        (
+            ops.conv2d_input_grad(x.shape, weight, gradient, **options),
+            conv2d_input(x.shape, wide_weight, wide_gradient, padding=padding, groups=groups),
+        ),
+        (
+            ops.conv2d_weight_grad(x, weight.shape, gradient, **options),
+            conv2d_weight(wide_x, weight.shape, wide_gradient, padding=padding, groups=groups),
+        ),
+    ]
+
+
+LAYERS = {
+    name: (c, extent, k, padding)
+    for name, (c, extent, k, kernel, stride, padding) in _LAYERS.items()
+    if kernel == 3 and stride == 1 and extent < 100
+}
+
+
+@pytest.mark.parametrize(("algorithm", "bound"), [("auto", 1e-5), ("direct", 1e-6)])
+@pytest.mark.parametrize("layer", LAYERS)
+def test_errors_on_published_layers(layer, algorithm, bound):
+    c, extent, k, padding = LAYERS[layer]
+    for got, want in directions(normal(1, c, extent, extent), normal(k, c, 3, 3, seed=1), padding, algorithm):
+        assert distance(got, want) <= bound
+
+
+@pytest.mark.parametrize("layer", ["mnist4", "res3_3x3", "res5_3x3"])
+def test_errors_of_each_output_channel_when_the_scales_of_the_inputs_differ(layer):
+    c, extent, k, padding = LAYERS[layer]
+    x, weight = normal(2, c, extent, extent), normal(k, c, 3, 3, seed=1)
+    x *= np.logspace(-3, 3, c, dtype=np.float32)[:, np.newaxis, np.newaxis]
+    got, want = directions(x, weight, padding)[0]
+    assert max(distance(got[:, i], want[:, i]) for i in range(k)) <= 1e-5
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    samples=st.integers(1, 5),
+    groups=st.integers(1, 2),
+    channels=st.integers(12, 40),
+    outputs=st.integers(12, 40),
+    extent=st.tuples(st.integers(3, 30), st.integers(3, 30)),
+    padding=st.tuples(st.integers(0, 3), st.integers(0, 3)),
+)
+def test_any_shape_agrees_with_float64(samples, groups, channels, outputs, extent, padding):
+    x = normal(samples, groups * channels, *extent, dtype=np.float64)
+    weight = normal(groups * outputs, channels, 3, 3, dtype=np.float64, seed=1)
+    for got, want in directions(x, weight, padding, groups=groups):
+        assert distance(got, want) <= 1e-13
+
+
+@pytest.mark.parametrize("shape", [(70, 16, 14, 14), (3, 300, 7, 9), (9, 12, 30, 50)])
+def test_same_bits_for_any_batch_any_threads_and_packed(shape):
+    x, weight, bias = normal(*shape), normal(20, shape[1], 3, 3, seed=1), normal(20)
+    packed = ops.PackedConv2d(weight, bias, padding=1, input_size=shape[1:], activation="gelu")
+    before, results = advcore.get_num_threads(), []
+    for threads in (1, 2, 3):
+        advcore.set_num_threads(threads)
+        y = ops.conv2d(x, weight, bias, padding=1, activation="gelu")
+        results.append((y, ops.conv2d_input_grad(shape, weight, y, padding=1)))
+        weight_grad = ops.conv2d_weight_grad(x, weight.shape, y, padding=1)
+        np.testing.assert_array_equal(weight_grad, ops.conv2d_weight_grad(x, weight.shape, y, padding=1))
+        results[-1] += (weight_grad,)
+        np.testing.assert_array_equal(packed(x), y)
+        for part in (slice(0, 1), slice(1, 3), slice(len(x) - 1, None)):
+            np.testing.assert_array_equal(ops.conv2d(x[part], weight, bias, padding=1, activation="gelu"), y[part])
+            np.testing.assert_array_equal(
+                ops.conv2d_input_grad(x[part].shape, weight, y[part], padding=1), results[-1][1][part]
+            )
+    advcore.set_num_threads(before)
+    for other in results[1:]:
+        for first, second in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(first, second)
+
+
+def test_nan_reaches_every_output_that_sees_it_and_no_further_than_its_tiles():
+    x, weight = normal(2, 16, 20, 20), normal(16, 16, 3, 3, seed=1)
+    x[0, 3, 10, 9] = np.nan
+    got = np.isnan(ops.conv2d(x, weight))
+    assert got[0, :, 8:11, 7:10].all()
+    got[0, :, 8:12, 4:12] = False  # the tiles of 4 x 4 outputs that see it
+    assert not got.any()
+    direct = np.isnan(ops.conv2d(x, weight, algorithm="direct"))
+    assert direct[0, :, 8:11, 7:10].all()
+    assert direct.sum() == 16 * 9
+
+
+def test_the_algorithm_depends_on_the_layer_alone():
+    wide_layer, narrow = normal(2, 16, 9, 9), normal(2, 4, 9, 9)
+    for x, k, differs in ((wide_layer, 16, True), (narrow, 16, False)):
+        weight = normal(k, x.shape[1], 3, 3, seed=1)
+        auto, direct = (ops.conv2d(x, weight, algorithm=algorithm) for algorithm in ("auto", "direct"))
+        assert (auto != direct).any() == differs
