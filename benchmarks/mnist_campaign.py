@@ -22,7 +22,15 @@ def campaign(
     mnist = data.idx(folder)
     network = models.carlini_mnist(seed=0)
     start = time.perf_counter()
-    nn.fit(network, mnist.x_train[:train], mnist.y_train[:train], epochs=epochs, seed=0, progress=sys.stderr.isatty())
+    nn.fit(
+        network,
+        mnist.x_train[:train],
+        mnist.y_train[:train],
+        epochs=epochs,
+        schedule="cosine",
+        seed=0,
+        progress=sys.stderr.isatty(),
+    )
     measured = {"training_seconds": time.perf_counter() - start}
     right = network.predict(mnist.x_test) == mnist.y_test
     measured["clean_accuracy"] = float(right.mean())

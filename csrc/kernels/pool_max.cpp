@@ -8,6 +8,20 @@
 namespace advcore::ADVCORE_LEVEL {
 namespace {
 
+// Indices without a sign: they may overflow in lanes that play no part.
+template <class T>
+struct UnsignedOf;
+template <>
+struct UnsignedOf<float> {
+    typedef uint32_t type __attribute__((vector_size(vector_bytes)));
+};
+template <>
+struct UnsignedOf<double> {
+    typedef uint64_t type __attribute__((vector_size(vector_bytes)));
+};
+template <class T>
+using Wrapping = typename UnsignedOf<T>::type;
+
 // The row of a window that is in the padding.
 template <class T>
 constexpr Int<T> no_row = Int<T>((uint64_t{1} << (8 * sizeof(T) - 1)) - 1);
@@ -65,8 +79,12 @@ ADVCORE_INLINE void maximum_of_cols(const MaxPoolArgs<T>& args, const Window& wi
         }
         if (values) store_used(values + at, value, used);
         const auto origin = static_cast<Int<T>>(window.first * cols.input + at * cols.stride - cols.padding);
-        const Mask<T> place = row * row_step + col * col_step + lane_numbers<T>() * stride + origin;
-        const Mask<T> index = row == no_row<T> ? Mask<T>{} - 1 : place;
+        const auto times = [](Mask<T> count, Int<T> step) {
+            return reinterpret_cast<Wrapping<T>>(count) * reinterpret_cast<Wrapping<T>>(Mask<T>{} + step);
+        };
+        const auto place = times(row, row_step) + times(col, col_step) + times(lane_numbers<T>(), stride) +
+                           reinterpret_cast<Wrapping<T>>(Mask<T>{} + origin);
+        const Mask<T> index = row == no_row<T> ? Mask<T>{} - 1 : reinterpret_cast<Mask<T>>(place);
         Int<T> lane[lanes<T>];
         store(lane, index);
         if (used == lanes<T>)
