@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from advcore.ops._conv_geometry import Geometry
 
 ALGORITHMS = ("auto", "direct")
-FREQUENCIES = 36  # that the 9 taps of a filter become
 TILE = 4  # outputs of one Winograd tile along each axis
 FEWEST_CHANNELS = 12  # of a group, on both sides: below, the transforms take longer than what they save
 LEAST_USED = 0.45  # share of the tiles' outputs that exist

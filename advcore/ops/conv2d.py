@@ -8,7 +8,7 @@ import numpy as np
 
 from advcore import _check, _core
 from advcore._check import Array
-from advcore.ops._conv_algorithm import ALGORITHMS, FREQUENCIES, uses_winograd
+from advcore.ops._conv_algorithm import ALGORITHMS, uses_winograd
 from advcore.ops._conv_geometry import Geometry, IntOrPair, geometry
 from advcore.ops.linear import ACTIVATIONS
 
@@ -223,8 +223,7 @@ class PackedConv2d:
         self._winograd = uses_winograd("auto", weight.shape, self._plan)
         self._level = _core.level()
         if self._winograd:
-            self._packed = np.empty((groups, FREQUENCIES * (weight.size // groups // 9)), weight.dtype)
-            _core.winograd_pack(self._packed, weight, groups)
+            self._packed = _core.winograd_pack(weight, groups)
         else:
             self._packed = np.empty(weight.shape, weight.dtype)
             _core.conv2d_pack(self._packed, weight, groups)

@@ -44,6 +44,8 @@ void transform_all(const WinogradWeights<T>& weights, int64_t groups, int64_t ro
     run(kernels<T>().winograd_pack, args, items, grain(frequencies * groups * rows * channels, items));
 }
 
+int64_t transformed_size(int64_t rows, int64_t channels) { return frequencies * (rows * channels + plane_gap); }
+
 // Cuts the tiles and the rows into items: as large as an item may be, but enough for every thread. No result depends on
 // the cut.
 template <class T>
@@ -70,8 +72,8 @@ void run_winograd(WinogradArgs<T> args) {
     const int64_t tiles = s.samples * s.tiles_y * s.tiles_x;
     std::unique_ptr<T[]> own;
     if (!args.transformed && tiles > most_repetitions * winograd_tiles<T>) {
-        own =
-            std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(frequencies * s.groups * s.rows * s.channels));
+        own = std::make_unique_for_overwrite<T[]>(
+            static_cast<std::size_t>(s.groups * transformed_size(s.rows, s.channels)));
         transform_all(args.weights, s.groups, s.rows, s.channels, own.get());
         args.transformed = own.get();
     }
@@ -93,14 +95,16 @@ void winograd(Array<T> out, const Array<T>& input, const Array<T>& weight, const
     run_winograd(args);
 }
 
-// transformed[groups, 36 * rows * channels], of weight[groups * rows, channels, 3, 3]
+// Returns transformed[groups, ...] of weight[groups * rows, channels, 3, 3].
 template <class T>
-void winograd_pack(Array<T> transformed, const Array<T>& weight, int64_t groups) {
+Array<T> winograd_pack(const Array<T>& weight, int64_t groups) {
     const int64_t rows = extent(weight, 0) / groups, channels = extent(weight, 1);
+    Array<T> transformed({groups, transformed_size(rows, channels)});
     const auto weights = weights_of(weight.data(), rows, channels, false);
     T* const to = transformed.mutable_data();
     const py::gil_scoped_release unlocked;
     transform_all(weights, groups, rows, channels, to);
+    return transformed;
 }
 
 template <class T>
@@ -154,7 +158,7 @@ template <class T>
 void bind(py::module_& m) {
     const auto fixed = py::arg().noconvert();
     m.def("winograd", &winograd<T>, fixed, fixed, fixed, fixed, py::arg(), py::arg(), py::arg(), py::arg(), py::arg());
-    m.def("winograd_pack", &winograd_pack<T>, fixed, fixed, py::arg());
+    m.def("winograd_pack", &winograd_pack<T>, fixed, py::arg());
     m.def("winograd_weight_grad", &winograd_weight_grad<T>, fixed, fixed, fixed, py::arg(), py::arg(), py::arg());
     m.def("winograd_packed", &winograd_packed<T>, fixed, fixed, fixed, fixed, py::arg(), py::arg(), py::arg());
 }

@@ -10,17 +10,37 @@ namespace {
 constexpr int taps = 9;
 constexpr int64_t channels_at_once = 16;
 
-// to[(channel * 9 + tap) * lanes + row] for up to a register of rows.
+// to[k * lanes + row] = from[row * row_stride + k] for up to a register of rows; the lanes of the others repeat the
+// last.
 template <class T>
-inline void gather_taps(const WinogradWeights<T>& w, const T* from, int64_t rows, int64_t channels, T* to) {
-    if (w.channel_stride == taps) return pack_transposed(from, w.row_stride, rows, lanes<T>, taps * channels, to);
-    for (int64_t c = 0; c < channels; ++c)
-        pack_transposed(from + c * w.channel_stride, w.row_stride, rows, lanes<T>, taps, to + c * taps * lanes<T>);
+inline void gather_rows(const T* from, int64_t row_stride, int rows, int64_t depth, T* to) {
+    constexpr int L = lanes<T>;
+    for (int64_t k = 0; k < depth; k += L) {
+        const int64_t first = depth < L ? 0 : smaller(k, depth - L);  // the last register overlaps the one before it
+        Vec<T> block[L];
+#pragma GCC unroll 16
+        for (int i = 0; i < L; ++i) {
+            const T* const row = from + (i < rows ? i : rows - 1) * row_stride + first;
+            block[i] = depth < L ? load_part(row, static_cast<int>(depth)) : load(row);
+        }
+        transpose<T>(block);
+#pragma GCC unroll 16
+        for (int i = 0; i < L; ++i) store(to + (first + i) * L, block[i]);
+    }
 }
 
-// The 36 frequencies of a register of 3 x 3 filters, handed to put(frequency, value).
-template <class T, class Put>
-ADVCORE_INLINE void transform_filters(const T* tap, bool flipped, const Put& put) {
+// to[(channel * 9 + tap) * lanes + row] for up to a register of rows.
+template <class T>
+inline void gather_taps(const WinogradWeights<T>& w, const T* from, int rows, int64_t channels, T* to) {
+    if (w.channel_stride == taps) return gather_rows(from, w.row_stride, rows, taps * channels, to);
+    for (int64_t c = 0; c < channels; ++c)
+        gather_rows(from + c * w.channel_stride, w.row_stride, rows, taps, to + c * taps * lanes<T>);
+}
+
+// The 36 frequencies of a register of 3 x 3 filters: to[frequency * plane]. Not inlined, or GCC would keep an address a
+// frequency in memory.
+template <class T>
+__attribute__((noinline)) void transform_filters(const T* tap, bool flipped, T* to, int64_t plane) {
     Vec<T> half[tile_in][3];
 #pragma GCC unroll 3
     for (int j = 0; j < 3; ++j) {
@@ -31,44 +51,46 @@ ADVCORE_INLINE void transform_filters(const T* tap, bool flipped, const Put& put
 #pragma GCC unroll 6
         for (int i = 0; i < tile_in; ++i) half[i][j] = f[i];
     }
+#pragma GCC unroll 6
     for (int i = 0; i < tile_in; ++i) {
         Vec<T> f[tile_in];
         transform_taps<T>(half[i], f);
 #pragma GCC unroll 6
-        for (int j = 0; j < tile_in; ++j) put(i * tile_in + j, f[j]);
+        for (int j = 0; j < tile_in; ++j, to += plane) store(to, f[j]);
     }
 }
 
 // The frequencies of the weights of panels [first, last) and channels [channel, channel + terms), as a left factor:
-// to[frequency * plane + ...], panel after panel.
+// to[frequency * plane + ...], panel after panel. A register may spill over into what is written next, but not beyond
+// the last panel, where another thread may be at work.
 template <class T>
 inline void transform_weights(const WinogradWeights<T>& w, int64_t group, const RowPanels& panels, int64_t first,
                               int64_t last, int64_t channel, int64_t terms, T* to, int64_t plane) {
-    constexpr int L = lanes<T>;
+    constexpr int L = lanes<T>, most_parts = (max_panel_rows + L - 1) / L;
     for (int64_t panel = first; panel < last; ++panel) {
         const int64_t begin = panels.begin(panel), width = panels.begin(panel + 1) - begin;
         T* const target = to + (begin - panels.begin(first)) * terms;
         for (int64_t c = 0; c < terms; c += channels_at_once) {
             const int64_t channels = smaller(channels_at_once, terms - c);
-            for (int64_t lane = 0; lane < width; lane += L) {
-                const int used = static_cast<int>(smaller(L, width - lane));
-                T tap[taps * channels_at_once * L];
-                gather_taps(w,
-                            w.weight + group * w.group_stride + (begin + lane) * w.row_stride +
-                                (channel + c) * w.channel_stride,
-                            used, channels, tap);
-                for (int64_t i = 0; i < channels; ++i) {
+            const T* const from =
+                w.weight + group * w.group_stride + begin * w.row_stride + (channel + c) * w.channel_stride;
+            T tap[most_parts][(taps * channels_at_once + L) * L];  // a register more, where a filter is shorter
+            for (int64_t lane = 0; lane < width; lane += L)
+                gather_taps(w, from + lane * w.row_stride, static_cast<int>(smaller(L, width - lane)), channels,
+                            tap[lane / L]);
+            for (int64_t i = 0; i < channels; ++i)
+                for (int64_t lane = 0; lane < width; lane += L) {
                     T* const place = target + (c + i) * width + lane;
-                    // In a panel of less than a register a whole one may spill over into what is written next.
-                    const bool whole = used == L || (width < L && (c + i) * width + L <= terms * width);
-                    transform_filters<T>(tap + i * taps * L, w.flipped, [&](int frequency, Vec<T> value) {
-                        if (whole)
-                            store(place + frequency * plane, value);
-                        else
-                            store_part(place + frequency * plane, value, used);
-                    });
+                    const T* const filters = tap[lane / L] + i * taps * L;
+                    if (panel + 1 < last || c + i + 1 < terms || lane + L <= width) {
+                        transform_filters(filters, w.flipped, place, plane);
+                    } else {
+                        T all[frequencies * L];
+                        transform_filters<T>(filters, w.flipped, all, L);
+                        for (int f = 0; f < frequencies; ++f)
+                            store_part(place + f * plane, load(all + f * L), static_cast<int>(width - lane));
+                    }
                 }
-            }
         }
     }
 }
@@ -90,7 +112,7 @@ static_assert(scratch_suffices<float> && scratch_suffices<double>);
 template <class T>
 void winograd_pack(const WinogradPackArgs<T>& args, int64_t begin, int64_t end, void*) {
     const RowPanels panels(args.rows);
-    const int64_t plane = args.rows * args.channels;
+    const int64_t plane = args.rows * args.channels + plane_gap;
     for (int64_t item = begin; item < end; ++item) {
         const int64_t row_item = item % args.row_items, rest = item / args.row_items;
         const int64_t first = row_item * panels.count / args.row_items;
@@ -115,12 +137,12 @@ void winograd(const WinogradArgs<T>& args, int64_t begin, int64_t end, void* scr
         const int64_t row = panels.begin(first), rows = panels.begin(last) - row;
         const int64_t first_tile = tile_item * args.tiles_per_item;
         const int64_t all_tiles = s.samples * s.tiles_y * s.tiles_x;
-        const int64_t panels_at_once = args.transformed ? panels.count : 4;
+        const int64_t panels_at_once = args.transformed ? panels.count : 2;
         const Tiles<T, winograd_tiles<T>> tiles(s, group, first_tile,
                                                 smaller(args.tiles_per_item, all_tiles - first_tile));
 
         const int64_t right_plane = depth * tiles.padded + plane_gap, sum_plane = rows * tiles.padded + plane_gap;
-        const int64_t left_plane = args.transformed ? s.rows * s.channels : depth * rows + plane_gap;
+        const int64_t left_plane = (args.transformed ? s.rows * s.channels : depth * rows) + plane_gap;
         T* const right = static_cast<T*>(scratch);
         T* const sum = right + frequencies * right_plane;
         T* const own_left = sum + frequencies * sum_plane;

@@ -14,6 +14,8 @@ namespace advcore {
 
 constexpr int tile_out = 4, tile_in = 6, frequencies = tile_in * tile_in;
 
+constexpr int64_t plane_gap = 16;  // elements between two frequencies, so that they fall into different cache sets
+
 // What an item may hold of tiles, and of output channels whose weights it transforms itself or finds transformed.
 template <class T>
 constexpr int64_t winograd_tiles = 256 / static_cast<int64_t>(sizeof(T));
@@ -43,8 +45,8 @@ struct WinogradWeights {
     bool flipped;
 };
 
-// transformed[group, frequency] = left factors of rows x channels. An item is a share of the rows of a block of the
-// depth of one group, rows fastest.
+// transformed[group, frequency] = left factors of rows x channels, with the gap after each. An item is a share of the
+// rows of a block of the depth of one group, rows fastest.
 template <class T>
 struct WinogradPackArgs {
     WinogradWeights<T> weights;

@@ -59,8 +59,6 @@ struct Tiles {
     }
 };
 
-constexpr int64_t plane_gap = 16;  // between the frequencies, so that they fall into different cache sets
-
 // The rows of one tile's inputs in one plane, from column part * lanes on.
 template <class T>
 ADVCORE_INLINE void load_inputs(const Tile& t, const T* plane, int64_t width, int part, Vec<T> (&rows)[tile_in]) {
@@ -92,7 +90,7 @@ inline void gather_tiles(const WinogradArgs<T>& args, const Tiles<T, winograd_ti
                 [&](int lane, int part, Vec<T>(&rows)[tile_in]) {
                     load_inputs(tiles.tile[first + lane], args.input + c * channel_size, args.shape.width, part, rows);
                 },
-                [&](int frequency, Vec<T> value) { store(target + frequency * plane, value); });
+                target, plane);
     }
 }
 

@@ -70,10 +70,11 @@ ADVCORE_INLINE void transform_weight_grad(const Vec<T> (&m)[6], Vec<T> (&y)[3]) 
     y[2] = fma<T>(splat(T(4)), sum2, sum) + m[5];
 }
 
-// Transforms a register of Size x Size windows in both dimensions. `load(lane, part, rows)` reads the rows of one
-// window, a part is the next register of each; put(frequency, value) takes the results, a lane a window.
-template <class T, int Size, class Load, class Put>
-ADVCORE_INLINE void transform_windows(const Load& load_rows, const Put& put) {
+// Transforms a register of Size x Size windows in both dimensions: to[frequency * plane], a lane a window.
+// `load_rows(lane, part, rows)` reads the rows of one window, a part is the next register of each. Not inlined, or GCC
+// would keep an address a frequency in memory.
+template <class T, int Size, class Load>
+__attribute__((noinline)) void transform_windows(const Load& load_rows, T* to, int64_t plane) {
     constexpr int L = lanes<T>, parts = (Size + L - 1) / L;
     const auto transform = [](const Vec<T>(&d)[Size], Vec<T>(&f)[tile_in]) {
         if constexpr (Size == tile_in)
@@ -101,7 +102,7 @@ ADVCORE_INLINE void transform_windows(const Load& load_rows, const Put& put) {
         }
         transform(d, f);
 #pragma GCC unroll 6
-        for (int j = 0; j < tile_in; ++j) put(i * tile_in + j, f[j]);
+        for (int j = 0; j < tile_in; ++j, to += plane) store(to, f[j]);
     }
 }
 

@@ -22,30 +22,19 @@ ADVCORE_INLINE void load_gradients(const Tile& t, const T* plane, int64_t width,
     }
 }
 
-// The frequencies of planes [0, count) of all tiles, the depth counting the tiles: to[frequency * plane + tile *
-// width]. `load_rows(tile, plane, part, rows)` reads a window; lanes from `count` on are zero.
+// The frequencies of `count` planes of all tiles, the depth counting the tiles: to[frequency * plane + tile * width +
+// ...]. `load_rows(tile, plane, part, rows)` reads a window. A register may spill over into what is written next.
 template <class T, int Size, class Load>
-ADVCORE_INLINE void gather_planes(const GradTiles<T>& tiles, int count, int64_t width, T* to, int64_t plane,
+ADVCORE_INLINE void gather_planes(const GradTiles<T>& tiles, int64_t count, int64_t width, T* to, int64_t plane,
                                   const Load& load_rows) {
-    for (int64_t i = 0; i < tiles.count; ++i) {
-        T* const place = to + i * width;
-        // In a panel of less than a register a whole one may spill over into what is written next.
-        const bool whole = width % lanes<T> == 0 || (width < lanes<T> && i * width + lanes<T> <= tiles.count * width);
-        transform_windows<T, Size>(
-            [&](int lane, int part, Vec<T>(&rows)[Size]) {
-                if (lane < count) {
-                    load_rows(tiles.tile[i], lane, part, rows);
-                } else {
-                    for (int r = 0; r < Size; ++r) rows[r] = Vec<T>{};
-                }
-            },
-            [&](int frequency, Vec<T> value) {
-                if (whole)
-                    store(place + frequency * plane, value);
-                else
-                    store_part(place + frequency * plane, value, count);
-            });
-    }
+    for (int64_t i = 0; i < tiles.count; ++i)
+        for (int64_t first = 0; first < width; first += lanes<T>) {
+            transform_windows<T, Size>(
+                [&](int lane, int part, Vec<T>(&rows)[Size]) {  // lanes beyond the last plane repeat it
+                    load_rows(tiles.tile[i], smaller(first + lane, count - 1), part, rows);
+                },
+                to + i * width + first, plane);
+        }
 }
 
 // The input's planes [first, first + count) as right factors.
@@ -54,13 +43,11 @@ inline void gather_inputs(const WinogradWeightGradArgs<T>& args, const GradTiles
                           int64_t count, T* to, int64_t plane) {
     const int64_t size = args.shape.height * args.shape.width;
     each_panel<T>(count, tiles.count, to, [&](int64_t col, int64_t used, int64_t width, T* panel) {
-        for (int64_t lane = 0; lane < width; lane += lanes<T>) {
-            const T* const planes = args.input + (first + col + lane) * size;
-            gather_planes<T, tile_in>(tiles, static_cast<int>(smaller(lanes<T>, used - lane)), width, panel + lane,
-                                      plane, [&](const Tile& t, int i, int part, Vec<T>(&rows)[tile_in]) {
-                                          load_inputs(t, planes + i * size, args.shape.width, part, rows);
-                                      });
-        }
+        const T* const planes = args.input + (first + col) * size;
+        gather_planes<T, tile_in>(tiles, used, width, panel, plane,
+                                  [&](const Tile& t, int64_t i, int part, Vec<T>(&rows)[tile_in]) {
+                                      load_inputs(t, planes + i * size, args.shape.width, part, rows);
+                                  });
     });
 }
 
@@ -71,14 +58,11 @@ inline void gather_gradients(const WinogradWeightGradArgs<T>& args, const GradTi
     const int64_t size = args.shape.out_height * args.shape.out_width;
     for (int64_t panel = first; panel < last; ++panel) {
         const int64_t row = panels.begin(panel), width = panels.begin(panel + 1) - row;
-        T* const target = to + (row - panels.begin(first)) * tiles.count;
-        for (int64_t lane = 0; lane < width; lane += lanes<T>) {
-            const T* const planes = args.grad_output + (row + lane) * size;
-            gather_planes<T, tile_out>(tiles, static_cast<int>(smaller(lanes<T>, width - lane)), width, target + lane,
-                                       plane, [&](const Tile& t, int i, int part, Vec<T>(&rows)[tile_out]) {
-                                           load_gradients(t, planes + i * size, args.shape.out_width, part, rows);
-                                       });
-        }
+        const T* const planes = args.grad_output + row * size;
+        gather_planes<T, tile_out>(tiles, width, width, to + (row - panels.begin(first)) * tiles.count, plane,
+                                   [&](const Tile& t, int64_t i, int part, Vec<T>(&rows)[tile_out]) {
+                                       load_gradients(t, planes + i * size, args.shape.out_width, part, rows);
+                                   });
     }
 }
 
