@@ -82,6 +82,7 @@ _COUNTS: dict[str, Callable[[Case], int]] = {
     "linear_input_grad": _linear,
     "linear_weight_grad": _linear,
     "conv2d": _conv2d,
+    "PackedConv2d": _conv2d,
     "conv2d_input_grad": _conv2d,
     "conv2d_weight_grad": _conv2d,
     **dict.fromkeys(("rnn_tanh", "gru", "lstm", "rnn_tanh_grad", "gru_grad", "lstm_grad"), _recurrent),

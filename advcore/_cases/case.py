@@ -86,8 +86,18 @@ def compare(got: Sequence[Array], want: Sequence[Array]) -> float:
     return worst
 
 
+def packed(operation: Callable[..., Any], case: Case, inputs: Mapping[str, Any]) -> tuple[Any, tuple[Any]]:
+    """Return a PackedConv2d with the case's weights, and what it is called with."""
+    weights = {name: value for name, value in inputs.items() if name != "input"}
+    image = inputs["input"]
+    return operation(**weights, **case.options, input_size=tuple(image.shape[-3:])), (image,)
+
+
 def _call(module: ModuleType, case: Case, inputs: Mapping[str, Any]) -> Any:
     operation = getattr(module, case.op)
+    if case.op == "PackedConv2d":
+        layer, (image,) = packed(operation, case, inputs)
+        return layer(image)
     if not case.through:
         return operation(**inputs, **case.options)
     grads = {name: value for name, value in inputs.items() if name.startswith("grad_")}

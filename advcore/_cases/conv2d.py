@@ -35,12 +35,15 @@ def _output(size: tuple[int, ...], weight: tuple[int, ...], options: Options) ->
 def _directions(
     size: tuple[int, ...], weight: tuple[int, ...], options: Options, label: str = "", *, gradients: bool = True
 ) -> list[Case]:
-    """The forward direction, with bias and activation, and the two gradients."""
+    """The forward direction with bias (and, unless it is timed, activation) and the two gradients."""
     bench = bool(label)
     output = _output(size, weight, options)
     terms = math.prod(weight[1:])
     arrays = {"input": size, "weight": weight, "bias": (weight[0],)}
-    cases = [Case("conv2d", arrays, options | {"activation": "relu"}, terms, bench=bench, label=label)]
+    if bench:
+        cases = [Case(op, arrays, options, terms, bench=True, label=label) for op in ("conv2d", "PackedConv2d")]
+    else:
+        cases = [Case("conv2d", arrays, options | {"activation": "relu"}, terms)]
     if gradients:
         cases += [
             Case(

