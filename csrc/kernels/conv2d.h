@@ -13,6 +13,7 @@ struct PatchAxis {
     int64_t positions;  // how many o
     int64_t taps;       // how many t
     int64_t step, first, tap_step;
+    const int64_t* tap_offset = nullptr;  // where given: of tap t, for `first + t * tap_step`; every tap lies inside
 };
 
 // A row of a group's patch matrix is a (channel, vertical tap, horizontal tap), a column a (sample, y, x), the last

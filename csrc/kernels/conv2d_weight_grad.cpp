@@ -28,12 +28,15 @@ struct TransposedPatches {
     const PatchMatrix& matrix;
     const T* source;
     int64_t group, first_row, first_col;
-    T* buffer;
+    T *buffer, *sorted;  // of sorted_columns_size<T>
     static constexpr int64_t pitch =
         block_depth + lanes<T>;  // no power of two: its rows fall into different cache sets
 
     void operator()(int64_t cols, int64_t k, int64_t depth, T* block) const {
-        copy_patches(matrix, source, group, first_col + k, depth, first_row, cols, buffer, pitch);
+        with_sorted_columns(matrix, source, group, first_col + k, depth, first_row, cols, sorted,
+                            [&](const PatchMatrix& m, const T* from, int64_t g, int64_t begin, int64_t row) {
+                                copy_patches(m, from, g, begin, depth, row, cols, buffer, pitch);
+                            });
         each_panel<T>(cols, depth, block, [&](int64_t col, int64_t used, int64_t width, T* panel) {
             pack_transposed(buffer + col * pitch, pitch, used, width, depth, panel);
         });
@@ -59,7 +62,8 @@ void conv2d_weight_grad(const Conv2dWeightGradArgs<T>& args, int64_t begin, int6
 
         const LeftGradient<T> left{args.grad_output + group * args.rows * positions, m.groups * args.rows * positions,
                                    positions, sample * positions};
-        const TransposedPatches<T> right{m, args.input, group, col, sample * positions, buffer};
+        const TransposedPatches<T> right{
+            m, args.input, group, col, sample * positions, buffer, buffer + tile_cols<T> * TransposedPatches<T>::pitch};
         T* const part = args.parts + ((segment * m.groups + group) * args.rows + panels.begin(first)) * depth + col;
         product<T>(panels, first, last, smaller(args.columns_per_tile, depth - col), samples * positions, left, right,
                    part, depth, false, Finish<T>{}, static_cast<T*>(scratch));

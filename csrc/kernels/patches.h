@@ -7,6 +7,7 @@
 
 #include "conv2d.h"
 #include "product.h"
+#include "sorted_columns.h"
 
 namespace advcore::ADVCORE_LEVEL {
 namespace {
@@ -47,6 +48,7 @@ struct PatchColumns {
     }
 
     static bool covers(const PatchAxis& axis, int64_t first, int64_t last) {
+        if (axis.tap_offset) return true;
         return first * axis.step + axis.first >= 0 &&
                last * axis.step + axis.first + (axis.taps - 1) * axis.tap_step < axis.source;
     }
@@ -84,7 +86,7 @@ ADVCORE_INLINE void each_strip(const PatchMatrix& m, int64_t group, int64_t col,
         for (int64_t r = 0; r < v.taps; ++r) {
             const int64_t dy = v.first + r * v.tap_step;
             for (int64_t s = 0; s < h.taps; ++s, ++tap) {
-                const int64_t dx = h.first + s * h.tap_step;
+                const int64_t dx = h.tap_offset ? h.tap_offset[s] : h.first + s * h.tap_step;
                 const int64_t from = first_channel + (tap < first_tap), until = last_channel + (tap < last_tap);
                 if (from >= until) continue;
                 Mask<T> valid = Mask<T>{} - 1;
@@ -222,10 +224,15 @@ struct RightPatches {
     const PatchMatrix& matrix;
     const T* source;
     int64_t group, first_col;
+    T* buffer;  // of sorted_columns_size<T>
     void operator()(int64_t cols, int64_t k, int64_t depth, T* block) const {
-        each_panel<T>(cols, depth, block, [&](int64_t col, int64_t used, int64_t width, T* panel) {
-            copy_patches(matrix, source, group, first_col + col, used, k, depth, panel, width);
-        });
+        with_sorted_columns(matrix, source, group, first_col, cols, k, depth, buffer,
+                            [&](const PatchMatrix& m, const T* from, int64_t g, int64_t begin, int64_t row) {
+                                each_panel<T>(cols, depth, block,
+                                              [&](int64_t col, int64_t used, int64_t width, T* panel) {
+                                                  copy_patches(m, from, g, begin + col, used, row, depth, panel, width);
+                                              });
+                            });
     }
 };
 
