@@ -195,8 +195,9 @@ def real(
     minimum: float = -math.inf,
     maximum: float = math.inf,
     above: float = -math.inf,
+    below: float = math.inf,
 ) -> float:
-    """Return value as a finite float in [minimum, maximum] and greater than ``above``."""
+    """Return value as a finite float in [minimum, maximum], greater than ``above`` and less than ``below``."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name} must be a number, got {_describe(value)}")
     number = float(value)
@@ -204,6 +205,8 @@ def real(
         raise ValueError(f"{name} must be finite, got {number}")
     if number <= above:
         raise ValueError(f"{name} must be greater than {above:g}, got {number:g}")
+    if number >= below:
+        raise ValueError(f"{name} must be less than {below:g}, got {number:g}")
     if number < minimum:
         raise ValueError(f"{name} must be at least {minimum:g}, got {number:g}")
     if number > maximum:

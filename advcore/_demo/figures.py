@@ -62,7 +62,6 @@ def accuracy_curves(
             ha="right", color=GREY, fontsize=8,
         )  # fmt: skip
         axes.set(title=title, xlabel=axis, ylim=(-3, 103))
-        axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(MaxNLocator(6))
         _plain(axes)
         if column == 0:
@@ -70,6 +69,8 @@ def accuracy_curves(
             axes.legend(frameon=False, fontsize=9, labelcolor=INK)
         else:
             axes.tick_params(labelleft=False)
+    if axes is not None:
+        axes.set_xlim(left=0)  # shared, and fixed only when every panel has its curves
     return _png(figure)
 
 

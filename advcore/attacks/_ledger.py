@@ -53,15 +53,16 @@ class Ledger:
 
             def cotangent(values: Array, rows: slice = rows) -> Array:
                 checked = self._checked(values, owners[rows])
-                return np.asarray(ascent(checked, rows)).astype(values.dtype)
+                return np.asarray(ascent(checked, rows)).astype(np.asarray(values).dtype)
 
             values, gradient = self.access.logits_and_gradient(x[rows].copy(), cotangent)
-            if np.shape(gradient) != x[rows].shape:
+            gradient = _floats("the model's gradient", gradient)
+            if gradient.shape != x[rows].shape:
                 raise ValueError(
-                    f"the model's gradient must have the input's shape {x[rows].shape}, got {np.shape(gradient)}"
+                    f"the model's gradient must have the input's shape {x[rows].shape}, got {gradient.shape}"
                 )
             logits.append(self._checked(values, owners[rows]))
-            gradients.append(np.asarray(gradient))
+            gradients.append(gradient)
         return np.concatenate(logits), np.concatenate(gradients)
 
     def _forward(self, x: Array, owners: Index) -> Logits:
@@ -75,9 +76,7 @@ class Ledger:
 
     def _checked(self, logits: Any, owners: Index) -> Logits:
         """Return a model's output in float64, or say what is wrong with it."""
-        values = np.asarray(logits)
-        if values.dtype.kind != "f":
-            raise TypeError(f"the model must return an array of floating-point numbers, got {values.dtype}")
+        values = _floats("what the model returns", logits)
         fits = values.ndim == 2 and len(values) == len(owners) and values.shape[1] >= 2
         if not fits or (self.classes is not None and values.shape[1] != self.classes):
             expected = f"({len(owners)}, {self.classes or 'at least 2 classes'})"
@@ -91,3 +90,13 @@ class Ledger:
             )
         self.classes = values.shape[1]
         return values.astype(np.float64)
+
+
+def _floats(name: str, value: Any) -> Array:
+    try:
+        array = np.asarray(value)
+    except (ValueError, RuntimeError) as error:  # ragged lists; tensors that are part of a graph
+        raise ValueError(f"{name} must be an array: {error}") from error
+    if array.dtype.kind != "f":
+        raise TypeError(f"{name} must be an array of floating-point numbers, got {array.dtype}")
+    return array

@@ -42,12 +42,13 @@ def npz(path: str | os.PathLike[str]) -> Dataset:
     with path.open("rb") as file:  # its errors name the file
         try:
             with NpzFile(file, own_fid=False, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in ("x", "y", "x_test", "y_test") if name in archive}
+                names = sorted(archive)
+                arrays = {name: archive[name] for name in ("x", "y", "x_test", "y_test") if name in names}
         except (ValueError, EOFError, OSError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(f"{path}: not a readable .npz file of plain arrays: {error}") from error
     for name in ("x", "y"):
         if name not in arrays:
-            raise ValueError(f"{path}: array {name} expected, got {sorted(arrays)}")
+            raise ValueError(f"{path}: array {name} expected, got {names}")
     if ("x_test" in arrays) != ("y_test" in arrays):
         raise ValueError(f"{path}: x_test and y_test belong together, got {sorted(arrays)}")
     x_train, y_train = _pair(f"{path}: x", arrays["x"], f"{path}: y", arrays["y"])

@@ -102,10 +102,7 @@ class Adam(Optimizer):
         self.lr = _check.real("lr", lr, above=0.0)
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
             raise ValueError(f"betas must be a pair of numbers, got {betas!r}")
-        largest = float(np.nextafter(1.0, 0.0))
-        self.betas = tuple(
-            _check.real(f"betas[{i}]", beta, minimum=0.0, maximum=largest) for i, beta in enumerate(betas)
-        )
+        self.betas = tuple(_check.real(f"betas[{i}]", beta, minimum=0.0, below=1.0) for i, beta in enumerate(betas))
         self.eps = _check.real("eps", eps, above=0.0)
         self.weight_decay = _check.real("weight_decay", weight_decay, minimum=0.0)
         self._steps = 0

@@ -1,7 +1,7 @@
 #include "matmul.h"
 
 #include "kernel_list.h"
-#include "product.h"
+#include "thin_product.h"
 
 namespace advcore::ADVCORE_LEVEL {
 
@@ -16,9 +16,15 @@ void matmul(const MatmulArgs<T>& args, int64_t begin, int64_t end, void* scratch
         Finish<T> finish;
         finish.col_bias = args.bias ? args.bias + col : nullptr;
         finish.activation = args.activation;
-        product<T>(smaller(args.rows_per_tile, args.rows - row), smaller(args.cols_per_tile, args.cols - col),
-                   args.depth, left, right, args.c + (matrix * args.rows + row) * args.cols + col, args.cols,
-                   args.accumulate, finish, static_cast<T*>(scratch));
+        const int64_t rows = smaller(args.rows_per_tile, args.rows - row);
+        const int64_t cols = smaller(args.cols_per_tile, args.cols - col);
+        T* const c = args.c + (matrix * args.rows + row) * args.cols + col;
+        if (rows <= most_thin_rows && args.b_depth == 1)
+            thin_product<T>(rows, cols, args.depth, left.data, args.a_row, args.a_depth, right.data, args.b_col, c,
+                            args.cols, args.accumulate, finish);
+        else
+            product<T>(rows, cols, args.depth, left, right, c, args.cols, args.accumulate, finish,
+                       static_cast<T*>(scratch));
     }
 }
 

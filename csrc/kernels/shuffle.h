@@ -33,13 +33,51 @@ ADVCORE_INLINE Vec<T> even_lanes(Vec<T> a, Vec<T> b) {
     return even_lanes<T>(a, b, typename Iota<lanes<T>>::type{});
 }
 
-template <class T, int Step = 1>
-ADVCORE_INLINE void transpose(Vec<T> (&rows)[lanes<T>]) {
+template <class T, int Step>
+ADVCORE_INLINE void exchange_all(Vec<T> (&rows)[lanes<T>]) {
     if constexpr (Step < lanes<T>) {
 #pragma GCC unroll 16
         for (int i = 0; i < lanes<T>; ++i)
             if (!(i & Step)) exchange<T, Step>(rows[i], rows[i + Step], typename Iota<lanes<T>>::type{});
-        transpose<T, Step * 2>(rows);
+        exchange_all<T, Step * 2>(rows);
+    }
+}
+
+// Of each four lanes: a0 b0 a1 b1 (Half 0) or a2 b2 a3 b3.
+template <class T, int Half, int... I>
+ADVCORE_INLINE Vec<T> unpack(Vec<T> a, Vec<T> b, Lanes<I...>) {
+    return __builtin_shufflevector(a, b, ((I & ~3) + 2 * Half + (I & 3) / 2 + (I & 1) * lanes<T>)...);
+}
+// Of each four lanes: a0 a1 b0 b1 (Half 0) or a2 a3 b2 b3.
+template <class T, int Half, int... I>
+ADVCORE_INLINE Vec<T> unpack_pairs(Vec<T> a, Vec<T> b, Lanes<I...>) {
+    return __builtin_shufflevector(a, b, ((I & ~3) + 2 * Half + (I & 1) + (I & 2) / 2 * lanes<T>)...);
+}
+
+// Transposes each 4 x 4 block of rows of 32-bit lanes: one instruction a row and step, where exchange() takes three.
+template <class T>
+ADVCORE_INLINE void transpose_fours(Vec<T> (&rows)[lanes<T>]) {
+    typedef typename Iota<lanes<T>>::type All;
+#pragma GCC unroll 4
+    for (int i = 0; i < lanes<T>; i += 4) {
+        const Vec<T> low01 = unpack<T, 0>(rows[i], rows[i + 1], All{});
+        const Vec<T> high01 = unpack<T, 1>(rows[i], rows[i + 1], All{});
+        const Vec<T> low23 = unpack<T, 0>(rows[i + 2], rows[i + 3], All{});
+        const Vec<T> high23 = unpack<T, 1>(rows[i + 2], rows[i + 3], All{});
+        rows[i] = unpack_pairs<T, 0>(low01, low23, All{});
+        rows[i + 1] = unpack_pairs<T, 1>(low01, low23, All{});
+        rows[i + 2] = unpack_pairs<T, 0>(high01, high23, All{});
+        rows[i + 3] = unpack_pairs<T, 1>(high01, high23, All{});
+    }
+}
+
+template <class T>
+ADVCORE_INLINE void transpose(Vec<T> (&rows)[lanes<T>]) {
+    if constexpr (sizeof(T) == 4) {
+        transpose_fours<T>(rows);
+        exchange_all<T, 4>(rows);
+    } else {
+        exchange_all<T, 1>(rows);
     }
 }
 

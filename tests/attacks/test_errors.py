@@ -111,6 +111,30 @@ def test_a_model_without_gradients_names_the_attacks_that_would_do(attack):
         ATTACKS[attack](model=BlackBox(), x=X, y=Y)
 
 
+def test_a_model_may_return_lists_and_must_return_rectangular_ones():
+    class Lists(Model):
+        def logits(self, x):
+            return super().logits(x).tolist()
+
+    class Ragged(Model):
+        def logits(self, x):
+            return [[1.0], [1.0, 2.0]] * (len(x) // 2)
+
+    class Complex(Model):
+        def vjp(self, x, cotangent):
+            return super().vjp(x, cotangent) * 1j
+
+    for attack in ("fgsm", "pgd"):
+        plain = ATTACKS[attack](model=Model(), x=X, y=Y)
+        np.testing.assert_allclose(ATTACKS[attack](model=Lists(), x=X, y=Y).examples, plain.examples)
+        with pytest.raises(ValueError, match="what the model returns must be an array"):
+            ATTACKS[attack](model=Ragged(), x=X, y=Y)
+        with pytest.raises(
+            TypeError, match="the model's gradient must be an array of floating-point numbers, got complex"
+        ):
+            ATTACKS[attack](model=Complex(), x=X, y=Y)
+
+
 def answer(change):
     class Wrong(Model):
         def logits(self, x):
@@ -132,8 +156,12 @@ def second_is_nan(logits):
         (lambda z: z[:-1], ValueError, r"the model must return an array of shape \(3, .*got \(2, 2\)"),
         (lambda z: z[:, :1], ValueError, r"at least 2 classes.*got \(3, 1\)"),
         (second_is_nan, ValueError, "the model must return finite numbers, got NaN or infinity for sample 1"),
-        (lambda z: z.astype(int), TypeError, "the model must return an array of floating-point numbers, got int64"),
-        (lambda z: None, TypeError, "the model must return an array of floating-point numbers, got object"),
+        (
+            lambda z: z.astype(int),
+            TypeError,
+            "what the model returns must be an array of floating-point numbers, got int64",
+        ),
+        (lambda z: None, TypeError, "what the model returns must be an array of floating-point numbers, got object"),
     ],
 )
 def test_what_the_model_returns(attack, change, error, message):

@@ -1,0 +1,69 @@
+// The product of a few rows with a matrix whose columns lie along the depth, as a linear layer's weights do: bounded by
+// reading that matrix once, so that it is transposed in registers and never stored. The sums are those of product.h.
+#pragma once
+
+#include "activate.h"
+#include "product.h"
+
+namespace advcore::ADVCORE_LEVEL {
+namespace {
+
+constexpr int most_thin_rows = 4;
+
+// Adds the products of `terms` <= lanes terms to the sums of Rows rows and one register of columns.
+template <class T, int Rows>
+ADVCORE_INLINE void add_terms(const T* const (&column)[lanes<T>], int64_t k, int terms, const T* a, int64_t a_row,
+                              int64_t a_depth, Vec<T> (&sum)[Rows]) {
+    constexpr int L = lanes<T>;
+    Vec<T> block[L];
+#pragma GCC unroll 16
+    for (int i = 0; i < L; ++i) block[i] = terms == L ? load(column[i] + k) : load_part(column[i] + k, terms);
+    transpose<T>(block);
+#pragma GCC unroll 16
+    for (int i = 0; i < L; ++i) {
+        if (i == terms) break;
+#pragma GCC unroll 4
+        for (int r = 0; r < Rows; ++r) sum[r] = fma<T>(splat(a[r * a_row + (k + i) * a_depth]), block[i], sum[r]);
+    }
+}
+
+// c[Rows, cols] = a[Rows, depth] b[depth, cols], b's columns at b + col * b_col; then the bias and the activation.
+template <class T, int Rows>
+inline void thin_rows(int64_t cols, int64_t depth, const T* a, int64_t a_row, int64_t a_depth, const T* b,
+                      int64_t b_col, T* c, int64_t c_stride, bool accumulate, const Finish<T>& finish) {
+    constexpr int L = lanes<T>;
+    for (int64_t col = 0; col < cols; col += L) {
+        const int used = static_cast<int>(smaller(L, cols - col));
+        const T* column[L];
+        for (int i = 0; i < L; ++i) column[i] = b + (col + smaller(i, used - 1)) * b_col;
+        Vec<T> total[Rows];
+        for (int r = 0; r < Rows; ++r) total[r] = accumulate ? load_part(c + r * c_stride + col, used) : Vec<T>{};
+        for (int64_t begin = 0; begin < depth; begin += block_depth) {
+            const int64_t end = smaller(depth, begin + block_depth);
+            Vec<T> sum[Rows] = {};
+            int64_t k = begin;
+            for (; k + L <= end; k += L) add_terms<T, Rows>(column, k, L, a, a_row, a_depth, sum);
+            if (k < end) add_terms<T, Rows>(column, k, static_cast<int>(end - k), a, a_row, a_depth, sum);
+            for (int r = 0; r < Rows; ++r) total[r] = begin > 0 || accumulate ? total[r] + sum[r] : sum[r];
+        }
+        if (finish.col_bias) {
+            const Vec<T> bias = load_part(finish.col_bias + col, used);
+            for (int r = 0; r < Rows; ++r) total[r] += bias;
+        }
+        for (int r = 0; r < Rows; ++r) {
+            store_part(c + r * c_stride + col, activate<T>(total[r], finish.activation), used);
+        }
+    }
+}
+
+template <class T, int Rows = most_thin_rows>
+inline void thin_product(int64_t rows, int64_t cols, int64_t depth, const T* a, int64_t a_row, int64_t a_depth,
+                         const T* b, int64_t b_col, T* c, int64_t c_stride, bool accumulate, const Finish<T>& finish) {
+    if (rows == Rows)
+        thin_rows<T, Rows>(cols, depth, a, a_row, a_depth, b, b_col, c, c_stride, accumulate, finish);
+    else if constexpr (Rows > 1)
+        thin_product<T, Rows - 1>(rows, cols, depth, a, a_row, a_depth, b, b_col, c, c_stride, accumulate, finish);
+}
+
+}  // namespace
+}  // namespace advcore::ADVCORE_LEVEL
