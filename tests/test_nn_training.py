@@ -261,7 +261,7 @@ def test_bad_input_is_refused(arguments, error, message):
         (lambda: nn.SGD(0), "lr must be greater than 0"),
         (lambda: nn.SGD(0.1, momentum=2), "momentum must be at most 1"),
         (lambda: nn.SGD(0.1, nesterov=True), "nesterov needs a momentum"),
-        (lambda: nn.Adam(betas=(0.9, 1.0)), r"betas\[1\] must be at most"),
+        (lambda: nn.Adam(betas=(0.9, 1.0)), r"betas\[1\] must be less than 1"),
         (lambda: nn.Adam(betas=0.9), "betas must be a pair"),
         (lambda: nn.Adam(eps=0), "eps must be greater than 0"),
         (lambda: nn.Adam(weight_decay=-1), "weight_decay must be at least 0"),
