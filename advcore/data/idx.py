@@ -110,7 +110,9 @@ def _pair(folder: Path, part: str) -> tuple[NDArray[np.float32], NDArray[np.int6
     images, labels = read_idx(images_path, ndim=3), read_idx(labels_path, ndim=1)
     if len(images) != len(labels):
         raise ValueError(f"{labels_path}: {len(images)} labels expected, one an image, got {len(labels)}")
-    return (images / np.float32(255))[:, np.newaxis], labels.astype(np.int64)
+    pixels = images.astype(np.float32)
+    pixels /= np.float32(255)
+    return pixels[:, np.newaxis], labels.astype(np.int64)
 
 
 def _find(folder: Path, name: str) -> Path:
