@@ -5,6 +5,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "../engine/dispatch.h"
@@ -33,6 +34,12 @@ int64_t extent(const Array<T>& array, int axis) {
 inline Activation activation_from(int code) { return static_cast<Activation>(code); }
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// The items that together are worth a thread's attention, of `items` that are `work` multiply-adds.
+inline int64_t grain(int64_t work, int64_t items) {
+    constexpr int64_t least_work = 1 << 17;
+    return std::max<int64_t>(1, least_work * items / std::max<int64_t>(work, 1));
+}
 
 void bind_activations(py::module_& m);
 void bind_conv2d(py::module_& m);

@@ -9,8 +9,6 @@
 namespace advcore {
 namespace {
 
-constexpr int64_t least_work = 1 << 17;  // multiply-adds that are worth a thread's attention
-
 struct AxisGeometry {
     int64_t stride, padding, dilation;  // padding: before the first element
 };
@@ -30,11 +28,6 @@ PatchMatrix forward_patches(const Array<T>& input, const Array<T>& weight, const
     return {extent(input, 0), g.groups, extent(weight, 1),
             forward_axis(extent(input, 2), extent(output, 2), extent(weight, 2), g.vertical),
             forward_axis(extent(input, 3), extent(output, 3), extent(weight, 3), g.horizontal)};
-}
-
-// The items that together are at least `least_work` multiply-adds.
-int64_t grain(int64_t work, int64_t items) {
-    return std::max<int64_t>(1, least_work * items / std::max<int64_t>(work, 1));
 }
 
 // Brings the matrices of all groups into the order of a left factor.

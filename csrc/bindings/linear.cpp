@@ -25,7 +25,8 @@ void run_matmul(MatmulArgs<T> args) {
     args.cols_per_tile = columns_per_tile<T>(args.rows, args.cols, args.batch);
     args.col_tiles = ceil_div(args.cols, args.cols_per_tile);
     const py::gil_scoped_release unlocked;
-    run(kernels<T>().matmul, args, args.batch * args.row_tiles * args.col_tiles);
+    const int64_t items = args.batch * args.row_tiles * args.col_tiles;
+    run(kernels<T>().matmul, args, items, grain(args.batch * args.rows * args.cols * args.depth, items));
 }
 
 // out[batch, rows, cols] = a[batch, rows, depth] b[batch, depth, cols] by their strides (0 where one matrix serves

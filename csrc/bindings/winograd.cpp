@@ -10,7 +10,6 @@
 namespace advcore {
 namespace {
 
-constexpr int64_t least_work = 1 << 17;  // multiply-adds that are worth a thread's attention
 constexpr int64_t most_repetitions = 8;  // of the weights' transform, before it is stored for all items
 constexpr int64_t fewest_tiles = 16, fewest_rows = 24;
 
@@ -26,8 +25,6 @@ WinogradShape shape_of(const Array<T>& input, const Array<T>& output, int64_t pa
     s.tiles_y = ceil_div(s.out_height, tile_out), s.tiles_x = ceil_div(s.out_width, tile_out);
     return s;
 }
-
-int64_t grain(int64_t work, int64_t items) { return std::max<int64_t>(1, least_work * items / work); }
 
 // weight[groups * rows, channels, 3, 3], or flipped: weight[groups * channels, rows, 3, 3] with its taps turned around.
 template <class T>
