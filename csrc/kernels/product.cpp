@@ -22,6 +22,7 @@ void multiply(const PanelPair<T>& p) {
     Vec<T> sum[Rows][Vectors] = {};
     const T* a = p.a;
     const T* b = p.b;
+#pragma GCC unroll 4
     for (int64_t k = 0; k < p.depth; ++k, a += Rows, b += Vectors * L) {
         Vec<T> right[Vectors];
 #pragma GCC unroll 2
