@@ -46,7 +46,7 @@ inline void thin_rows(int64_t cols, int64_t depth, const T* a, int64_t a_row, in
             if (k < end) add_terms<T, Rows>(column, k, static_cast<int>(end - k), a, a_row, a_depth, sum);
             for (int r = 0; r < Rows; ++r) total[r] = begin > 0 || accumulate ? total[r] + sum[r] : sum[r];
         }
-        if (finish.col_bias) {
+        if (finish.col_bias) {  // loaded once: in the loop over the rows GCC 12 read beyond it from the second row on
             const Vec<T> bias = load_part(finish.col_bias + col, used);
             for (int r = 0; r < Rows; ++r) total[r] += bias;
         }
