@@ -82,6 +82,17 @@ def array(
     return np.require(plain, requirements=["C", "A"])
 
 
+def returned(name: str, value: object) -> Array:
+    """Return what a user's model gave as an array of floating-point numbers, or say what is wrong."""
+    try:
+        floats = np.asarray(value)
+    except (ValueError, RuntimeError) as error:  # ragged lists; tensors that are part of a graph
+        raise ValueError(f"{name} must be an array: {error}") from error
+    if floats.dtype.kind != "f":
+        raise TypeError(f"{name} must be an array of floating-point numbers, got {floats.dtype}")
+    return floats
+
+
 def maybe_array(name: str, value: object, **expected: Any) -> Array | None:
     """Like array, but None stays None."""
     return None if value is None else array(name, value, **expected)

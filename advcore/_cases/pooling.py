@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from advcore._cases.case import Case, Make
-from advcore.ops.pooling import Windows
+from advcore.ops._pool_geometry import Windows
 
 Shape = tuple[int, ...]
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from advcore import _check
 from advcore._check import Array
 from advcore.attacks._losses import Logits
 from advcore.attacks.model import Access
@@ -56,7 +57,7 @@ class Ledger:
                 return np.asarray(ascent(checked, rows)).astype(np.asarray(values).dtype)
 
             values, gradient = self.access.logits_and_gradient(x[rows].copy(), cotangent)
-            gradient = _floats("the model's gradient", gradient)
+            gradient = _check.returned("the model's gradient", gradient)
             if gradient.shape != x[rows].shape:
                 raise ValueError(
                     f"the model's gradient must have the input's shape {x[rows].shape}, got {gradient.shape}"
@@ -76,7 +77,7 @@ class Ledger:
 
     def _checked(self, logits: Any, owners: Index) -> Logits:
         """Return a model's output in float64, or say what is wrong with it."""
-        values = _floats("what the model returns", logits)
+        values = _check.returned("what the model returns", logits)
         fits = values.ndim == 2 and len(values) == len(owners) and values.shape[1] >= 2
         if not fits or (self.classes is not None and values.shape[1] != self.classes):
             expected = f"({len(owners)}, {self.classes or 'at least 2 classes'})"
@@ -90,13 +91,3 @@ class Ledger:
             )
         self.classes = values.shape[1]
         return values.astype(np.float64)
-
-
-def _floats(name: str, value: Any) -> Array:
-    try:
-        array = np.asarray(value)
-    except (ValueError, RuntimeError) as error:  # ragged lists; tensors that are part of a graph
-        raise ValueError(f"{name} must be an array: {error}") from error
-    if array.dtype.kind != "f":
-        raise TypeError(f"{name} must be an array of floating-point numbers, got {array.dtype}")
-    return array

@@ -3,39 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple, overload
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from advcore import _check, _core
 from advcore._check import Array
-
-Pair = tuple[int, int]
-
-
-class Windows(NamedTuple):
-    """Where windows lie: pairs (height, width)."""
-
-    kernel: Pair
-    stride: Pair
-    padding: Pair
-    dilation: Pair
-    ceil_mode: bool
-
-    def output_size(self, input_size: Pair) -> Pair:
-        """Return the number of windows along each axis, by torch's rule.
-
-        With ceil_mode a last window may reach over the end, but it must begin inside the input or its left padding.
-        """
-        height, width = (
-            (size + 2 * padding - dilation * (kernel - 1) - 1 + (stride - 1 if self.ceil_mode else 0)) // stride + 1
-            for size, kernel, stride, padding, dilation in zip(input_size, *self[:4], strict=True)
-        )
-        if self.ceil_mode:
-            height -= (height - 1) * self.stride[0] >= input_size[0] + self.padding[0]
-            width -= (width - 1) * self.stride[1] >= input_size[1] + self.padding[1]
-        return height, width
+from advcore.ops._pool_geometry import (
+    LARGEST_EXTENT,
+    Pair,
+    even_windows,
+    output_shape,
+    plane_sizes,
+    planes_of,
+    windows_of,
+)
 
 
 @overload
@@ -112,9 +95,9 @@ def max_pool2d(
         If input has the wrong rank or no elements in a plane, a size is out of range, padding is more than half the
         kernel, or the kernel is larger than the padded input.
     """
-    input = _planes("input", input)
-    windows = _windows(kernel_size, stride, padding, dilation, ceil_mode)
-    shape = _output_shape(input.shape, windows)
+    input = planes_of("input", input)
+    windows = windows_of(kernel_size, stride, padding, dilation, ceil_mode)
+    shape = output_shape(input.shape, windows)
     return_indices = _check.flag("return_indices", return_indices)
     result = _check.output(out, shape, input.dtype, (input,))
     indices = np.empty(shape, np.int64) if return_indices else None
@@ -160,9 +143,9 @@ def max_pool2d_grad(
     ValueError
         As max_pool2d, and if grad_output or indices do not have the shape of the output or an index is outside.
     """
-    input = _planes("input", input)
-    windows = _windows(kernel_size, stride, padding, dilation, ceil_mode)
-    shape = _output_shape(input.shape, windows)
+    input = planes_of("input", input)
+    windows = windows_of(kernel_size, stride, padding, dilation, ceil_mode)
+    shape = output_shape(input.shape, windows)
     grad_output = _check.array("grad_output", grad_output, dtype=input.dtype, shape=shape)
     places = None if indices is None else _check.index_array("indices", indices, shape)
     result = _check.output(out, input.shape, input.dtype, (grad_output, input, places))
@@ -216,10 +199,10 @@ def avg_pool2d(
     TypeError, ValueError
         As max_pool2d.
     """
-    input = _planes("input", input)
-    windows = _windows(kernel_size, stride, padding, 1, ceil_mode)
+    input = planes_of("input", input)
+    windows = windows_of(kernel_size, stride, padding, 1, ceil_mode)
     count_include_pad = _check.flag("count_include_pad", count_include_pad)
-    result = _check.output(out, _output_shape(input.shape, windows), input.dtype, (input,))
+    result = _check.output(out, output_shape(input.shape, windows), input.dtype, (input,))
     _core.avg_pool2d(_fold(result), _fold(input), *windows[:3], count_include_pad)
     return _check.deliver(result, out)
 
@@ -256,10 +239,10 @@ def avg_pool2d_grad(
     TypeError, ValueError
         As avg_pool2d, and if grad_output does not have the shape of the output.
     """
-    size = _plane_sizes("input_size", input_size)
-    windows = _windows(kernel_size, stride, padding, 1, ceil_mode)
+    size = plane_sizes("input_size", input_size)
+    windows = windows_of(kernel_size, stride, padding, 1, ceil_mode)
     count_include_pad = _check.flag("count_include_pad", count_include_pad)
-    grad_output = _check.array("grad_output", grad_output, shape=_output_shape(size, windows))
+    grad_output = _check.array("grad_output", grad_output, shape=output_shape(size, windows))
     result = _check.output(out, size, grad_output.dtype, (grad_output,))
     _core.avg_pool2d_grad(_fold(result), _fold(grad_output), *windows[:3], count_include_pad)
     return _check.deliver(result, out)
@@ -290,12 +273,12 @@ def adaptive_avg_pool2d(
     ValueError
         If input has the wrong rank or no elements in a plane, or a size is negative.
     """
-    input = _planes("input", input)
+    input = planes_of("input", input)
     pair = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
     given = tuple(extent if size is None else size for size, extent in zip(pair, input.shape[-2:], strict=False))
-    size = _check.integer_pair("output_size", given if len(pair) == 2 else pair, minimum=0, maximum=_LARGEST)
+    size = _check.integer_pair("output_size", given if len(pair) == 2 else pair, minimum=0, maximum=LARGEST_EXTENT)
     result = _check.output(out, (*input.shape[:-2], *size), input.dtype, (input,))
-    kernel = _even_windows(input.shape, size)
+    kernel = even_windows(input.shape, size)
     if kernel is None:
         _core.adaptive_avg_pool2d(_fold(result), _fold(input))
     else:
@@ -325,10 +308,10 @@ def adaptive_avg_pool2d_grad(grad_output: Array, input_size: tuple[int, ...], *,
     ValueError
         If shapes do not fit.
     """
-    size = _plane_sizes("input_size", input_size)
+    size = plane_sizes("input_size", input_size)
     grad_output = _check.array("grad_output", grad_output, shape=(*size[:-2], None, None))
     result = _check.output(out, size, grad_output.dtype, (grad_output,))
-    kernel = _even_windows(size, grad_output.shape[-2:])
+    kernel = even_windows(size, grad_output.shape[-2:])
     if kernel is None:
         _core.adaptive_avg_pool2d_grad(_fold(result), _fold(grad_output))
     else:
@@ -365,66 +348,15 @@ def pool_coverage(
     TypeError, ValueError
         As max_pool2d.
     """
-    size = _check.integer_pair("input_size", input_size, minimum=1, maximum=_LARGEST)
-    windows = _windows(kernel_size, stride, padding, dilation, ceil_mode)
-    height, width = _output_shape((1, *size), windows)[-2:]
+    size = _check.integer_pair("input_size", input_size, minimum=1, maximum=LARGEST_EXTENT)
+    windows = windows_of(kernel_size, stride, padding, dilation, ceil_mode)
+    height, width = output_shape((1, *size), windows)[-2:]
     used = 1
     for extent, count, kernel, step, pad, gap in zip(size, (height, width), *windows[:4], strict=True):
         starts = np.arange(count)[:, np.newaxis] * step - pad
         taps = starts + np.arange(min(kernel, extent + 2 * pad)) * gap
         used *= len(np.unique(taps[(taps >= 0) & (taps < extent)]))
     return (height, width), used
-
-
-_LARGEST = 2**31 - 1  # of an extent: products of two stay far from overflow
-
-
-def _windows(kernel_size: object, stride: object, padding: object, dilation: object, ceil_mode: object) -> Windows:
-    kernel = _check.integer_pair("kernel_size", kernel_size, minimum=1, maximum=_LARGEST)
-    windows = Windows(
-        kernel,
-        kernel if stride is None else _check.integer_pair("stride", stride, minimum=1, maximum=_LARGEST),
-        _check.integer_pair("padding", padding, minimum=0, maximum=_LARGEST),
-        _check.integer_pair("dilation", dilation, minimum=1, maximum=_LARGEST),
-        _check.flag("ceil_mode", ceil_mode),
-    )
-    if any(p > k // 2 for p, k in zip(windows.padding, kernel, strict=True)):
-        raise ValueError(f"padding must be at most half of kernel_size {kernel}, got {windows.padding}")
-    return windows
-
-
-def _planes(name: str, value: object) -> Array:
-    """Return value as an array of planes, batched or not."""
-    planes = _check.array(name, value)
-    _plane_sizes(name, planes.shape)
-    return planes
-
-
-def _plane_sizes(name: str, shape: object) -> tuple[int, ...]:
-    """Return the shape of an array of planes, if it is one."""
-    sizes = _check.sizes(name, shape)
-    if len(sizes) not in (3, 4):
-        raise ValueError(f"{name} must have shape (N, C, H, W) or (C, H, W), got {sizes}")
-    if not all(1 <= extent <= _LARGEST for extent in sizes[-2:]):
-        raise ValueError(f"{name} must have planes of 1 to {_LARGEST} rows and columns, got {sizes}")
-    return sizes
-
-
-def _output_shape(input_shape: tuple[int, ...], windows: Windows) -> tuple[int, ...]:
-    height, width = windows.output_size((input_shape[-2], input_shape[-1]))
-    if height < 1 or width < 1:
-        reach = tuple(d * (k - 1) + 1 for k, d in zip(windows.kernel, windows.dilation, strict=True))
-        padded = tuple(size + 2 * p for size, p in zip(input_shape[-2:], windows.padding, strict=True))
-        raise ValueError(f"kernel_size must reach over at most the padded input {padded}, got a window of {reach}")
-    return (*input_shape[:-2], height, width)
-
-
-def _even_windows(input_shape: tuple[int, ...], output_size: tuple[int, ...]) -> Pair | None:
-    """Return the size of adaptive windows if all are alike and do not overlap."""
-    sizes = list(zip(input_shape[-2:], output_size, strict=True))
-    if any(count == 0 or extent % count for extent, count in sizes):
-        return None
-    return sizes[0][0] // sizes[0][1], sizes[1][0] // sizes[1][1]
 
 
 def _fold(x: Array) -> Array:

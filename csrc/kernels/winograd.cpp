@@ -82,7 +82,7 @@ inline void transform_weights(const WinogradWeights<T>& w, int64_t group, const 
                 for (int64_t lane = 0; lane < width; lane += L) {
                     T* const place = target + (c + i) * width + lane;
                     const T* const filters = tap[lane / L] + i * taps * L;
-                    if (panel + 1 < last || c + i + 1 < terms || lane + L <= width) {
+                    if (panel + 1 < last || (c + i) * width + lane + L <= terms * width) {
                         transform_filters(filters, w.flipped, place, plane);
                     } else {
                         T all[frequencies * L];

@@ -7,12 +7,34 @@
 namespace advcore::ADVCORE_LEVEL {
 namespace {
 
-// The 6 x 6 inputs and the 4 x 4 outputs of one tile; only [first, last) of each axis exist.
-struct Tile {
-    int64_t input, output;  // offsets of the first element, for plane 0 of the group; the input's may lie outside
+// A square of a plane, of which only [first, last) of each axis exist.
+template <int Size>
+struct Window {
+    int64_t offset;  // of the first element, which may lie outside, for plane 0 of the group
     int first_y, last_y, first_x, last_x;
-    int rows, cols;                  // of the outputs
-    bool input_whole, output_whole;  // all elements exist, and whole registers of them may be read
+    bool whole;  // all elements exist, and whole registers of them may be read
+};
+
+// The window whose first element is (top, left) of the plane that begins at `begin`.
+template <class T, int Size>
+ADVCORE_INLINE Window<Size> window_at(int64_t begin, int64_t top, int64_t left, int64_t height, int64_t width,
+                                      bool last_sample) {
+    constexpr int64_t reach = ceil_div(Size, lanes<T>) * lanes<T>;
+    Window<Size> w;
+    w.offset = begin + top * width + left;
+    w.first_y = static_cast<int>(smaller(Size, larger(0, -top)));
+    w.last_y = static_cast<int>(smaller(Size, height - top));
+    w.first_x = static_cast<int>(smaller(Size, larger(0, -left)));
+    w.last_x = static_cast<int>(smaller(Size, width - left));
+    w.whole = w.first_y == 0 && w.last_y == Size && w.first_x == 0 && w.last_x == Size &&
+              !(last_sample && (top + Size - 1) * width + left + reach > height * width);
+    return w;
+}
+
+// The inputs that a tile sees, and its outputs.
+struct Tile {
+    Window<tile_in> input;
+    Window<tile_out> output;
 };
 
 // `count` tiles from number `first` on, and empty ones up to a whole register.
@@ -23,28 +45,15 @@ struct Tiles {
 
     Tiles(const WinogradShape& s, int64_t group, int64_t first, int64_t count_) : count(count_) {
         padded = ceil_div(count, lanes<T>) * lanes<T>;
-        constexpr int64_t in_reach = ceil_div(tile_in, lanes<T>) * lanes<T>;
-        constexpr int64_t out_reach = ceil_div(tile_out, lanes<T>) * lanes<T>;
         const int64_t plane = s.height * s.width, out_plane = s.out_height * s.out_width;
         int64_t x = first % s.tiles_x, y = first / s.tiles_x % s.tiles_y, n = first / s.tiles_x / s.tiles_y;
         for (int64_t i = 0; i < count; ++i) {
-            const int64_t out_top = y * tile_out, out_left = x * tile_out;
-            const int64_t top = out_top - s.padding_y, left = out_left - s.padding_x;
-            const bool last_sample = n + 1 == s.samples;
-            Tile& t = tile[i];
-            t.input = (n * s.groups + group) * s.channels * plane + top * s.width + left;
-            t.output = (n * s.groups + group) * s.rows * out_plane + out_top * s.out_width + out_left;
-            t.first_y = static_cast<int>(smaller(tile_in, larger(0, -top)));
-            t.last_y = static_cast<int>(smaller(tile_in, s.height - top));
-            t.first_x = static_cast<int>(smaller(tile_in, larger(0, -left)));
-            t.last_x = static_cast<int>(smaller(tile_in, s.width - left));
-            t.rows = static_cast<int>(smaller(tile_out, s.out_height - out_top));
-            t.cols = static_cast<int>(smaller(tile_out, s.out_width - out_left));
-            t.input_whole = t.first_y == 0 && t.last_y == tile_in && t.first_x == 0 && t.last_x == tile_in &&
-                            !(last_sample && (top + tile_in - 1) * s.width + left + in_reach > plane);
-            t.output_whole =
-                t.rows == tile_out && t.cols == tile_out &&
-                !(last_sample && (out_top + tile_out - 1) * s.out_width + out_left + out_reach > out_plane);
+            const int64_t top = y * tile_out, left = x * tile_out, sample_group = n * s.groups + group;
+            const bool last = n + 1 == s.samples;
+            tile[i].input = window_at<T, tile_in>(sample_group * s.channels * plane, top - s.padding_y,
+                                                  left - s.padding_x, s.height, s.width, last);
+            tile[i].output =
+                window_at<T, tile_out>(sample_group * s.rows * out_plane, top, left, s.out_height, s.out_width, last);
             if (++x == s.tiles_x) x = 0, ++y;
             if (y == s.tiles_y) y = 0, ++n;
         }
@@ -53,25 +62,26 @@ struct Tiles {
 
     // Whether the outputs of a register of tiles lie side by side and all exist along their rows.
     bool side_by_side(int64_t i) const {
-        return i + lanes<T> <= count && tile[i + lanes<T> - 1].cols == tile_out &&
-               tile[i + lanes<T> - 1].output == tile[i].output + (lanes<T> - 1) * tile_out &&
-               tile[i + lanes<T> - 1].rows == tile[i].rows;
+        if (i + lanes<T> > count) return false;
+        const Window<tile_out>&first = tile[i].output, &last = tile[i + lanes<T> - 1].output;
+        return last.last_x == tile_out && last.offset == first.offset + (lanes<T> - 1) * tile_out &&
+               last.last_y == first.last_y;
     }
 };
 
-// The rows of one tile's inputs in one plane, from column part * lanes on.
-template <class T>
-ADVCORE_INLINE void load_inputs(const Tile& t, const T* plane, int64_t width, int part, Vec<T> (&rows)[tile_in]) {
+// The rows of one window in one plane, from column part * lanes on; zeros for what does not exist.
+template <class T, int Size>
+ADVCORE_INLINE void load_window(const Window<Size>& w, const T* plane, int64_t width, int part, Vec<T> (&rows)[Size]) {
     const int first = part * lanes<T>;
-    const T* row = plane + t.input + first;
-    if (t.input_whole) {
+    const T* row = plane + w.offset + first;
+    if (w.whole) {
 #pragma GCC unroll 6
-        for (int i = 0; i < tile_in; ++i, row += width) rows[i] = load(row);
+        for (int i = 0; i < Size; ++i, row += width) rows[i] = load(row);
     } else {
 #pragma GCC unroll 6
-        for (int i = 0; i < tile_in; ++i, row += width)
+        for (int i = 0; i < Size; ++i, row += width)
             rows[i] =
-                i >= t.first_y && i < t.last_y ? load_between(row, t.first_x - first, t.last_x - first) : Vec<T>{};
+                i >= w.first_y && i < w.last_y ? load_between(row, w.first_x - first, w.last_x - first) : Vec<T>{};
     }
 }
 
@@ -88,7 +98,8 @@ inline void gather_tiles(const WinogradArgs<T>& args, const Tiles<T, winograd_ti
         for (int64_t c = channel; c < channel + terms; ++c, target += width)
             transform_windows<T, tile_in>(
                 [&](int lane, int part, Vec<T>(&rows)[tile_in]) {
-                    load_inputs(tiles.tile[first + lane], args.input + c * channel_size, args.shape.width, part, rows);
+                    load_window<T>(tiles.tile[first + lane].input, args.input + c * channel_size, args.shape.width,
+                                   part, rows);
                 },
                 target, plane);
     }
@@ -104,22 +115,22 @@ ADVCORE_INLINE void deal_out(const Tiles<T, winograd_tiles<T>>& tiles, int64_t f
     const Vec<T> quads[tile_out] = {interleave<T, 0>(low02, low13), interleave<T, 1>(low02, low13),
                                     interleave<T, 0>(high02, high13), interleave<T, 1>(high02, high13)};
     if (together) {
-        T* const to = out + tiles.tile[first].output + row_offset;
-        if (row < tiles.tile[first].rows)
+        T* const to = out + tiles.tile[first].output.offset + row_offset;
+        if (row < tiles.tile[first].output.last_y)
             for (int i = 0; i < tile_out; ++i) store(to + i * L, quads[i]);
         return;
     }
     T buffer[tile_out * L];
     for (int i = 0; i < tile_out; ++i) store(buffer + i * L, quads[i]);
     for (int lane = 0; lane < L; ++lane) {
-        const Tile& t = tiles.tile[first + lane];
-        if (row >= t.rows) continue;
-        T* const to = out + t.output + row_offset;
+        const Window<tile_out>& t = tiles.tile[first + lane].output;
+        if (row >= t.last_y) continue;
+        T* const to = out + t.offset + row_offset;
         const T* const from = buffer + lane * tile_out;
-        if (t.cols == tile_out)
+        if (t.last_x == tile_out)
             __builtin_memcpy(to, from, tile_out * sizeof(T));
         else
-            for (int i = 0; i < t.cols; ++i) to[i] = from[i];
+            for (int i = 0; i < t.last_x; ++i) to[i] = from[i];
     }
 }
 

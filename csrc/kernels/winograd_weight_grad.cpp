@@ -7,21 +7,6 @@ namespace {
 template <class T>
 using GradTiles = Tiles<T, winograd_grad_depth>;
 
-// The rows of one tile's gradients in one plane, from column part * lanes on.
-template <class T>
-ADVCORE_INLINE void load_gradients(const Tile& t, const T* plane, int64_t width, int part, Vec<T> (&rows)[tile_out]) {
-    const int first = part * lanes<T>;
-    const T* row = plane + t.output + first;
-    if (t.output_whole) {
-#pragma GCC unroll 4
-        for (int i = 0; i < tile_out; ++i, row += width) rows[i] = load(row);
-    } else {
-#pragma GCC unroll 4
-        for (int i = 0; i < tile_out; ++i, row += width)
-            rows[i] = i < t.rows ? load_between(row, 0, t.cols - first) : Vec<T>{};
-    }
-}
-
 // The frequencies of `count` planes of all tiles, the depth counting the tiles: to[frequency * plane + tile * width +
 // ...]. `load_rows(tile, plane, part, rows)` reads a window. A register may spill over into what is written next.
 template <class T, int Size, class Load>
@@ -46,7 +31,7 @@ inline void gather_inputs(const WinogradWeightGradArgs<T>& args, const GradTiles
         const T* const planes = args.input + (first + col) * size;
         gather_planes<T, tile_in>(tiles, used, width, panel, plane,
                                   [&](const Tile& t, int64_t i, int part, Vec<T>(&rows)[tile_in]) {
-                                      load_inputs(t, planes + i * size, args.shape.width, part, rows);
+                                      load_window<T>(t.input, planes + i * size, args.shape.width, part, rows);
                                   });
     });
 }
@@ -61,7 +46,7 @@ inline void gather_gradients(const WinogradWeightGradArgs<T>& args, const GradTi
         const T* const planes = args.grad_output + row * size;
         gather_planes<T, tile_out>(tiles, width, width, to + (row - panels.begin(first)) * tiles.count, plane,
                                    [&](const Tile& t, int64_t i, int part, Vec<T>(&rows)[tile_out]) {
-                                       load_gradients(t, planes + i * size, args.shape.out_width, part, rows);
+                                       load_window<T>(t.output, planes + i * size, args.shape.out_width, part, rows);
                                    });
     }
 }
