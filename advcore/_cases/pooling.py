@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from advcore import ops
 from advcore._cases.case import Case, Make
 from advcore.ops._pool_geometry import Windows
 
@@ -75,6 +76,17 @@ def _indexed(shape: Shape, places: int) -> Make:
     return lambda rng, dtype: {"indices": rng.integers(0, places, shape)}
 
 
+def _after_forward(shape: Shape, options: dict[str, Any]) -> Make:
+    """Build an input and the indices of its maxima: of float32, so that they are the same for every type."""
+
+    def make(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+        input = rng.standard_normal(shape).astype(np.float32)
+        indices = ops.max_pool2d(input, **options, return_indices=True)[1]
+        return {"input": input.astype(dtype), "indices": indices}
+
+    return make
+
+
 def _pair(value: Any) -> tuple[int, int]:
     return value if isinstance(value, tuple) else (value, value)
 
@@ -88,13 +100,17 @@ def _windows(
     terms = windows.kernel[0] * windows.kernel[1]
     options = {"kernel_size": kernel, "stride": stride, "padding": padding, "ceil_mode": ceil_mode}
     spaced = options | {"dilation": dilation}
-    arrays = {"grad_output": output, "input": shape}
+    arrays = {"grad_output": output} | ({} if label else {"input": shape})
+    forward = _after_forward(shape, spaced)
     timed: dict[str, Any] = {"bench": bool(label), "label": label}
     cases = [
         Case("max_pool2d", {"input": shape}, spaced, **timed),
-        Case("max_pool2d_grad", arrays, spaced, terms, **timed),
+        # A timed gradient is that of training: the indices are known.
+        Case("max_pool2d_grad", arrays, spaced, terms, forward if label else None, **timed),
     ]
     if not label:
+        name = f"after forward, {shape}, {kernel}, {stride}, {padding}, {dilation}, {ceil_mode}"
+        cases.append(Case("max_pool2d_grad", {"grad_output": output}, spaced, terms, forward, label=name))
         cases.append(Case("max_pool2d", {"input": shape}, spaced | {"return_indices": True}))
     if dilation != 1:
         return cases

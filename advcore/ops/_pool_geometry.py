@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from advcore import _check
@@ -36,7 +37,38 @@ class Windows(NamedTuple):
         return height, width
 
 
-def windows_of(kernel_size: object, stride: object, padding: object, dilation: object, ceil_mode: object) -> Windows:
+def windows_over(
+    input_size: tuple[int, ...],
+    kernel_size: object,
+    stride: object,
+    padding: object,
+    dilation: object,
+    ceil_mode: object,
+) -> tuple[Windows, tuple[int, ...]]:
+    """Check a pooling's options against the input's sizes; return its windows and the shape of what it gives."""
+    plain = type(kernel_size) is type(padding) is type(dilation) is int and type(ceil_mode) is bool
+    if plain and (stride is None or type(stride) is int):
+        return _remembered(input_size, kernel_size, stride, padding, dilation, ceil_mode)
+    return _worked_out(input_size, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def _worked_out(
+    input_size: tuple[int, ...],
+    kernel_size: object,
+    stride: object,
+    padding: object,
+    dilation: object,
+    ceil_mode: object,
+) -> tuple[Windows, tuple[int, ...]]:
+    plane_sizes("input", input_size)
+    windows = _windows_of(kernel_size, stride, padding, dilation, ceil_mode)
+    return windows, _output_shape(input_size, windows)
+
+
+_remembered = lru_cache(maxsize=1024)(_worked_out)  # most of the time of a call on a small input
+
+
+def _windows_of(kernel_size: object, stride: object, padding: object, dilation: object, ceil_mode: object) -> Windows:
     kernel = _check.integer_pair("kernel_size", kernel_size, minimum=1, maximum=LARGEST_EXTENT)
     windows = Windows(
         kernel,
@@ -67,7 +99,7 @@ def plane_sizes(name: str, shape: object) -> tuple[int, ...]:
     return sizes
 
 
-def output_shape(input_shape: tuple[int, ...], windows: Windows) -> tuple[int, ...]:
+def _output_shape(input_shape: tuple[int, ...], windows: Windows) -> tuple[int, ...]:
     height, width = windows.output_size((input_shape[-2], input_shape[-1]))
     if height < 1 or width < 1:
         reach = tuple(d * (k - 1) + 1 for k, d in zip(windows.kernel, windows.dilation, strict=True))

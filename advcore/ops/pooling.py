@@ -14,10 +14,9 @@ from advcore.ops._pool_geometry import (
     LARGEST_EXTENT,
     Pair,
     even_windows,
-    output_shape,
     plane_sizes,
     planes_of,
-    windows_of,
+    windows_over,
 )
 
 
@@ -95,9 +94,8 @@ def max_pool2d(
         If input has the wrong rank or no elements in a plane, a size is out of range, padding is more than half the
         kernel, or the kernel is larger than the padded input.
     """
-    input = planes_of("input", input)
-    windows = windows_of(kernel_size, stride, padding, dilation, ceil_mode)
-    shape = output_shape(input.shape, windows)
+    input = _check.array("input", input)
+    windows, shape = windows_over(input.shape, kernel_size, stride, padding, dilation, ceil_mode)
     return_indices = _check.flag("return_indices", return_indices)
     result = _check.output(out, shape, input.dtype, (input,))
     indices = np.empty(shape, np.int64) if return_indices else None
@@ -143,9 +141,8 @@ def max_pool2d_grad(
     ValueError
         As max_pool2d, and if grad_output or indices do not have the shape of the output or an index is outside.
     """
-    input = planes_of("input", input)
-    windows = windows_of(kernel_size, stride, padding, dilation, ceil_mode)
-    shape = output_shape(input.shape, windows)
+    input = _check.array("input", input)
+    windows, shape = windows_over(input.shape, kernel_size, stride, padding, dilation, ceil_mode)
     grad_output = _check.array("grad_output", grad_output, dtype=input.dtype, shape=shape)
     places = None if indices is None else _check.index_array("indices", indices, shape)
     result = _check.output(out, input.shape, input.dtype, (grad_output, input, places))
@@ -199,10 +196,10 @@ def avg_pool2d(
     TypeError, ValueError
         As max_pool2d.
     """
-    input = planes_of("input", input)
-    windows = windows_of(kernel_size, stride, padding, 1, ceil_mode)
+    input = _check.array("input", input)
+    windows, shape = windows_over(input.shape, kernel_size, stride, padding, 1, ceil_mode)
     count_include_pad = _check.flag("count_include_pad", count_include_pad)
-    result = _check.output(out, output_shape(input.shape, windows), input.dtype, (input,))
+    result = _check.output(out, shape, input.dtype, (input,))
     _core.avg_pool2d(_fold(result), _fold(input), *windows[:3], count_include_pad)
     return _check.deliver(result, out)
 
@@ -240,9 +237,9 @@ def avg_pool2d_grad(
         As avg_pool2d, and if grad_output does not have the shape of the output.
     """
     size = plane_sizes("input_size", input_size)
-    windows = windows_of(kernel_size, stride, padding, 1, ceil_mode)
+    windows, shape = windows_over(size, kernel_size, stride, padding, 1, ceil_mode)
     count_include_pad = _check.flag("count_include_pad", count_include_pad)
-    grad_output = _check.array("grad_output", grad_output, shape=output_shape(size, windows))
+    grad_output = _check.array("grad_output", grad_output, shape=shape)
     result = _check.output(out, size, grad_output.dtype, (grad_output,))
     _core.avg_pool2d_grad(_fold(result), _fold(grad_output), *windows[:3], count_include_pad)
     return _check.deliver(result, out)
@@ -349,8 +346,7 @@ def pool_coverage(
         As max_pool2d.
     """
     size = _check.integer_pair("input_size", input_size, minimum=1, maximum=LARGEST_EXTENT)
-    windows = windows_of(kernel_size, stride, padding, dilation, ceil_mode)
-    height, width = output_shape((1, *size), windows)[-2:]
+    windows, (_, height, width) = windows_over((1, *size), kernel_size, stride, padding, dilation, ceil_mode)
     used = 1
     for extent, count, kernel, step, pad, gap in zip(size, (height, width), *windows[:4], strict=True):
         starts = np.arange(count)[:, np.newaxis] * step - pad

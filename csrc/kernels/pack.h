@@ -10,6 +10,12 @@ ADVCORE_INLINE constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? 
 ADVCORE_INLINE constexpr int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 ADVCORE_INLINE constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+// A number that is known when compiling, as an argument.
+template <int N>
+struct Constant {
+    static constexpr int value = N;
+};
+
 // Turns `count` rows (each contiguous along depth) into panel[k * width + row], zeros where row >= count.
 template <class T>
 inline void pack_transposed(const T* from, int64_t row_stride, int64_t count, int64_t width, int64_t depth, T* panel) {

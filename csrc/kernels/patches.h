@@ -138,11 +138,6 @@ ADVCORE_INLINE void add_spaced(T* to, Vec<T> x) {
     }
 }
 
-template <int N>
-struct Constant {
-    static constexpr int value = N;
-};
-
 // Calls f with the step as a constant where there is fast code for it, else with 0.
 template <class F>
 ADVCORE_INLINE void with_step(int64_t step, const F& f) {

@@ -6,6 +6,8 @@
 namespace advcore::ADVCORE_LEVEL {
 namespace {
 
+// Arguments are taken by value where loops begin: what a store might change would be read anew after each.
+
 // Combines the rows of the window of each output row [first, last).
 template <class T, class Op, int Taps>
 ADVCORE_INLINE void combine_rows(const PoolArgs<T>& args, const BufferedRows& rows, int64_t first, int64_t last,
@@ -39,20 +41,13 @@ ADVCORE_INLINE void combine_cols(const PoolArgs<T>& args, const T* buffer, int64
 }
 
 template <class T, class Op, int Taps, int Stride>
-void pool_windows(const PoolArgs<T>& args, int64_t begin, int64_t end, T* buffer) {
+void pool_buffered(const PoolArgs<T> args, int64_t begin, int64_t end, T* buffer) {
     const PoolAxis& cols = args.cols;
-    const bool joined = !args.col_divisor && (cols.kernel - 1) * cols.dilation < cols.stride &&
-                        cols.output * cols.stride <= buffered_elements;
-    const BufferedRows rows = rows_for_windows(cols, joined);
+    const BufferedRows rows = rows_for_windows(cols);
     pad_rows(rows, T(Op::nothing()[0]), buffer);
     for (int64_t first = begin; first < end; first += rows.together) {
         const int64_t last = smaller(end, first + rows.together);
         combine_rows<T, Op, Taps>(args, rows, first, last, buffer);
-        if (joined) {
-            combine_cols<T, Op, Taps, Stride>(args, buffer, (last - first) * cols.output, T(1),
-                                              args.output + first * cols.output);
-            continue;
-        }
         for (int64_t row = first; row < last; ++row)
             combine_cols<T, Op, Taps, Stride>(args, buffer + (row - first) * rows.pitch, cols.output,
                                               args.col_divisor ? args.row_divisor[row % args.rows.output] : T(1),
@@ -60,34 +55,137 @@ void pool_windows(const PoolArgs<T>& args, int64_t begin, int64_t end, T* buffer
     }
 }
 
+// A few rows of a plane, the rows of one window; combined column by column wherever a column is asked for.
+template <class T, class Op, int Taps>
+struct WindowRows {
+    const T* row[Taps];
+
+    ADVCORE_INLINE Vec<T> down(int64_t col) const {
+        Vec<T> result = load(row[0] + col);
+#pragma GCC unroll 3
+        for (int k = 1; k < Taps; ++k) result = Op::combine(result, load(row[k] + col));
+        return result;
+    }
+    // The windows that start at columns col, col + Stride, ...
+    template <int Stride>
+    ADVCORE_INLINE Vec<T> windows(int64_t col) const {
+        static_assert(Taps == 2 || Taps == 3);
+        constexpr int L = lanes<T>;
+        if constexpr (Stride == 1) {
+            Vec<T> result = Op::combine(down(col), down(col + 1));
+            if constexpr (Taps == 3) result = Op::combine(result, down(col + 2));
+            return result;
+        } else {
+            const Vec<T> low = down(col), high = down(col + L);
+            for (int k = 0; k < Taps; ++k) read_ahead(row[k] + col);
+            Vec<T> result = Op::combine(even_lanes<T>(low, high), odd_lanes<T>(low, high));
+            if constexpr (Taps == 3) result = Op::combine(result, even_lanes<T>(down(col + 2), down(col + 2 + L)));
+            return result;
+        }
+    }
+    // One window, of which some columns may lie in the padding.
+    T window(const Window& cols) const {
+        T result = T(Op::nothing()[0]);
+        for (int64_t i = 0; i < cols.count; ++i) {
+            T column = row[0][cols.first + i];
+            for (int k = 1; k < Taps; ++k) column = Op::combine(column, row[k][cols.first + i]);
+            result = i == 0 ? column : Op::combine(result, column);
+        }
+        return result;
+    }
+};
+
+// Small windows, straight from the plane: a read of several rows side by side that never waits for other work.
+template <class T, class Op, int Taps, int Stride>
+void pool_small(const PoolArgs<T> args, int64_t begin, int64_t end, T* padding) {
+    constexpr int L = lanes<T>;
+    // Taps at 0, 1, 2: what the registers of windows() read from the first window's start on.
+    constexpr int64_t reach = Stride == 1 ? L + Taps - 1 : 2 * L + 2 * (Taps - 2);
+    const PoolAxis rows = args.rows, cols = args.cols;
+    for (int64_t i = 0; i < cols.input; ++i) padding[i] = T(Op::nothing()[0]);
+    const T* const input_end = args.input + ceil_div(end, rows.output) * rows.input * cols.input;
+    // Windows [first, last) have all columns inside the plane.
+    const int64_t first = smaller(cols.output, ceil_div(cols.padding, Stride));
+    const int64_t last = smaller(cols.output, (cols.input - Taps + cols.padding) / Stride + 1);
+    int64_t plane = begin / rows.output, y = begin % rows.output;
+    for (int64_t row = begin; row < end; ++row) {
+        const Window window = rows.windows[y];
+        const T* const from = args.input + (plane * rows.input + window.first) * cols.input;
+        WindowRows<T, Op, Taps> window_rows;
+        for (int k = 0; k < Taps; ++k) window_rows.row[k] = k < window.count ? from + k * cols.input : padding;
+        T* const to = args.output + row * cols.output;
+        const T row_divisor = args.col_divisor ? args.row_divisor[y] : T(1);
+        const auto one = [&](int64_t at) {
+            T result = window_rows.window(cols.windows[at]);
+            if (args.average) result /= args.col_divisor ? row_divisor * args.col_divisor[at] : args.divisor;
+            to[at] = result;
+        };
+        int64_t end_col = last;  // of the registers, which must not read beyond the last plane
+        const T* const last_row = from + (window.count - 1) * cols.input;
+        while (end_col - L >= first && last_row + (end_col - L) * Stride - cols.padding + reach > input_end) --end_col;
+        int64_t at = first;
+        for (; at < end_col && end_col - first >= L; at += L) {
+            const int64_t col = smaller(at, end_col - L);
+            Vec<T> result = window_rows.template windows<Stride>(col * Stride - cols.padding);
+            if (args.average)
+                result /= args.col_divisor ? row_divisor * load(args.col_divisor + col) : splat(args.divisor);
+            store(to + col, result);
+        }
+        for (int64_t i = 0; i < first; ++i) one(i);
+        for (at = smaller(at, end_col); at < cols.output; ++at) one(at);
+        if (++y == rows.output) y = 0, ++plane;
+    }
+}
+
 // Picks the code for square kernels of 2 and 3 and for strides of 1 and 2.
 template <class T, class Op, int Taps>
 ADVCORE_INLINE void pool_by_stride(const PoolArgs<T>& args, int64_t begin, int64_t end, T* buffer) {
-    if (args.cols.stride == 1) return pool_windows<T, Op, Taps, 1>(args, begin, end, buffer);
-    if (args.cols.stride == 2) return pool_windows<T, Op, Taps, 2>(args, begin, end, buffer);
-    return pool_windows<T, Op, Taps, 0>(args, begin, end, buffer);
+    const PoolAxis& cols = args.cols;
+    if constexpr (Taps > 0) {
+        if (cols.dilation == 1 && cols.output >= 2 * lanes<T>) {
+            if (cols.stride == 2) return pool_small<T, Op, Taps, 2>(args, begin, end, buffer);
+        }
+    }
+    if (cols.stride == 1) return pool_buffered<T, Op, Taps, 1>(args, begin, end, buffer);
+    if (cols.stride == 2) return pool_buffered<T, Op, Taps, 2>(args, begin, end, buffer);
+    return pool_buffered<T, Op, Taps, 0>(args, begin, end, buffer);
 }
 
 // Whole planes, a register of them at once: each becomes one register, and a transpose lets all lanes be combined.
 template <class T, class Op>
-ADVCORE_INLINE void pool_planes(const PoolArgs<T>& args, int64_t begin, int64_t end) {
+void pool_planes(const PoolArgs<T> args, int64_t begin, int64_t end) {
     constexpr int L = lanes<T>;
     const int64_t size = args.rows.input * args.cols.input;
     const int rest = static_cast<int>(size % L);
-    Vec<T> in_rest;
-    for (int i = 0; i < L; ++i) in_rest[i] = i < rest ? T(1) : T(0);
+    const Mask<T> in_rest = lane_numbers<T>() < static_cast<Int<T>>(rest);
     for (int64_t plane = begin; plane < end; plane += L) {
         const int used = static_cast<int>(smaller(L, end - plane));
-        Vec<T> planes[L] = {};
-        for (int i = 0; i < used; ++i) {
-            const T* const from = args.input + (plane + i) * size;
-            planes[i] = reduce<T, Op, 0>(size / L, [=](int64_t k) { return load(from + k * L); });
-            if (rest)
-                planes[i] = Op::combine(planes[i],
-                                        select<T>(in_rest > T(0), load_part(from + size - rest, rest), Op::nothing()));
+        const T* from[L];
+#pragma GCC unroll 16
+        for (int i = 0; i < L; ++i) from[i] = args.input + (plane + smaller(i, used - 1)) * size;
+        Vec<T> total[L];
+#pragma GCC unroll 16
+        for (int i = 0; i < L; ++i) total[i] = Op::nothing();
+        for (int64_t first = 0; first + L <= size; first += block_terms * L) {
+            Vec<T> block[L];
+#pragma GCC unroll 16
+            for (int i = 0; i < L; ++i) block[i] = load(from[i] + first);
+            const int64_t last = smaller(size - L, first + (block_terms - 1) * L);
+            for (int64_t at = first + L; at <= last; at += L)
+#pragma GCC unroll 16
+                for (int i = 0; i < L; ++i) block[i] = Op::combine(block[i], load(from[i] + at));
+#pragma GCC unroll 16
+            for (int i = 0; i < L; ++i) total[i] = first == 0 ? block[i] : Op::combine(total[i], block[i]);
         }
-        transpose<T>(planes);
-        Vec<T> result = reduce<T, Op, L>(L, [&](int64_t lane) { return planes[lane]; });
+        if (rest) {
+#pragma GCC unroll 16
+            for (int i = 0; i < L; ++i) {
+                const Vec<T> last = load_part(from[i] + size - rest, rest);
+                total[i] = Op::combine(total[i], select<T>(in_rest, last, Op::nothing()));
+            }
+        }
+        transpose<T>(total);
+        Vec<T> result = reduce<T, Op, L>(L, [&](int64_t lane) { return total[lane]; });
         if (args.average) result /= args.divisor;
         store_used(args.output + plane, result, used);
     }

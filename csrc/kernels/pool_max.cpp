@@ -96,7 +96,7 @@ ADVCORE_INLINE void maximum_of_cols(const MaxPoolArgs<T>& args, const Window& wi
 
 // Finds the maxima of the output rows [first, last), no more than are buffered together.
 template <class T, int Stride, class Index>
-void maximum_of_group(const MaxPoolArgs<T>& args, const BufferedRows& rows, int64_t first, int64_t last,
+void maximum_of_group(const MaxPoolArgs<T> args, const BufferedRows rows, int64_t first, int64_t last,
                       RowBuffers<T> buffers, T* values, Index* indices) {
     const int64_t plane_size = args.rows.input * args.cols.input;
     const auto window = [&](int64_t row) { return args.rows.windows[row % args.rows.output]; };
@@ -155,7 +155,7 @@ struct Scratch {
 
 template <class T, int Stride>
 void max_pool_rows(const MaxPoolArgs<T>& args, int64_t begin, int64_t end, const Scratch<T>& scratch) {
-    const BufferedRows rows = rows_for_windows(args.cols, false);
+    const BufferedRows rows = rows_for_windows(args.cols);
     scratch.pad(rows);
     for (int64_t first = begin; first < end; first += rows.together) {
         const int64_t to = first * args.cols.output;
@@ -166,16 +166,17 @@ void max_pool_rows(const MaxPoolArgs<T>& args, int64_t begin, int64_t end, const
 
 // grad_input[indices[i]] += grad_output[i], in order. An index of -1 stands for a window without elements.
 template <class T, class Index>
-ADVCORE_INLINE void scatter(const MaxPoolGradArgs<T>& args, const Index* indices, int64_t count, const T* grad_output,
-                            T* grad_input) {
-    const int64_t size = args.pool.rows.input * args.pool.cols.input;
+void scatter(const MaxPoolGradArgs<T>& args, const Index* indices, int64_t count, const T* grad_output, T* grad_input) {
+    const uint64_t size = static_cast<uint64_t>(args.pool.rows.input * args.pool.cols.input);
+    bool outside = false;
     for (int64_t i = 0; i < count; ++i) {
         const int64_t index = indices[i];
-        if (index >= 0 && index < size)
+        if (static_cast<uint64_t>(index) < size)
             grad_input[index] += grad_output[i];
-        else if (index != -1)
-            __atomic_store_n(args.outside, true, __ATOMIC_RELAXED);
+        else
+            outside |= index != -1;
     }
+    if (outside) __atomic_store_n(args.outside, true, __ATOMIC_RELAXED);
 }
 
 // The gradient of one plane whose maxima are not given, row by buffered row.
@@ -205,7 +206,7 @@ template <class T, int Stride>
 void max_pool_grad_planes(const MaxPoolGradArgs<T>& args, int64_t begin, int64_t end, const Scratch<T>& scratch) {
     const int64_t in_size = args.pool.rows.input * args.pool.cols.input;
     const int64_t out_size = args.pool.rows.output * args.pool.cols.output;
-    const BufferedRows rows = rows_for_windows(args.pool.cols, false);
+    const BufferedRows rows = rows_for_windows(args.pool.cols);
     if (!args.indices && args.pool.buffered) scratch.pad(rows);
     for (int64_t plane = begin; plane < end; ++plane) {
         T* const grad_input = args.grad_input + plane * in_size;

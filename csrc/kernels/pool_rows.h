@@ -14,12 +14,14 @@ template <class T>
 struct Sum {
     static ADVCORE_INLINE Vec<T> nothing() { return Vec<T>{}; }
     static ADVCORE_INLINE Vec<T> combine(Vec<T> a, Vec<T> b) { return a + b; }
+    static ADVCORE_INLINE T combine(T a, T b) { return a + b; }
 };
 
 template <class T>
 struct Maximum {
     static ADVCORE_INLINE Vec<T> nothing() { return splat(T(-__builtin_inf())); }
     static ADVCORE_INLINE Vec<T> combine(Vec<T> a, Vec<T> b) { return max_nan<T>(a, b); }
+    static ADVCORE_INLINE T combine(T a, T b) { return (a >= b) | (a != a) ? a : b; }
 };
 
 // Combines term(0) ... term(count - 1) in order, in blocks of 256. A positive Count says what count is.
@@ -85,12 +87,10 @@ struct BufferedRows {
         : pitch(pitch_), left(left_), cols(cols_), together(larger(1, buffered_elements / pitch)) {}
 };
 
-// The columns that the windows of a row reach, or, where windows that do not overlap are joined to one long row over
-// all buffered rows, exactly a stride for each window.
-inline BufferedRows rows_for_windows(const PoolAxis& cols, bool joined) {
+// The columns that the windows of a row reach.
+inline BufferedRows rows_for_windows(const PoolAxis& cols) {
     const int64_t reach = (cols.output - 1) * cols.stride + (cols.kernel - 1) * cols.dilation + 1;
-    const int64_t pitch = joined ? cols.output * cols.stride : reach;
-    return {pitch, cols.padding, larger(0, smaller(cols.input, pitch - cols.padding))};
+    return {reach, cols.padding, larger(0, smaller(cols.input, reach - cols.padding))};
 }
 
 // Puts value around the columns of all rows that are buffered together.

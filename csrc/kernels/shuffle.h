@@ -33,6 +33,16 @@ ADVCORE_INLINE Vec<T> even_lanes(Vec<T> a, Vec<T> b) {
     return even_lanes<T>(a, b, typename Iota<lanes<T>>::type{});
 }
 
+// And from the second on.
+template <class T, int... I>
+ADVCORE_INLINE Vec<T> odd_lanes(Vec<T> a, Vec<T> b, Lanes<I...>) {
+    return __builtin_shufflevector(a, b, (2 * I + 1)...);
+}
+template <class T>
+ADVCORE_INLINE Vec<T> odd_lanes(Vec<T> a, Vec<T> b) {
+    return odd_lanes<T>(a, b, typename Iota<lanes<T>>::type{});
+}
+
 template <class T, int Step>
 ADVCORE_INLINE void exchange_all(Vec<T> (&rows)[lanes<T>]) {
     if constexpr (Step < lanes<T>) {

@@ -67,6 +67,13 @@ ADVCORE_INLINE void store(T* to, Vec<T> v) {
     __builtin_memcpy(to, &v, sizeof v);
 }
 
+// Asks for what will be read soon: rows of planes that are read side by side confuse the hardware's own guesses.
+template <class T>
+ADVCORE_INLINE void read_ahead(const T* from) {
+    constexpr uintptr_t bytes = 16384;
+    __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(from) + bytes), 0, 2);
+}
+
 // 0, 1, 2, ...
 template <class T>
 ADVCORE_INLINE Mask<T> lane_numbers() {
