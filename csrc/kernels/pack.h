@@ -27,15 +27,17 @@ inline void pack_transposed(const T* from, int64_t row_stride, int64_t count, in
             const int terms = static_cast<int>(smaller(L, depth - k));
             const T* source = from + row * row_stride + k;
             T* to = panel + k * width + row;
+            // The strip after this one: its rows begin too far apart for the hardware to see them coming.
+            if (k % (2 * L) == 0)
+                for (int i = 0; i < rows; ++i) prefetch(source, (count + i) * row_stride);
             Vec<T> block[L];
+            if (terms == L && rows == stored) {  // lanes beyond are not kept
+                load_transposed<T>([=](int i) { return source + (i < rows ? i : 0) * row_stride; }, block);
+            } else {
 #pragma GCC unroll 16
-            for (int i = 0; i < L; ++i) {
-                if (i >= rows)
-                    block[i] = Vec<T>{};
-                else
-                    block[i] = terms == L ? load(source + i * row_stride) : load_part(source + i * row_stride, terms);
+                for (int i = 0; i < L; ++i) block[i] = i < rows ? load_part(source + i * row_stride, terms) : Vec<T>{};
+                transpose<T>(block);
             }
-            transpose<T>(block);
             // In a panel of less than a vector a whole store may spill over into what is written next.
             const bool spill = width < L && (k + L - 1) * width + L <= depth * width;
             if (terms == L && (stored == L || spill)) {

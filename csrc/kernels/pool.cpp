@@ -66,6 +66,8 @@ struct WindowRows {
         for (int k = 1; k < Taps; ++k) result = Op::combine(result, load(row[k] + col));
         return result;
     }
+    static constexpr int64_t ahead = 16384 / sizeof(T);  // rows read side by side mislead the hardware's own guesses
+
     // The windows that start at columns col, col + Stride, ...
     template <int Stride>
     ADVCORE_INLINE Vec<T> windows(int64_t col) const {
@@ -77,7 +79,7 @@ struct WindowRows {
             return result;
         } else {
             const Vec<T> low = down(col), high = down(col + L);
-            for (int k = 0; k < Taps; ++k) read_ahead(row[k] + col);
+            for (int k = 0; k < Taps; ++k) prefetch(row[k] + col, ahead);
             Vec<T> result = Op::combine(even_lanes<T>(low, high), odd_lanes<T>(low, high));
             if constexpr (Taps == 3) result = Op::combine(result, even_lanes<T>(down(col + 2), down(col + 2 + L)));
             return result;

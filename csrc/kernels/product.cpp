@@ -20,6 +20,7 @@ template <class T, int Rows, int Vectors>
 void multiply(const PanelPair<T>& p) {
     constexpr int L = lanes<T>;
     Vec<T> sum[Rows][Vectors] = {};
+    for (int r = 0; r < Rows; ++r) prefetch(p.c, r * p.c_stride);  // by the time of the sums it is there
     const T* a = p.a;
     const T* b = p.b;
 #pragma GCC unroll 4

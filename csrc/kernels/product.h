@@ -69,6 +69,24 @@ ADVCORE_INLINE void each_panel(int64_t cols, int64_t depth, T* block, const Pack
     }
 }
 
+// All panels of a matrix whose rows lie in memory as they are, row by row: reading a panel alone, a line of each row,
+// would make every line wait.
+template <class T>
+inline void pack_row_panels(const T* from, int64_t depth_stride, int64_t cols, int64_t depth, T* block) {
+    const int64_t whole = cols / panel_cols<T> * panel_cols<T>;
+    for (int64_t k = 0; k < depth; ++k, from += depth_stride) {
+        T* to = block + k * panel_cols<T>;
+        for (int64_t col = 0; col < whole; col += panel_cols<T>, to += panel_cols<T> * depth) {
+            store(to, load(from + col));
+            store(to + lanes<T>, load(from + col + lanes<T>));
+        }
+    }
+    if (whole == cols) return;
+    const int64_t rest = cols - whole;
+    pack_rows(from - depth * depth_stride + whole, depth_stride, rest, panel_width<T>(rest), depth,
+              block + whole * depth);
+}
+
 template <class T>
 constexpr int64_t product_scratch = block_depth * (tile_cols<T> + max_panel_rows);
 
@@ -130,6 +148,7 @@ struct RightMatrix {
     const T* data;
     int64_t depth_stride, col_stride;
     void operator()(int64_t cols, int64_t k, int64_t depth, T* block) const {
+        if (col_stride == 1) return pack_row_panels<T>(data + k * depth_stride, depth_stride, cols, depth, block);
         each_panel<T>(cols, depth, block, [&](int64_t col, int64_t used, int64_t width, T* panel) {
             pack_strip(data + col * col_stride + k * depth_stride, col_stride, depth_stride, used, width, depth, panel);
         });

@@ -43,13 +43,13 @@ ADVCORE_INLINE Vec<T> odd_lanes(Vec<T> a, Vec<T> b) {
     return odd_lanes<T>(a, b, typename Iota<lanes<T>>::type{});
 }
 
-template <class T, int Step>
+template <class T, int Step, int End>
 ADVCORE_INLINE void exchange_all(Vec<T> (&rows)[lanes<T>]) {
-    if constexpr (Step < lanes<T>) {
+    if constexpr (Step < End) {
 #pragma GCC unroll 16
         for (int i = 0; i < lanes<T>; ++i)
             if (!(i & Step)) exchange<T, Step>(rows[i], rows[i + Step], typename Iota<lanes<T>>::type{});
-        exchange_all<T, Step * 2>(rows);
+        exchange_all<T, Step * 2, End>(rows);
     }
 }
 
@@ -81,14 +81,28 @@ ADVCORE_INLINE void transpose_fours(Vec<T> (&rows)[lanes<T>]) {
     }
 }
 
-template <class T>
+// Exchanges all blocks smaller than End.
+template <class T, int End = lanes<T>>
 ADVCORE_INLINE void transpose(Vec<T> (&rows)[lanes<T>]) {
-    if constexpr (sizeof(T) == 4) {
+    if constexpr (sizeof(T) == 4 && End >= 4) {
         transpose_fours<T>(rows);
-        exchange_all<T, 4>(rows);
+        exchange_all<T, 4, End>(rows);
     } else {
-        exchange_all<T, 1>(rows);
+        exchange_all<T, 1, End>(rows);
     }
+}
+
+// The transpose of the block of lanes x lanes whose row i is at row(i). Halves of registers are put into place by
+// loads, which spares the shuffles that cost most.
+template <class T, class Row>
+ADVCORE_INLINE void load_transposed(const Row& row, Vec<T> (&block)[lanes<T>]) {
+    constexpr int half = lanes<T> / 2;
+#pragma GCC unroll 8
+    for (int i = 0; i < half; ++i) {
+        block[i] = load_halves(row(i), row(i + half));
+        block[i + half] = load_halves(row(i) + half, row(i + half) + half);
+    }
+    transpose<T, half>(block);
 }
 
 template <class T, int Half, int... I>

@@ -16,9 +16,13 @@ ADVCORE_INLINE void add_terms(const T* const (&column)[lanes<T>], int64_t k, int
                               int64_t a_depth, Vec<T> (&sum)[Rows]) {
     constexpr int L = lanes<T>;
     Vec<T> block[L];
+    if (terms == L) {
+        load_transposed<T>([&](int i) { return column[i] + k; }, block);
+    } else {
 #pragma GCC unroll 16
-    for (int i = 0; i < L; ++i) block[i] = terms == L ? load(column[i] + k) : load_part(column[i] + k, terms);
-    transpose<T>(block);
+        for (int i = 0; i < L; ++i) block[i] = load_part(column[i] + k, terms);
+        transpose<T>(block);
+    }
 #pragma GCC unroll 16
     for (int i = 0; i < L; ++i) {
         if (i == terms) break;
@@ -32,19 +36,36 @@ template <class T, int Rows>
 inline void thin_rows(int64_t cols, int64_t depth, const T* a, int64_t a_row, int64_t a_depth, const T* b,
                       int64_t b_col, T* c, int64_t c_stride, bool accumulate, const Finish<T>& finish) {
     constexpr int L = lanes<T>;
+    constexpr int Blocks = Rows <= 2 ? 2 : 1;  // whose sums grow side by side: one alone would wait for itself
     for (int64_t col = 0; col < cols; col += L) {
         const int used = static_cast<int>(smaller(L, cols - col));
         const T* column[L];
         for (int i = 0; i < L; ++i) column[i] = b + (col + smaller(i, used - 1)) * b_col;
         Vec<T> total[Rows];
         for (int r = 0; r < Rows; ++r) total[r] = accumulate ? load_part(c + r * c_stride + col, used) : Vec<T>{};
-        for (int64_t begin = 0; begin < depth; begin += block_depth) {
+        bool first = !accumulate;
+        const auto add = [&](const Vec<T>(&sum)[Rows]) {
+#pragma GCC unroll 4
+            for (int r = 0; r < Rows; ++r) total[r] = first ? sum[r] : total[r] + sum[r];
+            first = false;
+        };
+        int64_t begin = 0;
+        for (; begin + Blocks * block_depth <= depth; begin += Blocks * block_depth) {
+            Vec<T> sum[Blocks][Rows] = {};
+            for (int64_t k = begin; k < begin + block_depth; k += L)
+#pragma GCC unroll 4
+                for (int i = 0; i < Blocks; ++i)
+                    add_terms<T, Rows>(column, k + i * block_depth, L, a, a_row, a_depth, sum[i]);
+#pragma GCC unroll 4
+            for (int i = 0; i < Blocks; ++i) add(sum[i]);
+        }
+        for (; begin == 0 || begin < depth; begin += block_depth) {
             const int64_t end = smaller(depth, begin + block_depth);
             Vec<T> sum[Rows] = {};
             int64_t k = begin;
             for (; k + L <= end; k += L) add_terms<T, Rows>(column, k, L, a, a_row, a_depth, sum);
             if (k < end) add_terms<T, Rows>(column, k, static_cast<int>(end - k), a, a_row, a_depth, sum);
-            for (int r = 0; r < Rows; ++r) total[r] = begin > 0 || accumulate ? total[r] + sum[r] : sum[r];
+            add(sum);
         }
         if (finish.col_bias) {  // loaded once: in the loop over the rows GCC 12 read beyond it from the second row on
             const Vec<T> bias = load_part(finish.col_bias + col, used);

@@ -62,16 +62,34 @@ ADVCORE_INLINE Vec<T> load(const T* from) {
     return v;
 }
 
+// Half a register from each of two places.
+template <class T>
+ADVCORE_INLINE Vec<T> load_halves(const T* low, const T* high) {
+    typedef T Half __attribute__((vector_size(vector_bytes / 2)));
+    Half a, b;
+    __builtin_memcpy(&a, low, sizeof a);
+    __builtin_memcpy(&b, high, sizeof b);
+    if constexpr (lanes<T> == 2)
+        return __builtin_shufflevector(a, b, 0, 1);
+    else if constexpr (lanes<T> == 4)
+        return __builtin_shufflevector(a, b, 0, 1, 2, 3);
+    else if constexpr (lanes<T> == 8)
+        return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7);
+    else
+        return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+
 template <class T>
 ADVCORE_INLINE void store(T* to, Vec<T> v) {
     __builtin_memcpy(to, &v, sizeof v);
 }
 
-// Asks for what will be read soon: rows of planes that are read side by side confuse the hardware's own guesses.
+// Asks for the memory at from[offset], which need not exist, to be brought near.
 template <class T>
-ADVCORE_INLINE void read_ahead(const T* from) {
-    constexpr uintptr_t bytes = 16384;
-    __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(from) + bytes), 0, 2);
+ADVCORE_INLINE void prefetch(const T* from, int64_t offset) {
+    constexpr int second_level = 2;
+    const uintptr_t at = reinterpret_cast<uintptr_t>(from) + static_cast<uintptr_t>(offset) * sizeof(T);
+    __builtin_prefetch(reinterpret_cast<const void*>(at), 0, second_level);
 }
 
 // 0, 1, 2, ...
