@@ -6,6 +6,9 @@
 namespace advcore::ADVCORE_LEVEL {
 namespace {
 
+// The rows of a strip of the left factor: as many as one pass of the product multiplies in registers.
+constexpr int most_strip_rows = vector_registers == 32 ? 14 : 6;
+
 ADVCORE_INLINE constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 ADVCORE_INLINE constexpr int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 ADVCORE_INLINE constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -16,38 +19,49 @@ struct Constant {
     static constexpr int value = N;
 };
 
+// Turns Rows <= lanes rows into columns of a panel, whole registers at a time, as long as what a register stores too
+// much stays within `room` elements, where it is stored over later. Returns how far it went along the depth.
+template <class T, int Rows>
+inline int64_t transpose_rows(const T* from, int64_t row_stride, int64_t width, int64_t depth, int64_t room, T* to) {
+    constexpr int L = lanes<T>;
+    const T* row[Rows];
+    for (int i = 0; i < Rows; ++i) row[i] = from + i * row_stride;
+    int64_t k = 0;
+    for (; k + L <= depth && (Rows == L || (k + L - 1) * width + L <= room); k += L, to += L * width) {
+        // The strip after this one: its rows begin too far apart for the hardware to see them coming.
+        if (k % (2 * L) == 0)
+            for (int i = 0; i < Rows; ++i) prefetch(row[i] + k, width * row_stride);
+        Vec<T> block[L];
+        load_transposed<T>([&](int i) { return row[i < Rows ? i : 0] + k; }, block);
+#pragma GCC unroll 16
+        for (int i = 0; i < L; ++i) store(to + i * width, block[i]);
+    }
+    return k;
+}
+
 // Turns `count` rows (each contiguous along depth) into panel[k * width + row], zeros where row >= count.
 template <class T>
 inline void pack_transposed(const T* from, int64_t row_stride, int64_t count, int64_t width, int64_t depth, T* panel) {
     constexpr int L = lanes<T>;
-    for (int64_t row = 0; row < width; row += L) {
+    for (int64_t row = (width - 1) / L * L; row >= 0; row -= L) {  // from the end: registers spill forward
         const int rows = static_cast<int>(larger(0, smaller(L, count - row)));
         const int stored = static_cast<int>(smaller(L, width - row));
-        for (int64_t k = 0; k < depth; k += L) {
+        const T* const source = from + row * row_stride;
+        T* const to = panel + row;
+        int64_t k = 0;
+        if (rows == L) k = transpose_rows<T, L>(source, row_stride, width, depth, 0, to);
+        if constexpr (constexpr int rest = most_strip_rows % L; rest > 0)
+            if (rows == rest && rows == stored)
+                k = transpose_rows<T, rest>(source, row_stride, width, depth, depth * width - row, to);
+        for (; k < depth; k += L) {
             const int terms = static_cast<int>(smaller(L, depth - k));
-            const T* source = from + row * row_stride + k;
-            T* to = panel + k * width + row;
-            // The strip after this one: its rows begin too far apart for the hardware to see them coming.
-            if (k % (2 * L) == 0)
-                for (int i = 0; i < rows; ++i) prefetch(source, (count + i) * row_stride);
             Vec<T> block[L];
-            if (terms == L && rows == stored) {  // lanes beyond are not kept
-                load_transposed<T>([=](int i) { return source + (i < rows ? i : 0) * row_stride; }, block);
-            } else {
 #pragma GCC unroll 16
-                for (int i = 0; i < L; ++i) block[i] = i < rows ? load_part(source + i * row_stride, terms) : Vec<T>{};
-                transpose<T>(block);
-            }
-            // In a panel of less than a vector a whole store may spill over into what is written next.
-            const bool spill = width < L && (k + L - 1) * width + L <= depth * width;
-            if (terms == L && (stored == L || spill)) {
+            for (int i = 0; i < L; ++i) block[i] = i < rows ? load_part(source + i * row_stride + k, terms) : Vec<T>{};
+            transpose<T>(block);
 #pragma GCC unroll 16
-                for (int i = 0; i < L; ++i) store(to + i * width, block[i]);
-            } else {
-#pragma GCC unroll 16
-                for (int i = 0; i < L; ++i)
-                    if (i < terms) store_part(to + i * width, block[i], stored);
-            }
+            for (int i = 0; i < L; ++i)
+                if (i < terms) store_part(to + (k + i) * width, block[i], stored);
         }
     }
 }

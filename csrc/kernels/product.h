@@ -13,7 +13,7 @@
 namespace advcore::ADVCORE_LEVEL {
 namespace {
 
-constexpr int max_panel_rows = vector_registers == 32 ? 14 : 6;
+constexpr int max_panel_rows = most_strip_rows;
 template <class T>
 constexpr int panel_cols = 2 * lanes<T>;
 
