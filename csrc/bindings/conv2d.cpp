@@ -76,6 +76,65 @@ void run_tiles(Conv2dArgs<T>& args) {
     run(kernels<T>().conv2d, args, args.items(), grain(work, args.items()));
 }
 
+// The most elements that a slab of one sample takes for `height` output rows, and what registers read beyond it.
+int64_t slab_size(const PatchMatrix& m, int64_t height) {
+    const auto slots = [](const PatchAxis& axis) { return std::min(axis.step, axis.taps); };
+    const auto extent = [](const PatchAxis& axis, int64_t positions) {
+        return positions + (axis.taps - 1) * axis.tap_step / axis.step + 1;
+    };
+    const int64_t channels = std::min(m.channels, block_depth / m.taps() + 2);
+    return channels * slots(m.vertical) * slots(m.horizontal) * extent(m.vertical, height) *
+           extent(m.horizontal, m.horizontal.positions);
+}
+
+// Cuts a convolution into tiles of output rows whose slabs stay in the second-level cache; false where none is small
+// enough, or where taps of single elements make the patches as simple as a slab. No result depends on the choice.
+template <class T>
+bool cut_directly(Conv2dDirectArgs<T>& args) {
+    const PatchMatrix& m = args.patches;
+    const PatchAxis &v = m.vertical, &h = m.horizontal;
+    if (m.taps() == 1 && v.step * h.step == 1) return false;
+    if (std::max(v.taps, h.taps) > most_phased_taps || m.groups * args.rows * m.positions() == 0) return false;
+    constexpr int64_t element = sizeof(T), most = slab_bytes / element, enough = (384 << 10) / element;
+    const int64_t pitch = h.positions + (h.taps - 1) * h.tap_step / h.step + 1, slack = pitch + 128;
+    if (slab_size(m, 1) + slack > most) return false;
+    // Rows by themselves leave the last registers of a row partly empty; together they compute what lies between them
+    // and are dealt out afterwards, which counts as much as a few terms.
+    const auto used = [](int64_t part, int64_t whole) { return static_cast<double>(part) / static_cast<double>(whole); };
+    constexpr int64_t dealing = 16;
+    const double by_row = used(h.positions, ceil_div(h.positions, 32 / element) * (32 / element));
+    const double together = used(h.positions, pitch) * used(m.rows(), m.rows() + dealing);
+    args.by_row = pitch > tile_cols<T> || by_row >= together;
+
+    const int64_t most_columns = args.by_row ? 2 * tile_cols<T> : tile_cols<T>;
+    const int64_t columns = args.by_row ? h.positions : pitch;
+    const auto fits = [&](int64_t samples, int64_t height) {
+        return samples * height * columns <= most_columns && samples * slab_size(m, height) <= enough;
+    };
+    args.height_per_tile = v.positions;
+    while (args.height_per_tile > 1 && !fits(1, args.height_per_tile))
+        args.height_per_tile = ceil_div(args.height_per_tile, 2);
+    args.samples_per_tile = 1;
+    if (args.height_per_tile == v.positions)
+        while (args.samples_per_tile < m.samples && fits(args.samples_per_tile + 1, v.positions))
+            ++args.samples_per_tile;
+    const auto cut = [&] {
+        args.height_tiles = ceil_div(v.positions, args.height_per_tile);
+        args.sample_tiles = ceil_div(m.samples, args.samples_per_tile);
+    };
+    const int64_t wanted = wanted_items();
+    args.row_tiles = ceil_div(args.rows, tile_rows);
+    for (cut(); args.items() < wanted && args.samples_per_tile > 1; cut())
+        args.samples_per_tile = ceil_div(args.samples_per_tile, 2);
+    for (; args.items() < wanted && args.height_per_tile > 4; cut())
+        args.height_per_tile = ceil_div(args.height_per_tile, 2);
+    constexpr int64_t fewest_rows = 56;
+    if (args.items() < wanted)
+        args.row_tiles = std::clamp(ceil_div(wanted * args.row_tiles, args.items()), args.row_tiles,
+                                    ceil_div(args.rows, fewest_rows));
+    return true;
+}
+
 template <class T>
 void run_forward(Array<T>& out, const Array<T>& input, const T* packed, const Array<T>& weight,
                  const MaybeArray<T>& bias, const Geometry& g, int activation) {
@@ -84,8 +143,15 @@ void run_forward(Array<T>& out, const Array<T>& input, const T* packed, const Ar
     args.input = input.data(), args.packed = packed, args.bias = data_or_null(bias), args.out = out.mutable_data();
     args.rows = extent(weight, 0) / g.groups;
     args.activation = activation_from(activation);
+    Conv2dDirectArgs<T> direct{};
+    direct.patches = args.patches;
+    direct.input = args.input, direct.packed = packed, direct.bias = args.bias, direct.out = args.out;
+    direct.rows = args.rows, direct.activation = args.activation;
     const py::gil_scoped_release unlocked;
-    run_tiles(args);
+    if (!cut_directly(direct)) return run_tiles(args);
+    const PatchMatrix& m = args.patches;
+    run(kernels<T>().conv2d_direct, direct, direct.items(),
+        grain(m.groups * args.rows * m.rows() * m.samples * m.positions(), direct.items()));
 }
 
 Geometry geometry(int64_t stride_y, int64_t stride_x, int64_t padding_y, int64_t padding_x, int64_t dilation_y,

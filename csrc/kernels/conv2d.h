@@ -60,6 +60,25 @@ struct Conv2dArgs {
     [[gnu::always_inline]] int64_t items() const { return patches.groups * spans * column_tiles * row_tiles; }
 };
 
+constexpr int64_t most_phased_taps = 64;  // of an axis
+constexpr int64_t slab_bytes = int64_t{3} << 20;
+
+// The same from a slab of the input (slab.h). Output rows are cut into tiles of `height_per_tile`, or several samples
+// are taken together. An item is one tile of one group.
+template <class T>
+struct Conv2dDirectArgs {
+    PatchMatrix patches;
+    const T* input;
+    const T* packed;
+    const T* bias;
+    T* out;  // [samples, groups * rows, positions]
+    int64_t rows;
+    bool by_row;  // each row of positions by itself, else all rows of a tile with what lies between them in the slab
+    int64_t samples_per_tile, sample_tiles, height_per_tile, height_tiles, row_tiles;
+    Activation activation;
+    [[gnu::always_inline]] int64_t items() const { return patches.groups * sample_tiles * height_tiles * row_tiles; }
+};
+
 // grad_input = the sum over all patches of packed[g, row, :] . grad_output[n, g, :, (y, x)], each added to the element
 // from which that entry of the patch matrix comes.
 //

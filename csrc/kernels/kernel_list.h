@@ -21,6 +21,7 @@
 #define ADVCORE_KERNELS(KERNEL)                          \
     KERNEL(matmul, MatmulArgs)                           \
     KERNEL(conv2d, Conv2dArgs)                           \
+    KERNEL(conv2d_direct, Conv2dDirectArgs)              \
     KERNEL(conv2d_pack, Conv2dPackArgs)                  \
     KERNEL(conv2d_input_grad, Conv2dInputGradArgs)       \
     KERNEL(conv2d_weight_grad, Conv2dWeightGradArgs)     \

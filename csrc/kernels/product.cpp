@@ -16,15 +16,16 @@ void activate_stored(int rows, const PanelPair<T>& p) {
         }
 }
 
-template <class T, int Rows, int Vectors>
+template <class T, int Rows, int Vectors, bool Offsets>
 void multiply(const PanelPair<T>& p) {
     constexpr int L = lanes<T>;
     Vec<T> sum[Rows][Vectors] = {};
     for (int r = 0; r < Rows; ++r) prefetch(p.c, r * p.c_stride);  // by the time of the sums it is there
     const T* a = p.a;
-    const T* b = p.b;
+    const int64_t depth = p.depth;
 #pragma GCC unroll 4
-    for (int64_t k = 0; k < p.depth; ++k, a += Rows, b += Vectors * L) {
+    for (int64_t k = 0; k < depth; ++k, a += Rows) {
+        const T* const b = p.b + (Offsets ? p.b_offset[k] : k * (Vectors * L));
         Vec<T> right[Vectors];
 #pragma GCC unroll 2
         for (int v = 0; v < Vectors; ++v) right[v] = load(b + v * L);
@@ -35,24 +36,45 @@ void multiply(const PanelPair<T>& p) {
             for (int v = 0; v < Vectors; ++v) sum[r][v] = fma<T>(left, right[v], sum[r][v]);
         }
     }
-    T* c = p.c;
+    // Each of what follows is for all sums at once, so that nothing is asked again for every register.
+    T* const c = p.c;
+    const int64_t stride = p.c_stride;
+    const int tail = p.cols - (Vectors - 1) * L;  // columns of the last register
+    if (p.accumulate) {
 #pragma GCC unroll 14
-    for (int r = 0; r < Rows; ++r, c += p.c_stride) {
-#pragma GCC unroll 2
-        for (int v = 0; v < Vectors; ++v) {
-            const int used = p.cols - v * L;
-            if (used <= 0) break;
-            Vec<T> x = sum[r][v];
-            if (p.accumulate) x = (used >= L ? load(c + v * L) : load_part(c + v * L, used)) + x;
-            if (p.last) {
-                if (p.row_bias) x += splat(p.row_bias[r]);
-                if (p.col_bias) x += used >= L ? load(p.col_bias + v * L) : load_part(p.col_bias + v * L, used);
-                if (p.activation == Activation::relu) x = relu<T>(x);
-            }
-            if (used >= L)
-                store(c + v * L, x);
-            else
-                store_part(c + v * L, x, used);
+        for (int r = 0; r < Rows; ++r) {
+            if constexpr (Vectors == 2) sum[r][0] += load(c + r * stride);
+            const T* const last = c + r * stride + (Vectors - 1) * L;
+            sum[r][Vectors - 1] += tail == L ? load(last) : load_part(last, tail);
+        }
+    }
+    if (p.last && p.row_bias) {
+#pragma GCC unroll 14
+        for (int r = 0; r < Rows; ++r)
+            for (int v = 0; v < Vectors; ++v) sum[r][v] += splat(p.row_bias[r]);
+    }
+    if (p.last && p.col_bias) {
+        Vec<T> bias[Vectors];
+        if constexpr (Vectors == 2) bias[0] = load(p.col_bias);
+        bias[Vectors - 1] = load_part(p.col_bias + (Vectors - 1) * L, tail);
+#pragma GCC unroll 14
+        for (int r = 0; r < Rows; ++r)
+            for (int v = 0; v < Vectors; ++v) sum[r][v] += bias[v];
+    }
+    if (p.last && p.activation == Activation::relu) {
+#pragma GCC unroll 14
+        for (int r = 0; r < Rows; ++r)
+            for (int v = 0; v < Vectors; ++v) sum[r][v] = relu<T>(sum[r][v]);
+    }
+    if (tail == L) {
+#pragma GCC unroll 14
+        for (int r = 0; r < Rows; ++r)
+            for (int v = 0; v < Vectors; ++v) store(c + r * stride + v * L, sum[r][v]);
+    } else {
+#pragma GCC unroll 14
+        for (int r = 0; r < Rows; ++r) {
+            if constexpr (Vectors == 2) store(c + r * stride, sum[r][0]);
+            store_part(c + r * stride + (Vectors - 1) * L, sum[r][Vectors - 1], tail);
         }
     }
     if (p.last && p.activation == Activation::gelu) activate_stored(Rows, p);
@@ -62,9 +84,9 @@ template <class T, int Rows = max_panel_rows>
 ADVCORE_INLINE void multiply_any(int rows, const PanelPair<T>& p) {
     if (rows == Rows) {
         if (p.cols > lanes<T>)
-            multiply<T, Rows, 2>(p);
+            p.b_offset ? multiply<T, Rows, 2, true>(p) : multiply<T, Rows, 2, false>(p);
         else
-            multiply<T, Rows, 1>(p);
+            p.b_offset ? multiply<T, Rows, 1, true>(p) : multiply<T, Rows, 1, false>(p);
     } else if constexpr (Rows > 1) {
         multiply_any<T, Rows - 1>(rows, p);
     }

@@ -37,8 +37,9 @@ struct RowPanels {
 template <class T>
 struct PanelPair {
     int64_t depth;
-    const T* a;  // [depth][rows of the panel]
-    const T* b;  // [depth][columns of the panel, padded to whole vectors]
+    const T* a;                         // [depth][rows of the panel]
+    const T* b;                         // [depth][columns of the panel, padded to whole vectors]
+    const int64_t* b_offset = nullptr;  // where given: row k of b is at b + b_offset[k]
     T* c;
     int64_t c_stride;
     int cols;

@@ -4,22 +4,20 @@
 
 #include "conv2d.h"
 #include "pack.h"
+#include "slab.h"
 
 namespace advcore::ADVCORE_LEVEL {
 namespace {
 
 template <class T>
 constexpr int64_t sorted_columns_size = (int64_t{1} << 21) / static_cast<int64_t>(sizeof(T));
-constexpr int64_t most_sorted_taps = 64;
-
-ADVCORE_INLINE int64_t floor_div(int64_t a, int64_t b) { return (a >= 0 ? a : a - b + 1) / b; }
 
 // The part of a patch matrix's source that columns [col, col + cols) of some channels see, with its columns sorted.
 template <class T>
 struct SortedColumns {
     PatchMatrix matrix;
     int64_t first_col;  // of `matrix`: what column `col` has become
-    int64_t tap_offset[most_sorted_taps];
+    int64_t tap_offset[most_phased_taps];
     int64_t size;
 
     SortedColumns(const PatchMatrix& m, const T* source, int64_t group, int64_t col, int64_t cols,
@@ -32,24 +30,13 @@ struct SortedColumns {
         const int64_t begin = larger(0, smaller(v.source, first_y * v.step + v.first));
         const int64_t end = larger(begin, smaller(v.source, last_y * v.step + v.first + (v.taps - 1) * v.tap_step + 1));
 
-        int64_t least = 0, most = 0, residue[most_sorted_taps], slots = 0;
-        for (int64_t tap = 0; tap < h.taps; ++tap) {
-            const int64_t quotient = floor_div(h.first + tap * h.tap_step, h.step);
-            if (tap == 0 || quotient < least) least = quotient;
-            if (tap == 0 || quotient > most) most = quotient;
-        }
-        const int64_t length = h.positions + most - least;
-        for (int64_t tap = 0; tap < h.taps; ++tap) {
-            const int64_t first = h.first + tap * h.tap_step, quotient = floor_div(first, h.step);
-            const int64_t rest = first - quotient * h.step;
-            int64_t slot = 0;
-            while (slot < slots && residue[slot] != rest) ++slot;
-            if (slot == slots) residue[slots++] = rest;
-            tap_offset[tap] = slot * length + quotient - least;
-        }
+        const Phases phases(h);
+        const int64_t length = h.positions + phases.spread;
+        for (int64_t tap = 0; tap < h.taps; ++tap)
+            tap_offset[tap] = phases.slot[tap] * length + phases.quotient[tap] - phases.least;
 
         const int64_t samples = last_sample - sample + 1;
-        matrix = {samples, 1, channels, v, {slots * length, h.positions, h.taps, 1, 0, 0, tap_offset}};
+        matrix = {samples, 1, channels, v, {phases.slots * length, h.positions, h.taps, 1, 0, 0, tap_offset}};
         matrix.vertical.source = end - begin;
         matrix.vertical.positions = v.positions - first_y;
         matrix.vertical.first = v.first + first_y * v.step - begin;
@@ -61,26 +48,12 @@ struct SortedColumns {
                 const T* const plane =
                     source + (sample + n) * m.sample_size() + (group * m.channels + first_channel + c) * m.plane();
                 for (int64_t y = begin; y < end; ++y)
-                    for (int64_t slot = 0; slot < slots; ++slot, to += length)
-                        sort_row(plane + y * h.source, h.source, h.step, least * h.step + residue[slot], length, to);
+                    for (int64_t slot = 0; slot < phases.slots; ++slot, to += length)
+                        sort_row(plane + y * h.source, h.source, h.step, phases.least * h.step + phases.residue[slot],
+                                 length, to);
             }
     }
     SortedColumns(const SortedColumns&) = delete;  // the matrix points into it
-
-    // to[i] = row[first + i * step], zeros outside.
-    static void sort_row(const T* row, int64_t source, int64_t step, int64_t first, int64_t length, T* to) {
-        const int64_t begin = smaller(length, larger(0, ceil_div(-first, step)));
-        const int64_t end = smaller(length, larger(begin, first >= source ? 0 : (source - 1 - first) / step + 1));
-        for (int64_t i = 0; i < begin; ++i) to[i] = T(0);
-        const T* const from = row + first;
-        if (step == 2)
-            for (int64_t i = begin; i < end; ++i) to[i] = from[2 * i];
-        else if (step == 4)
-            for (int64_t i = begin; i < end; ++i) to[i] = from[4 * i];
-        else
-            for (int64_t i = begin; i < end; ++i) to[i] = from[step * i];
-        for (int64_t i = end; i < length; ++i) to[i] = T(0);
-    }
 };
 
 // Calls use(matrix, source, group, col, k) with what the rows [k, k + depth) and the columns are to be copied from: the
@@ -88,7 +61,7 @@ struct SortedColumns {
 template <class T, class Use>
 ADVCORE_INLINE void with_sorted_columns(const PatchMatrix& m, const T* source, int64_t group, int64_t col, int64_t cols,
                                         int64_t k, int64_t depth, T* buffer, const Use& use) {
-    if (m.horizontal.step > 1 && m.horizontal.taps <= most_sorted_taps && buffer) {
+    if (m.horizontal.step > 1 && m.horizontal.taps <= most_phased_taps && buffer) {
         const int64_t channel = k / m.taps(), channels = (k + depth - 1) / m.taps() - channel + 1;
         const SortedColumns<T> sorted(m, source, group, col, cols, channel, channels, buffer);
         if (sorted.size <= sorted_columns_size<T>)

@@ -10,5 +10,7 @@ constexpr int64_t block_depth = 256;  // terms of a sum that are added up in reg
 constexpr int64_t tile_rows = 252;    // 18 panels of 14, 42 of 6
 template <class T>
 constexpr int64_t tile_cols = 1024 / static_cast<int64_t>(sizeof(T));
+template <class T>
+constexpr int64_t direct_tile_pitch = tile_cols<T> + 64 / static_cast<int64_t>(sizeof(T));  // no power of two
 
 }  // namespace advcore

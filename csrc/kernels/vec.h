@@ -117,14 +117,39 @@ ADVCORE_INLINE Vec<T> load_part(const T* from, int count) {
     return load_between(from, 0, count);
 }
 
+template <class T, int Count, class V>
+ADVCORE_INLINE void store_pieces(T* to, V v, int count) {
+    typedef T Piece __attribute__((vector_size(Count * sizeof(T))));
+    if (count & Count) {
+        Piece piece;
+        __builtin_memcpy(&piece, &v, sizeof piece);
+        __builtin_memcpy(to, &piece, sizeof piece);
+    }
+    if constexpr (Count > 1) {
+        Piece rest;
+        if (count & Count)
+            __builtin_memcpy(&rest, reinterpret_cast<const char*>(&v) + sizeof rest, sizeof rest);
+        else
+            __builtin_memcpy(&rest, &v, sizeof rest);
+        store_pieces<T, Count / 2>(to + (count & Count), rest, count);
+    }
+}
+
+// The first `count` lanes. Where masks are no registers of their own a masked store takes 20 times as long as a whole
+// one (on AMD's processors), so that halves, quarters, ... are stored.
 template <class T>
 ADVCORE_INLINE void store_part(T* to, Vec<T> v, int count) {
+#if defined(ADVCORE_LEVEL_IS_avx512)
     const Int<T> end = count;
     T lane[lanes<T>];
     store(lane, v);
 #pragma GCC unroll 1
     for (Int<T> i = 0; i < lanes<T>; ++i)
         if (i < end) to[i] = lane[i];
+#else
+    if (count >= lanes<T>) return store(to, v);
+    store_pieces<T, lanes<T> / 2>(to, v, count);
+#endif
 }
 
 template <class T>
