@@ -31,22 +31,20 @@ struct Phases {
     }
 };
 
-// to[i] = row[first + i * step], zeros outside.
+// to[i] = row[first + i * step], zeros outside; up to a register more is stored.
 template <class T>
-void sort_row(const T* row, int64_t source, int64_t step, int64_t first, int64_t length, T* to) {
-    const int64_t begin = smaller(length, larger(0, ceil_div(-first, step)));
-    const int64_t end = smaller(length, larger(begin, first >= source ? 0 : (source - 1 - first) / step + 1));
-    for (int64_t i = 0; i < begin; ++i) to[i] = T(0);
-    const T* const from = row + first;
+ADVCORE_INLINE void sort_row(const T* row, int64_t source, int64_t step, int64_t first, int64_t length, T* to) {
+    constexpr int L = lanes<T>;
+    int64_t i = 0;
+    for (; i < length && first < 0; ++i, first += step) to[i] = T(0);
+    const T* from = row + first;
+    const int64_t end = smaller(length, i + (source - first + step - 1) / step);
     if (step == 1)
-        for (int64_t i = begin; i < end; ++i) to[i] = from[i];
+        for (; i + L <= end; i += L, from += L) store(to + i, load(from));
     else if (step == 2)
-        for (int64_t i = begin; i < end; ++i) to[i] = from[2 * i];
-    else if (step == 4)
-        for (int64_t i = begin; i < end; ++i) to[i] = from[4 * i];
-    else
-        for (int64_t i = begin; i < end; ++i) to[i] = from[step * i];
-    for (int64_t i = end; i < length; ++i) to[i] = T(0);
+        for (; i + L < end; i += L, from += 2 * L) store(to + i, even_lanes<T>(load(from), load(from + L)));
+    for (; i < end; ++i, from += step) to[i] = *from;
+    for (; i < length; i += L) store(to + i, Vec<T>{});
 }
 
 // How the slabs of a tile of output rows lie.
@@ -70,8 +68,12 @@ struct SlabLayout {
                 for (int64_t column = 0; column < horizontal.slots; ++column)
                     for (int64_t row = 0; row < rows; ++row, to += pitch) {
                         const int64_t at = (y + vertical.least + row) * v.step + vertical.residue[slot];
-                        const int64_t source = at < 0 || at >= v.source ? 0 : h.source;
-                        sort_row(group_planes + c * m.plane() + at * h.source, source, h.step,
+                        const bool inside = at >= 0 && at < v.source;
+                        const T* const from = inside ? group_planes + c * m.plane() + at * h.source : nullptr;
+                        if (inside && column == 0)
+                            for (int64_t i = 0; i < h.source; i += 64 / static_cast<int64_t>(sizeof(T)))
+                                prefetch(from + i, m.plane());  // the next channel
+                        sort_row(from, inside ? h.source : 0, h.step,
                                  horizontal.least * h.step + horizontal.residue[column], pitch, to);
                     }
     }
