@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from advcore._check import Array
 from advcore.ops._conv_geometry import Geometry
 
 ALGORITHMS = ("auto", "direct")
@@ -22,3 +25,21 @@ def uses_winograd(algorithm: str, weight_size: Sequence[int], plan: Geometry) ->
         return False
     height, width = plan.output
     return height * width >= LEAST_USED * TILE**2 * -(-height // TILE) * -(-width // TILE)
+
+
+FEWEST_TURNED_CHANNELS = 6  # of a group: they become the rows of a product, which multiplies six at a time or more
+
+
+def turns_around(weight_size: Sequence[int], plan: Geometry) -> bool:
+    """Return whether the input gradient is the convolution of grad_output with the taps turned around: stride 1."""
+    stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x, _ = plan.kernel_args
+    if (stride_y, stride_x) != (1, 1) or weight_size[1] < FEWEST_TURNED_CHANNELS:
+        return False
+    return padding_y <= dilation_y * (weight_size[2] - 1) and padding_x <= dilation_x * (weight_size[3] - 1)
+
+
+def turned_around(weight: Array, groups: int) -> Array:
+    """Return the weight (groups C, K / groups, R, S) of the convolution that is the input gradient of weight's."""
+    outputs, channels, *taps = weight.shape
+    grouped = weight.reshape(groups, outputs // groups, channels, *taps)[..., ::-1, ::-1].swapaxes(1, 2)
+    return np.ascontiguousarray(grouped.reshape(groups * channels, outputs // groups, *taps))

@@ -8,7 +8,7 @@ import numpy as np
 
 from advcore import _check, _core
 from advcore._check import Array
-from advcore.ops._conv_algorithm import ALGORITHMS, uses_winograd
+from advcore.ops._conv_algorithm import ALGORITHMS, turned_around, turns_around, uses_winograd
 from advcore.ops._conv_geometry import Geometry, IntOrPair, geometry
 from advcore.ops.linear import ACTIVATIONS
 
@@ -129,6 +129,12 @@ def conv2d_input_grad(
         before_y, before_x = plan.padding
         arrays = (_batch(result), _batch(grad_output), weight, None)
         _core.winograd(*arrays, 2 - before_y, 2 - before_x, plan.groups, True, 0)
+    elif turns_around(weight.shape, plan):
+        *_, padding_y, padding_x, dilation_y, dilation_x, groups = plan.kernel_args
+        padding_y = dilation_y * (weight.shape[2] - 1) - padding_y
+        padding_x = dilation_x * (weight.shape[3] - 1) - padding_x
+        arrays = (_batch(result), _batch(grad_output), turned_around(weight, groups), None)
+        _core.conv2d(*arrays, 1, 1, padding_y, padding_x, dilation_y, dilation_x, groups, 0)
     else:
         _core.conv2d_input_grad(_batch(result), weight, _batch(grad_output), *plan.kernel_args)
     return _check.deliver(result, out)
