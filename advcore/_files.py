@@ -17,11 +17,11 @@ def check_writable(folder: Path) -> None:
         raise OSError(f"cannot write to the folder {folder}: {error.strerror or error}") from error
 
 
-def write(file: Path, text: str) -> None:
-    """Write a text file by way of a temporary one beside it."""
+def write(file: Path, content: str | bytes) -> None:
+    """Write a file by way of a temporary one beside it."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        temporary.write_text(text, encoding="utf-8", newline="")
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
         temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)

@@ -134,17 +134,31 @@ def selftest(operations: tuple[str, ...]) -> None:
 @click.option(
     "--json", "file", type=click.Path(path_type=Path), help="Write everything that was measured to this file."
 )
+@click.option("--markdown", "page", type=click.Path(path_type=Path), help="Write the tables to this file.")
+@click.option("--plot", "figure", type=click.Path(path_type=Path), help="Draw a roofline to this .png or .svg file.")
 @click.option("--quick", is_flag=True, help="3 short rounds: a glance, not a result.")
-def bench(families: tuple[str, ...], only: str, threads: str, file: Path | None, quick: bool) -> None:
+def bench(
+    families: tuple[str, ...],
+    only: str,
+    threads: str,
+    file: Path | None,
+    page: Path | None,
+    figure: Path | None,
+    quick: bool,
+) -> None:
     """Time the operations against other libraries, each in a process of its own."""
     from rich.console import Console
     from rich.progress import track
 
-    from advcore._bench import Campaign, Settings, document, tables
+    from advcore._bench import Campaign, Settings, document, markdown, tables
+    from advcore._bench.roofline import check_format, draw
     from advcore._files import check_writable, write
 
-    if file:
-        check_writable(file.parent)
+    for wanted in (file, page, figure):
+        if wanted:
+            check_writable(wanted.parent)
+    if figure:
+        check_format(figure)
     settings = Settings(rounds=3, seconds=0.01) if quick else Settings()
     campaign = Campaign(families, _thread_counts(threads), settings, only)
     for peer, packages in campaign.missing.items():
@@ -155,6 +169,10 @@ def bench(families: tuple[str, ...], only: str, threads: str, file: Path | None,
         _print(table)
     if file:
         write(file, json.dumps(document(campaign, timings), indent=1))
+    if page:
+        write(page, markdown(timings))
+    if figure:
+        write(figure, draw(timings, figure.suffix))
 
 
 def _print(table: Table) -> None:

@@ -10,12 +10,16 @@ from advcore import _cases
 from advcore._bench import Campaign, Settings, geometric_means
 from advcore._bench.campaign import Timing
 from advcore._bench.flops import flops
+from advcore._bench.limits import Limits, measure
 from advcore._bench.peers import OURS, PARTICIPANTS, PEERS
 from advcore._bench.remote import Remote
 from advcore._cases import CASES, Case, compare, run_reference, tolerance
 from advcore.cli import main
 
 torch = pytest.importorskip("torch")
+
+
+LIMITS = Limits(flops=100.0, bandwidth=10.0)
 
 
 def bench(*arguments):
@@ -36,13 +40,63 @@ def test_quick_run_writes_what_it_prints(tmp_path):
     assert timing["ratios"].keys() == {"torch"}
     assert found["versions"]["torch"] == torch.__version__
     assert found["machine"]["level"]
+    assert timing["traffic"] == 3 * 4 * 256**2
+    assert timing["bound"] == "arithmetic"
+    (limits,) = found["limits"]
+    best = timing["flops"] / timing["median_seconds"]["advcore"]
+    assert timing["share_of_limit"] == pytest.approx(best / limits["flops"])
     (means,) = found["geometric_mean_ratios"]
     assert means["torch"] == pytest.approx(timing["ratios"]["torch"])
+
+
+def test_page_and_picture(tmp_path):
+    page, picture = tmp_path / "timings.md", tmp_path / "roofline.png"
+    result = bench(
+        "--family",
+        "pooling",
+        "--case",
+        "max_pool2d[global7]",
+        "--threads",
+        "1,2",
+        "--quick",
+        "--markdown",
+        page,
+        "--plot",
+        picture,
+    )
+    assert result.exit_code == 0, result.output
+    lines = page.read_text().splitlines()
+    assert [line for line in lines if line.startswith("## ")] == ["## pooling, 1 thread", "## pooling, 2 threads"]
+    header, _, row = lines[
+        lines.index("| case | ms | rate | of limit | torch ms | ratio | torch channels_last ms | ratio |") :
+    ][:3]
+    assert row.startswith("| max_pool2d[global7] |")
+    assert row.count("|") == header.count("|")
+    assert "GB/s" in row
+    from matplotlib.image import imread
+
+    image = imread(picture)
+    assert image.shape[1] > image.shape[0] > 300
+    assert image[..., :3].std() > 0.05  # something is drawn
+
+
+def test_limits_bound_time_by_arithmetic_or_memory():
+    assert LIMITS.seconds(1000, 20) == 10
+    assert LIMITS.bound(1000, 20) == "arithmetic"
+    assert LIMITS.seconds(None, 20) == 2
+    assert LIMITS.bound(None, 20) == "memory"
+
+
+def test_measured_limits_are_those_of_a_computer():
+    found = measure()
+    assert 1e9 < found.flops < 1e13
+    assert 1e9 < found.bandwidth < 1e12
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--plot", "roofline.txt"], "must end in .png or .svg"),
         (["--family", "lineal"], "family must be one of"),
         (["--case", "no such case"], "no timed case"),
         (["--json", "/dev/null/x/timings.json"], "cannot write to the folder /dev/null/x"),
@@ -90,8 +144,8 @@ def test_a_failing_or_dying_worker_is_named(tmp_path):
 
 
 def test_ratios_compare_neighbours_in_time():
-    drifting = Timing("f", "c", "op", 1, None, {"advcore": [1.0, 2.0, 4.0], "torch": [2.0, 4.0, 8.0]})
-    slower = Timing("f", "c", "op", 1, None, {"advcore": [1.0], "torch": [0.5], "faiss": [4.0]})
+    drifting = Timing("f", "c", "op", 1, None, 24, LIMITS, {"advcore": [1.0, 2.0, 4.0], "torch": [2.0, 4.0, 8.0]})
+    slower = Timing("f", "c", "op", 1, None, 24, LIMITS, {"advcore": [1.0], "torch": [0.5], "faiss": [4.0]})
     assert drifting.ratio("torch") == 2.0
     assert geometric_means([drifting, slower]) == pytest.approx({"torch": 1.0, "faiss": 4.0, "best peer": 1.0})
 

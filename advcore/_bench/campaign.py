@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from advcore._bench.flops import flops
+from advcore._bench.limits import Limits
 from advcore._bench.peers import OURS, PEERS, YARDSTICK
 from advcore._bench.remote import Remote
 from advcore._cases import FAMILIES, Case, tolerance
@@ -36,6 +37,8 @@ class Timing:
     operation: str
     threads: int
     flops: int | None
+    traffic: int  # bytes of the arguments and results: what must move through memory at least once
+    limits: Limits
     seconds: dict[str, list[float]]
     errors: dict[str, float] = field(default_factory=dict)
 
@@ -47,6 +50,11 @@ class Timing:
         """Return how many times longer the peer takes: the median over rounds, each of which timed both."""
         pairs = zip(self.seconds[peer], self.seconds[OURS.name], strict=True)
         return statistics.median(theirs / ours for theirs, ours in pairs)
+
+    @property
+    def share(self) -> float:
+        """Return the share of the limit: the least time for so much arithmetic and memory, over advcore's."""
+        return self.limits.seconds(self.flops, self.traffic) / self.median(OURS.name)
 
     @property
     def peers(self) -> list[str]:
@@ -89,14 +97,17 @@ class Campaign:
                 yardstick = stack.enter_context(Remote(YARDSTICK, threads))
                 ours = stack.enter_context(Remote(OURS, threads))
                 peers = [stack.enter_context(Remote(peer, threads)) for peer in self.peers]
+                limits = ours.limits()
                 for family, case in self.cases:
                     expected = folder / "expected.npz"
                     yardstick.save_result(case.name, expected)
                     able = [peer for peer in peers if case.op in peer.participant.operations]
-                    errors = {remote.participant.name: remote.prepare(case.name, expected) for remote in (ours, *able)}
+                    prepared = {r.participant.name: r.prepare(case.name, expected) for r in (ours, *able)}
+                    errors = {name: error for name, (error, _) in prepared.items()}
                     _agree(case, errors)
+                    traffic = prepared[OURS.name][1]
                     seconds = self._time([ours, *able])
-                    yield Timing(family, case.name, case.op, threads, flops(case), seconds, errors)
+                    yield Timing(family, case.name, case.op, threads, flops(case), traffic, limits, seconds, errors)
 
     def _time(self, remotes: list[Remote]) -> dict[str, list[float]]:
         rounds = [

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from advcore._bench.limits import Limits
 from advcore._bench.peers import Participant
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -43,13 +44,18 @@ class Remote:
         """Run a case once and save its arrays."""
         self._ask({"prepare": case, "save": str(file)})
 
-    def prepare(self, case: str, expected: Path) -> float:
-        """Prepare a case and run it once; return the distance from the saved result."""
-        return float(self._ask({"prepare": case, "expect": str(expected)})["error"])
+    def prepare(self, case: str, expected: Path) -> tuple[float, int]:
+        """Prepare a case and run it once; return the distance from the saved result and the bytes of all arrays."""
+        reply = self._ask({"prepare": case, "expect": str(expected)})
+        return float(reply["error"]), int(reply["traffic"])
 
     def measure(self, seconds: float) -> float:
         """Repeat the prepared call for at least so long; return the seconds of one."""
         return float(self._ask({"measure": seconds})["seconds"])
+
+    def limits(self) -> Limits:
+        """Measure what the machine can do with this process's threads."""
+        return Limits(**self._ask({"limits": True}))
 
     def __enter__(self) -> Remote:
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
@@ -41,21 +42,55 @@ def _table(family: str, threads: int, timings: Sequence[Timing]) -> Table:
     table = Table(title=f"{family}, {threads} thread{'s' if threads > 1 else ''}", title_justify="left")
     table.add_column("case", no_wrap=True)
     table.add_column("advcore ms", justify="right")
-    table.add_column("GFLOP/s", justify="right")
+    table.add_column("rate", justify="right")
+    table.add_column("of limit", justify="right")
     for peer in peers:
         table.add_column(f"{peer} ms", justify="right")
         table.add_column("ratio", justify="right")
     for timing in timings:
         ours = timing.median(OURS.name)
-        rate = f"{timing.flops / ours / 1e9:.1f}" if timing.flops else ""
+        rate, share = _rate(timing), f"{timing.share:.0%}"
         cells = [_cells(timing, peer) for peer in peers]
-        table.add_row(Text(timing.case), f"{1e3 * ours:.3g}", rate, *(cell for pair in cells for cell in pair))
+        table.add_row(Text(timing.case), f"{1e3 * ours:.3g}", rate, share, *(cell for pair in cells for cell in pair))
     table.add_section()
     average = [cell for peer in peers for cell in (Text(), _ratio(means[peer]))]
-    table.add_row("geometric mean", "", "", *average)
+    table.add_row("geometric mean", "", "", "", *average)
     if BEST in means:
         table.caption = f"ratio: the peer's time over advcore's; against the best peer of each case {means[BEST]:.2f}"
     return table
+
+
+def _rate(timing: Timing) -> str:
+    """Return what the limit counts: operations or bytes a second."""
+    seconds = timing.median(OURS.name)
+    if timing.limits.bound(timing.flops, timing.traffic) == "arithmetic":
+        return f"{(timing.flops or 0) / seconds / 1e9:.1f} GFLOP/s"
+    return f"{timing.traffic / seconds / 1e9:.1f} GB/s"
+
+
+def markdown(timings: Sequence[Timing]) -> str:
+    """Return one table a family and number of threads, for a page of documentation."""
+    parts: list[str] = []
+    for family, threads in dict.fromkeys((timing.family, timing.threads) for timing in timings):
+        group = [t for t in timings if (t.family, t.threads) == (family, threads)]
+        peers = list(dict.fromkeys(peer for timing in group for peer in timing.peers))
+        limits = group[0].limits
+        parts += [
+            f"## {family}, {threads} thread{'s' if threads > 1 else ''}",
+            "",
+            f"Limits: {limits.flops / 1e9:.0f} GFLOP/s, {limits.bandwidth / 1e9:.0f} GB/s.",
+            "",
+            "| case | ms | rate | of limit | " + " | ".join(f"{peer} ms | ratio" for peer in peers) + " |",
+            "| --- |" + " ---: |" * (3 + 2 * len(peers)),
+        ]
+        for timing in group:
+            cells = [cell.plain for peer in peers for cell in _cells(timing, peer)]
+            first = [timing.case, f"{1e3 * timing.median(OURS.name):.3g}", _rate(timing), f"{timing.share:.0%}"]
+            parts.append("| " + " | ".join(first + cells) + " |")
+        means = geometric_means(group)
+        average = [cell for peer in peers for cell in ("", f"{means[peer]:.2f}")]
+        parts += ["| geometric mean | | | | " + " | ".join(average) + " |", ""]
+    return "\n".join(parts)
 
 
 def _cells(timing: Timing, peer: str) -> tuple[Text, Text]:
@@ -76,6 +111,10 @@ def document(campaign: Campaign, timings: Sequence[Timing]) -> dict[str, Any]:
         "versions": {package: _version(package) for package in packages},
         "settings": {"rounds": campaign.settings.rounds, "seconds": campaign.settings.seconds, "type": "float32"},
         "missing_peers": campaign.missing,
+        "limits": [
+            {"threads": threads} | asdict(limits)
+            for threads, limits in {timing.threads: timing.limits for timing in timings}.items()
+        ],
         "timings": [
             {
                 "family": timing.family,
@@ -83,6 +122,9 @@ def document(campaign: Campaign, timings: Sequence[Timing]) -> dict[str, Any]:
                 "operation": timing.operation,
                 "threads": timing.threads,
                 "flops": timing.flops,
+                "traffic": timing.traffic,
+                "bound": timing.limits.bound(timing.flops, timing.traffic),
+                "share_of_limit": timing.share,
                 "median_seconds": {name: timing.median(name) for name in timing.seconds},
                 "seconds": timing.seconds,
                 "ratios": {peer: timing.ratio(peer) for peer in timing.peers},

@@ -3,8 +3,10 @@
 Started as ``python -m advcore._bench.worker NAME``. The requests are
 
 - ``{"prepare": CASE, "save": FILE}``: run the case once and save its result;
-- ``{"prepare": CASE, "expect": FILE}``: run it once; the reply's ``error`` is the distance from the saved result;
-- ``{"measure": SECONDS}``: repeat the prepared call for that long; the reply's ``seconds`` is the time of one call.
+- ``{"prepare": CASE, "expect": FILE}``: run it once; the reply's ``error`` is the distance from the saved result and
+  ``traffic`` the bytes of its arguments and results;
+- ``{"measure": SECONDS}``: repeat the prepared call for that long; the reply's ``seconds`` is the time of one call;
+- ``{"limits": true}``: measure what the machine can do; the reply has the fields of Limits.
 
 A request that fails is answered by ``{"failure": TEXT}``. The process ends with its standard input.
 """
@@ -15,10 +17,12 @@ import json
 import os
 import sys
 import time
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from advcore._bench import limits
 from advcore._bench.peers import PARTICIPANTS, Call
 from advcore._cases import CASES, compare
 
@@ -37,19 +41,23 @@ class Worker:
         """Do what one request asks for."""
         if "prepare" in request:
             return self._prepare(request)
+        if "limits" in request:
+            return asdict(limits.measure())
         return {"seconds": self._measure(request["measure"])}
 
     def _prepare(self, request: dict[str, Any]) -> dict[str, Any]:
         self._call = None  # frees the last case's arrays first
         case = self._cases[request["prepare"]]
-        self._call = self._participant.prepare(case, case.inputs(np.float32))
+        inputs = case.inputs(np.float32)
+        self._call = self._participant.prepare(case, inputs)
         arrays = self._call.arrays(self._call.run())
         if "save" in request:
             np.savez(request["save"], *arrays)
             return {}
         with np.load(request["expect"]) as saved:
             expected = [saved[name] for name in saved.files]
-        return {"error": compare(arrays, expected[: len(arrays)])}
+        traffic = _bytes(list(inputs.values())) + _bytes(arrays)
+        return {"error": compare(arrays, expected[: len(arrays)]), "traffic": traffic}
 
     def _measure(self, at_least: float) -> float:
         assert self._call is not None
@@ -64,6 +72,13 @@ class Worker:
             if elapsed >= at_least:
                 return elapsed / calls
             calls = min(10 * calls, int(calls * 1.2 * at_least / max(elapsed, 1e-9)) + 1)
+
+
+def _bytes(value: Any) -> int:
+    """Add up the arrays in lists and tuples."""
+    if isinstance(value, (list, tuple)):
+        return sum(map(_bytes, value))
+    return int(getattr(value, "nbytes", 0))
 
 
 def main(name: str) -> None:

@@ -13,6 +13,7 @@ PYBIND11_MODULE(_core, m) {
     m.def("_set_level", &set_level);
     bind_activations(m);
     bind_conv2d(m);
+    bind_limits(m);
     bind_linear(m);
     bind_neighbors(m);
     bind_perturb(m);

@@ -8,6 +8,7 @@
 #include "finite.h"
 #include "knn.h"
 #include "lid.h"
+#include "limits.h"
 #include "matmul.h"
 #include "perturb.h"
 #include "pointwise.h"
@@ -44,7 +45,9 @@
     KERNEL(max_pool, MaxPoolArgs)                        \
     KERNEL(max_pool_grad, MaxPoolGradArgs)               \
     KERNEL(avg_pool_grad, AvgPoolGradArgs)               \
-    KERNEL(window_mean, WindowMeanArgs)
+    KERNEL(window_mean, WindowMeanArgs)                  \
+    KERNEL(fma_loop, FmaLoopArgs)                        \
+    KERNEL(triad, TriadArgs)
 
 namespace advcore {
 
