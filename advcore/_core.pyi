@@ -101,6 +101,16 @@ def conv2d_weight_grad(
     dilation_x: int,
     groups: int,
 ) -> None: ...
+
+scratch_bytes: int
+
+def conv2d_weight_grad_segments(
+    wide: bool, samples: int, positions: int, groups: int, rows: int, patch_rows: int
+) -> int: ...
+def winograd_weights_size(rows: int, channels: int) -> int: ...
+def winograd_weight_grad_segments(
+    wide: bool, samples: int, tiles: int, groups: int, rows: int, channels: int
+) -> int: ...
 def winograd(
     out: Array,
     input: Array,

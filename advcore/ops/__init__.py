@@ -20,6 +20,7 @@ from advcore.ops.activations import (
     tanh_grad,
 )
 from advcore.ops.conv2d import PackedConv2d, conv2d, conv2d_input_grad, conv2d_weight_grad
+from advcore.ops.conv2d_workspace import Conv2dWorkspace, conv2d_workspace
 from advcore.ops.coordinate_gradient import coordinate_gradient
 from advcore.ops.linear import linear, linear_input_grad, linear_weight_grad, matmul
 from advcore.ops.neighbors import knn, lid
@@ -37,6 +38,7 @@ from advcore.ops.recurrent_cells import gru_cell, lstm_cell, rnn_tanh_cell
 from advcore.ops.recurrent_grad import gru_grad, lstm_grad, rnn_tanh_grad
 
 __all__ = [
+    "Conv2dWorkspace",
     "PackedConv2d",
     "RecurrentTape",
     "adaptive_avg_pool2d",
@@ -46,6 +48,7 @@ __all__ = [
     "conv2d",
     "conv2d_input_grad",
     "conv2d_weight_grad",
+    "conv2d_workspace",
     "coordinate_gradient",
     "gelu",
     "gelu_grad",

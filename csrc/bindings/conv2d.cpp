@@ -100,7 +100,9 @@ bool cut_directly(Conv2dDirectArgs<T>& args) {
     if (slab_size(m, 1) + slack > most) return false;
     // Rows by themselves leave the last registers of a row partly empty; together they compute what lies between them
     // and are dealt out afterwards, which counts as much as a few terms.
-    const auto used = [](int64_t part, int64_t whole) { return static_cast<double>(part) / static_cast<double>(whole); };
+    const auto used = [](int64_t part, int64_t whole) {
+        return static_cast<double>(part) / static_cast<double>(whole);
+    };
     constexpr int64_t dealing = 16;
     const double by_row = used(h.positions, ceil_div(h.positions, 32 / element) * (32 / element));
     const double together = used(h.positions, pitch) * used(m.rows(), m.rows() + dealing);
@@ -235,10 +237,19 @@ void conv2d_input_grad(Array<T> out, const Array<T>& weight, const Array<T>& gra
 
 // A sum over many terms is cut along the batch where there are few tiles. The cut depends on the shape alone.
 template <class T>
+int64_t weight_grad_segments(int64_t samples, int64_t positions, int64_t groups, int64_t rows, int64_t patch_rows) {
+    constexpr int64_t enough_items = 64, fewest_terms = 1024;
+    if (samples * positions == 0) return 1;
+    const int64_t tiles = groups * ceil_div(rows, tile_rows) * ceil_div(patch_rows, tile_cols<T>);
+    const int64_t most = std::max<int64_t>(1, samples * positions / fewest_terms);
+    const int64_t wanted = std::min({ceil_div(enough_items, tiles), most, samples});
+    return ceil_div(samples, ceil_div(samples, wanted));
+}
+
+template <class T>
 void conv2d_weight_grad(Array<T> out, const Array<T>& input, const Array<T>& grad_output, int64_t stride_y,
                         int64_t stride_x, int64_t padding_y, int64_t padding_x, int64_t dilation_y, int64_t dilation_x,
                         int64_t groups) {
-    constexpr int64_t enough_items = 64, fewest_terms = 1024;
     Conv2dWeightGradArgs<T> args{};
     args.patches = forward_patches(input, out, grad_output,
                                    geometry(stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x, groups));
@@ -256,11 +267,8 @@ void conv2d_weight_grad(Array<T> out, const Array<T>& input, const Array<T>& gra
     args.row_tiles = ceil_div(args.rows, tile_rows);
     args.columns_per_tile = std::min(tile_cols<T>, m.rows());
     args.column_tiles = ceil_div(m.rows(), args.columns_per_tile);
-    const int64_t tiles = groups * args.row_tiles * args.column_tiles;
-    const int64_t most = std::max<int64_t>(1, m.samples * m.positions() / fewest_terms);
-    const int64_t wanted = std::min({ceil_div(enough_items, tiles), most, m.samples});
-    args.samples_per_segment = ceil_div(m.samples, wanted);
-    args.segments = ceil_div(m.samples, args.samples_per_segment);
+    args.segments = weight_grad_segments<T>(m.samples, m.positions(), groups, args.rows, m.rows());
+    args.samples_per_segment = ceil_div(m.samples, args.segments);
     std::unique_ptr<T[]> parts;
     if (args.segments > 1) parts = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(args.segments * size));
     args.parts = parts ? parts.get() : total;
@@ -288,6 +296,12 @@ void bind(py::module_& m) {
 void bind_conv2d(py::module_& m) {
     bind<float>(m);
     bind<double>(m);
+    m.attr("scratch_bytes") = scratch_bytes;
+    m.def("conv2d_weight_grad_segments",
+          [](bool wide, int64_t samples, int64_t positions, int64_t groups, int64_t rows, int64_t patch_rows) {
+              return (wide ? weight_grad_segments<double> : weight_grad_segments<float>)(samples, positions, groups,
+                                                                                         rows, patch_rows);
+          });
 }
 
 }  // namespace advcore

@@ -119,9 +119,18 @@ void winograd_packed(Array<T> out, const Array<T>& input, const Array<T>& transf
 
 // The batch is cut into segments where there are few blocks. The cut depends on the shape alone.
 template <class T>
+int64_t weight_grad_segments(int64_t samples, int64_t tiles, int64_t groups, int64_t rows, int64_t channels) {
+    constexpr int64_t enough_items = 16, fewest_terms = 512;
+    const int64_t blocks = groups * ceil_div(rows, winograd_grad_side<T>) * ceil_div(channels, winograd_grad_side<T>);
+    const int64_t segments =
+        std::min({ceil_div(enough_items, blocks), std::max<int64_t>(1, samples * tiles / fewest_terms),
+                  std::max<int64_t>(1, samples)});
+    return std::max<int64_t>(1, ceil_div(samples, std::max<int64_t>(1, ceil_div(samples, segments))));
+}
+
+template <class T>
 void winograd_weight_grad(Array<T> out, const Array<T>& input, const Array<T>& grad_output, int64_t padding_y,
                           int64_t padding_x, int64_t groups) {
-    constexpr int64_t enough_items = 16, fewest_terms = 512;
     WinogradWeightGradArgs<T> args{};
     args.shape = shape_of(input, grad_output, padding_y, padding_x, groups);
     const WinogradShape& s = args.shape;
@@ -131,10 +140,8 @@ void winograd_weight_grad(Array<T> out, const Array<T>& input, const Array<T>& g
     args.channel_items = ceil_div(s.channels, winograd_grad_side<T>);
     const int64_t blocks = groups * args.row_items * args.channel_items;
     const int64_t tiles = s.samples * s.tiles_y * s.tiles_x;
-    const int64_t segments = std::min(
-        {ceil_div(enough_items, blocks), std::max<int64_t>(1, tiles / fewest_terms), std::max<int64_t>(1, s.samples)});
-    args.samples_per_segment = std::max<int64_t>(1, ceil_div(s.samples, segments));
-    args.segments = std::max<int64_t>(1, ceil_div(s.samples, args.samples_per_segment));
+    args.segments = weight_grad_segments<T>(s.samples, s.tiles_y * s.tiles_x, groups, s.rows, s.channels);
+    args.samples_per_segment = std::max<int64_t>(1, ceil_div(s.samples, args.segments));
     T* const total = out.mutable_data();
 
     const py::gil_scoped_release unlocked;
@@ -165,6 +172,12 @@ void bind(py::module_& m) {
 void bind_winograd(py::module_& m) {
     bind<float>(m);
     bind<double>(m);
+    m.def("winograd_weights_size", &transformed_size);
+    m.def("winograd_weight_grad_segments",
+          [](bool wide, int64_t samples, int64_t tiles, int64_t groups, int64_t rows, int64_t channels) {
+              return (wide ? weight_grad_segments<double> : weight_grad_segments<float>)(samples, tiles, groups, rows,
+                                                                                         channels);
+          });
 }
 
 }  // namespace advcore

@@ -1,0 +1,89 @@
+"""What memory a convolution takes besides its arguments and results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from advcore import _check, _core
+from advcore.ops._conv_algorithm import ALGORITHMS, TILE, turns_around, uses_winograd
+from advcore.ops._conv_geometry import IntOrPair, geometry
+
+
+class Conv2dWorkspace(NamedTuple):
+    """Bytes besides arguments and results; only ``weight_grad`` depends on the batch, up to a limit.
+
+    Attributes
+    ----------
+    per_thread : int
+        What every thread keeps between calls of any operation, and all that it uses for tiles.
+    forward : int
+        The weights in the kernels' order, for the time of a call; PackedConv2d keeps them.
+    input_grad : int
+        The same for conv2d_input_grad.
+    weight_grad : int
+        The sums of the parts into which the batch is cut, for the time of a call; 0 where it is one part.
+    """
+
+    per_thread: int
+    forward: int
+    input_grad: int
+    weight_grad: int
+
+
+def conv2d_workspace(
+    input_size: Sequence[int],
+    weight_size: Sequence[int],
+    stride: IntOrPair = 1,
+    padding: IntOrPair | str = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+    *,
+    dtype: DTypeLike = np.float32,
+    algorithm: str = "auto",
+) -> Conv2dWorkspace:
+    """Tell how much memory conv2d and its gradients take besides their arguments and results.
+
+    Parameters
+    ----------
+    input_size : tuple of int, (N, C, H, W)
+    weight_size : tuple of int, (K, C / groups, R, S)
+    stride, padding, dilation, groups, algorithm
+        As conv2d.
+    dtype : float32 or float64
+
+    Returns
+    -------
+    Conv2dWorkspace
+
+    Raises
+    ------
+    TypeError, ValueError
+        As conv2d.
+    """
+    samples, *_ = input_size = _check.sizes("input_size", input_size, axes=("N", "C", "H", "W"))
+    weight_size = _check.sizes("weight_size", weight_size, axes=("K", "C / groups", "R", "S"))
+    element = _check.float_dtype("dtype", dtype).itemsize
+    _check.choice("algorithm", algorithm, ALGORITHMS)
+    plan = geometry(input_size, weight_size, stride, padding, dilation, groups)
+    rows, channels = weight_size[0] // plan.groups, weight_size[1]
+    weights = math.prod(weight_size)
+    if uses_winograd(algorithm, weight_size, plan):
+        height, width = plan.output
+        tiles = -(-height // TILE) * -(-width // TILE)
+        forward = plan.groups * _core.winograd_weights_size(rows, channels)
+        input_grad = plan.groups * _core.winograd_weights_size(channels, rows)
+        segments = _core.winograd_weight_grad_segments(element == 8, samples, tiles, plan.groups, rows, channels)
+    else:
+        forward = weights
+        input_grad = weights * (2 if turns_around(weight_size, plan) else 1)
+        patch_rows = channels * math.prod(weight_size[2:])
+        segments = _core.conv2d_weight_grad_segments(
+            element == 8, samples, math.prod(plan.output), plan.groups, rows, patch_rows
+        )
+    parts = segments * weights if segments > 1 else 0
+    return Conv2dWorkspace(_core.scratch_bytes, element * forward, element * input_grad, element * parts)
