@@ -62,6 +62,32 @@ def conv2d(
     groups: int,
     activation: int,
 ) -> None: ...
+def depthwise(
+    out: Array,
+    input: Array,
+    weight: Array,
+    bias: Array | None,
+    stride_y: int,
+    stride_x: int,
+    padding_y: int,
+    padding_x: int,
+    dilation_y: int,
+    dilation_x: int,
+    groups: int,
+    activation: int,
+) -> None: ...
+def depthwise_weight_grad(
+    out: Array,
+    input: Array,
+    grad_output: Array,
+    stride_y: int,
+    stride_x: int,
+    padding_y: int,
+    padding_x: int,
+    dilation_y: int,
+    dilation_x: int,
+    groups: int,
+) -> None: ...
 def conv2d_pack(packed: Array, weight: Array, groups: int) -> None: ...
 def conv2d_packed(
     out: Array,

@@ -12,6 +12,8 @@ from advcore.ops._conv_geometry import Geometry
 ALGORITHMS = ("auto", "direct")
 TILE = 4  # outputs of one Winograd tile along each axis
 FEWEST_CHANNELS = 12  # of a group, on both sides: below, the transforms take longer than what they save
+MOST_DEPTHWISE_OUTPUTS = 2  # of a group
+MOST_DEPTHWISE_TAPS = 64
 LEAST_USED = 0.45  # share of the tiles' outputs that exist
 
 
@@ -27,13 +29,18 @@ def uses_winograd(algorithm: str, weight_size: Sequence[int], plan: Geometry) ->
     return height * width >= LEAST_USED * TILE**2 * -(-height // TILE) * -(-width // TILE)
 
 
-FEWEST_TURNED_CHANNELS = 6  # of a group: they become the rows of a product, which multiplies six at a time or more
+def is_depthwise(weight_size: Sequence[int], plan: Geometry) -> bool:
+    """Return whether planes are convolved one by one: groups of one channel, whose products would be of single rows."""
+    groups, stride_x = plan.groups, plan.kernel_args[1]
+    if groups == 1 or weight_size[1] != 1 or weight_size[0] > MOST_DEPTHWISE_OUTPUTS * groups:
+        return False
+    return weight_size[2] * weight_size[3] <= MOST_DEPTHWISE_TAPS and stride_x in (1, 2)
 
 
 def turns_around(weight_size: Sequence[int], plan: Geometry) -> bool:
     """Return whether the input gradient is the convolution of grad_output with the taps turned around: stride 1."""
     stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x, _ = plan.kernel_args
-    if (stride_y, stride_x) != (1, 1) or weight_size[1] < FEWEST_TURNED_CHANNELS:
+    if (stride_y, stride_x) != (1, 1):
         return False
     return padding_y <= dilation_y * (weight_size[2] - 1) and padding_x <= dilation_x * (weight_size[3] - 1)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from advcore import _check, _core
 from advcore._check import Array
-from advcore.ops._conv_algorithm import ALGORITHMS, turned_around, turns_around, uses_winograd
+from advcore.ops._conv_algorithm import ALGORITHMS, is_depthwise, turned_around, turns_around, uses_winograd
 from advcore.ops._conv_geometry import Geometry, IntOrPair, geometry
 from advcore.ops.linear import ACTIVATIONS
 
@@ -78,7 +78,7 @@ def conv2d(
     if uses_winograd(algorithm, weight.shape, plan):
         _core.winograd(*images, weight, bias, *plan.padding, plan.groups, False, code)
     else:
-        _core.conv2d(*images, weight, bias, *plan.kernel_args, code)
+        _forward(*images, weight, bias, plan, code)
     return _check.deliver(result, out)
 
 
@@ -133,8 +133,8 @@ def conv2d_input_grad(
         *_, padding_y, padding_x, dilation_y, dilation_x, groups = plan.kernel_args
         padding_y = dilation_y * (weight.shape[2] - 1) - padding_y
         padding_x = dilation_x * (weight.shape[3] - 1) - padding_x
-        arrays = (_batch(result), _batch(grad_output), turned_around(weight, groups), None)
-        _core.conv2d(*arrays, 1, 1, padding_y, padding_x, dilation_y, dilation_x, groups, 0)
+        turned = Geometry((1, 1, padding_y, padding_x, dilation_y, dilation_x, groups), result.shape[-2:])
+        _forward(_batch(result), _batch(grad_output), turned_around(weight, groups), None, turned, 0)
     else:
         _core.conv2d_input_grad(_batch(result), weight, _batch(grad_output), *plan.kernel_args)
     return _check.deliver(result, out)
@@ -186,6 +186,8 @@ def conv2d_weight_grad(
     result = _check.output(out, weight_size, input.dtype, (input, grad_output))
     if uses_winograd(algorithm, weight_size, plan):
         _core.winograd_weight_grad(result, _batch(input), _batch(grad_output), *plan.padding, plan.groups)
+    elif is_depthwise(weight_size, plan):
+        _core.depthwise_weight_grad(result, _batch(input), _batch(grad_output), *plan.kernel_args)
     else:
         _core.conv2d_weight_grad(result, _batch(input), _batch(grad_output), *plan.kernel_args)
     return _check.deliver(result, out)
@@ -230,6 +232,8 @@ class PackedConv2d:
         self._level = _core.level()
         if self._winograd:
             self._packed = _core.winograd_pack(weight, groups)
+        elif is_depthwise(weight.shape, self._plan):
+            self._packed = weight.copy()
         else:
             self._packed = np.empty(weight.shape, weight.dtype)
             _core.conv2d_pack(self._packed, weight, groups)
@@ -252,9 +256,17 @@ class PackedConv2d:
         arrays = (_batch(result), _batch(input), self._packed, self._bias)
         if self._winograd:
             _core.winograd_packed(*arrays, *self._plan.padding, self._activation)
+        elif is_depthwise(self._weight_size, self._plan):
+            _core.depthwise(*arrays, *self._plan.kernel_args, self._activation)
         else:
             _core.conv2d_packed(*arrays, *self._plan.kernel_args, self._activation)
         return _check.deliver(result, out)
+
+
+def _forward(out: Array, input: Array, weight: Array, bias: Array | None, plan: Geometry, activation: int) -> None:
+    """Convolve without transforms."""
+    kernel = _core.depthwise if is_depthwise(weight.shape, plan) else _core.conv2d
+    kernel(out, input, weight, bias, *plan.kernel_args, activation)
 
 
 def _images(name: str, value: object, axes: Sequence[str], dtype: np.dtype[np.generic] | None = None) -> Array:

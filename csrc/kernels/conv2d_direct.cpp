@@ -30,10 +30,11 @@ void multiply_spans(const RowPanels& panels, int64_t first, int64_t last, const 
             const int64_t in_group = i % spans.group, group = i / spans.group;
             const T* const from = slab + group * spans.slab_group + in_group * spans.slab_stride;
             T* const to = spans.to + group * spans.to_group + in_group * spans.to_stride + row * spans.row_stride;
-            for (int64_t col = 0; col < spans.length; col += panel_cols<T>) {
+            for (int64_t col = 0; col < spans.length; col += pair.cols) {
+                const int64_t rest = spans.length - col;
                 pair.b = from + col;
                 pair.c = to + col;
-                pair.cols = static_cast<int>(smaller(panel_cols<T>, spans.length - col));
+                pair.cols = static_cast<int>(panel_width_of<T>(rows, rest));
                 multiply_panels<T>(rows, pair);
             }
         }

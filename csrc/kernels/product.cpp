@@ -26,14 +26,26 @@ void multiply(const PanelPair<T>& p) {
 #pragma GCC unroll 4
     for (int64_t k = 0; k < depth; ++k, a += Rows) {
         const T* const b = p.b + (Offsets ? p.b_offset[k] : k * (Vectors * L));
-        Vec<T> right[Vectors];
-#pragma GCC unroll 2
-        for (int v = 0; v < Vectors; ++v) right[v] = load(b + v * L);
+        if constexpr (Rows < Vectors) {  // whatever there are fewer of stays in registers
+            Vec<T> left[Rows];
 #pragma GCC unroll 14
-        for (int r = 0; r < Rows; ++r) {
-            const Vec<T> left = splat(a[r]);
-#pragma GCC unroll 2
-            for (int v = 0; v < Vectors; ++v) sum[r][v] = fma<T>(left, right[v], sum[r][v]);
+            for (int r = 0; r < Rows; ++r) left[r] = splat(a[r]);
+#pragma GCC unroll 12
+            for (int v = 0; v < Vectors; ++v) {
+                const Vec<T> right = load(b + v * L);
+#pragma GCC unroll 14
+                for (int r = 0; r < Rows; ++r) sum[r][v] = fma<T>(left[r], right, sum[r][v]);
+            }
+        } else {
+            Vec<T> right[Vectors];
+#pragma GCC unroll 12
+            for (int v = 0; v < Vectors; ++v) right[v] = load(b + v * L);
+#pragma GCC unroll 14
+            for (int r = 0; r < Rows; ++r) {
+                const Vec<T> left = splat(a[r]);
+#pragma GCC unroll 12
+                for (int v = 0; v < Vectors; ++v) sum[r][v] = fma<T>(left, right[v], sum[r][v]);
+            }
         }
     }
     // Each of what follows is for all sums at once, so that nothing is asked again for every register.
@@ -43,7 +55,7 @@ void multiply(const PanelPair<T>& p) {
     if (p.accumulate) {
 #pragma GCC unroll 14
         for (int r = 0; r < Rows; ++r) {
-            if constexpr (Vectors == 2) sum[r][0] += load(c + r * stride);
+            for (int v = 0; v < Vectors - 1; ++v) sum[r][v] += load(c + r * stride + v * L);
             const T* const last = c + r * stride + (Vectors - 1) * L;
             sum[r][Vectors - 1] += tail == L ? load(last) : load_part(last, tail);
         }
@@ -55,7 +67,7 @@ void multiply(const PanelPair<T>& p) {
     }
     if (p.last && p.col_bias) {
         Vec<T> bias[Vectors];
-        if constexpr (Vectors == 2) bias[0] = load(p.col_bias);
+        for (int v = 0; v < Vectors - 1; ++v) bias[v] = load(p.col_bias + v * L);
         bias[Vectors - 1] = load_part(p.col_bias + (Vectors - 1) * L, tail);
 #pragma GCC unroll 14
         for (int r = 0; r < Rows; ++r)
@@ -73,16 +85,24 @@ void multiply(const PanelPair<T>& p) {
     } else {
 #pragma GCC unroll 14
         for (int r = 0; r < Rows; ++r) {
-            if constexpr (Vectors == 2) store(c + r * stride, sum[r][0]);
+            for (int v = 0; v < Vectors - 1; ++v) store(c + r * stride + v * L, sum[r][v]);
             store_part(c + r * stride + (Vectors - 1) * L, sum[r][Vectors - 1], tail);
         }
     }
     if (p.last && p.activation == Activation::gelu) activate_stored(Rows, p);
 }
 
+template <class T, int Rows, int Vectors = 12>
+ADVCORE_INLINE void multiply_wide(const PanelPair<T>& p) {
+    if constexpr (Vectors * Rows <= 12)
+        if (p.cols == Vectors * lanes<T>) return multiply<T, Rows, Vectors, true>(p);
+    if constexpr (Vectors > 4) multiply_wide<T, Rows, Vectors == 12 ? 6 : 4>(p);
+}
+
 template <class T, int Rows = max_panel_rows>
 ADVCORE_INLINE void multiply_any(int rows, const PanelPair<T>& p) {
     if (rows == Rows) {
+        if (p.cols > panel_cols<T>) return multiply_wide<T, Rows>(p);
         if (p.cols > lanes<T>)
             p.b_offset ? multiply<T, Rows, 2, true>(p) : multiply<T, Rows, 2, false>(p);
         else

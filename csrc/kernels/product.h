@@ -49,11 +49,21 @@ struct PanelPair {
     Activation activation;
 };
 
-// Multiplies a pair of panels, of which that of A has `rows` rows: see product.cpp.
+// Multiplies a pair of panels, of which that of A has `rows` rows: see product.cpp. With offsets a panel of B may be
+// wider, of panel_width_of(rows, cols) columns: two registers of them would leave the sums of few rows waiting.
 template <class T>
 void multiply_panels(int rows, const PanelPair<T>& p);
 
 namespace {
+
+// How many of `cols` columns to multiply with `rows` rows at once.
+template <class T>
+ADVCORE_INLINE int64_t panel_width_of(int rows, int64_t cols) {
+    constexpr int vectors[] = {12, 6, 4};
+    for (const int count : vectors)
+        if (count * rows <= 12 && cols >= count * lanes<T>) return count * lanes<T>;
+    return smaller(panel_cols<T>, cols);
+}
 
 // A panel of `cols` columns is stored with whole vectors only.
 template <class T>
