@@ -1,34 +1,12 @@
 // Convolution: how the three directions become patch matrices, and how those are cut into tiles.
 #include <algorithm>
-#include <cstring>
 #include <memory>
 
 #include "../kernels/tile.h"
-#include "arrays.h"
+#include "conv2d_geometry.h"
 
 namespace advcore {
 namespace {
-
-struct AxisGeometry {
-    int64_t stride, padding, dilation;  // padding: before the first element
-};
-
-struct Geometry {
-    AxisGeometry vertical, horizontal;
-    int64_t groups;
-};
-
-PatchAxis forward_axis(int64_t source, int64_t positions, int64_t taps, const AxisGeometry& g) {
-    return {source, positions, taps, g.stride, -g.padding, g.dilation};
-}
-
-// The patches of an input that meet a weight: positions is the output's (height, width).
-template <class T>
-PatchMatrix forward_patches(const Array<T>& input, const Array<T>& weight, const Array<T>& output, const Geometry& g) {
-    return {extent(input, 0), g.groups, extent(weight, 1),
-            forward_axis(extent(input, 2), extent(output, 2), extent(weight, 2), g.vertical),
-            forward_axis(extent(input, 3), extent(output, 3), extent(weight, 3), g.horizontal)};
-}
 
 // Brings the matrices of all groups into the order of a left factor.
 template <class T>
@@ -156,43 +134,6 @@ void run_forward(Array<T>& out, const Array<T>& input, const T* packed, const Ar
         grain(m.groups * args.rows * m.rows() * m.samples * m.positions(), direct.items()));
 }
 
-Geometry geometry(int64_t stride_y, int64_t stride_x, int64_t padding_y, int64_t padding_x, int64_t dilation_y,
-                  int64_t dilation_x, int64_t groups) {
-    return {{stride_y, padding_y, dilation_y}, {stride_x, padding_x, dilation_x}, groups};
-}
-
-// out[n, g * rows + r] from input[n, g] and weight[g * rows + r].
-template <class T>
-void depthwise(Array<T> out, const Array<T>& input, const Array<T>& weight, const MaybeArray<T>& bias, int64_t stride_y,
-               int64_t stride_x, int64_t padding_y, int64_t padding_x, int64_t dilation_y, int64_t dilation_x,
-               int64_t groups, int activation) {
-    if (out.size() == 0) return;
-    DepthwiseArgs<T> args{};
-    args.patches = forward_patches(input, weight, out,
-                                   geometry(stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x, groups));
-    args.input = input.data(), args.weight = weight.data(), args.bias = data_or_null(bias);
-    args.out = out.mutable_data(), args.rows = extent(weight, 0) / groups;
-    args.activation = activation_from(activation);
-    const py::gil_scoped_release unlocked;
-    const int64_t items = args.patches.samples * groups * args.rows;
-    run(kernels<T>().depthwise, args, items, grain(static_cast<int64_t>(out.size()) * args.patches.taps(), items));
-}
-
-template <class T>
-void depthwise_weight_grad(Array<T> out, const Array<T>& input, const Array<T>& grad_output, int64_t stride_y,
-                           int64_t stride_x, int64_t padding_y, int64_t padding_x, int64_t dilation_y,
-                           int64_t dilation_x, int64_t groups) {
-    DepthwiseWeightGradArgs<T> args{};
-    args.patches = forward_patches(input, out, grad_output,
-                                   geometry(stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x, groups));
-    args.input = input.data(), args.grad_output = grad_output.data(), args.out = out.mutable_data();
-    args.rows = extent(out, 0) / groups;
-    const int64_t channels = extent(out, 0);
-    const py::gil_scoped_release unlocked;
-    run(kernels<T>().depthwise_weight_grad, args, channels,
-        grain(static_cast<int64_t>(grad_output.size()) * args.patches.taps(), channels));
-}
-
 template <class T>
 void conv2d_pack(Array<T> packed, const Array<T>& weight, int64_t groups) {
     T* const to = packed.mutable_data();
@@ -267,63 +208,15 @@ void conv2d_input_grad(Array<T> out, const Array<T>& weight, const Array<T>& gra
     run_input_grad(args, weights);
 }
 
-// A sum over many terms is cut along the batch where there are few tiles. The cut depends on the shape alone.
-template <class T>
-int64_t weight_grad_segments(int64_t samples, int64_t positions, int64_t groups, int64_t rows, int64_t patch_rows) {
-    constexpr int64_t enough_items = 64, fewest_terms = 1024;
-    if (samples * positions == 0) return 1;
-    const int64_t tiles = groups * ceil_div(rows, tile_rows) * ceil_div(patch_rows, tile_cols<T>);
-    const int64_t most = std::max<int64_t>(1, samples * positions / fewest_terms);
-    const int64_t wanted = std::min({ceil_div(enough_items, tiles), most, samples});
-    return ceil_div(samples, ceil_div(samples, wanted));
-}
-
-template <class T>
-void conv2d_weight_grad(Array<T> out, const Array<T>& input, const Array<T>& grad_output, int64_t stride_y,
-                        int64_t stride_x, int64_t padding_y, int64_t padding_x, int64_t dilation_y, int64_t dilation_x,
-                        int64_t groups) {
-    Conv2dWeightGradArgs<T> args{};
-    args.patches = forward_patches(input, out, grad_output,
-                                   geometry(stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x, groups));
-    T* const total = out.mutable_data();
-    const int64_t size = static_cast<int64_t>(out.size());
-    args.input = input.data(), args.grad_output = grad_output.data();
-    args.rows = extent(out, 0) / groups;
-    const PatchMatrix& m = args.patches;
-
-    const py::gil_scoped_release unlocked;
-    if (m.samples == 0 || m.positions() == 0) {
-        std::memset(total, 0, static_cast<std::size_t>(size) * sizeof(T));
-        return;
-    }
-    args.row_tiles = ceil_div(args.rows, tile_rows);
-    args.columns_per_tile = std::min(tile_cols<T>, m.rows());
-    args.column_tiles = ceil_div(m.rows(), args.columns_per_tile);
-    args.segments = weight_grad_segments<T>(m.samples, m.positions(), groups, args.rows, m.rows());
-    args.samples_per_segment = ceil_div(m.samples, args.segments);
-    std::unique_ptr<T[]> parts;
-    if (args.segments > 1) parts = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(args.segments * size));
-    args.parts = parts ? parts.get() : total;
-    run(kernels<T>().conv2d_weight_grad, args, args.items(),
-        grain(args.rows * groups * m.rows() * m.samples * m.positions(), args.items()));
-    if (parts) run(kernels<T>().sum_parts, SumPartsArgs<T>{parts.get(), total, args.segments, size}, size, 4096);
-}
-
 template <class T>
 void bind(py::module_& m) {
     const auto fixed = py::arg().noconvert();
     m.def("conv2d", &conv2d<T>, fixed, fixed, fixed, fixed, py::arg(), py::arg(), py::arg(), py::arg(), py::arg(),
           py::arg(), py::arg(), py::arg());
-    m.def("depthwise", &depthwise<T>, fixed, fixed, fixed, fixed, py::arg(), py::arg(), py::arg(), py::arg(), py::arg(),
-          py::arg(), py::arg(), py::arg());
-    m.def("depthwise_weight_grad", &depthwise_weight_grad<T>, fixed, fixed, fixed, py::arg(), py::arg(), py::arg(),
-          py::arg(), py::arg(), py::arg(), py::arg());
     m.def("conv2d_pack", &conv2d_pack<T>, fixed, fixed, py::arg());
     m.def("conv2d_packed", &conv2d_packed<T>, fixed, fixed, fixed, fixed, py::arg(), py::arg(), py::arg(), py::arg(),
           py::arg(), py::arg(), py::arg(), py::arg());
     m.def("conv2d_input_grad", &conv2d_input_grad<T>, fixed, fixed, fixed, py::arg(), py::arg(), py::arg(), py::arg(),
-          py::arg(), py::arg(), py::arg());
-    m.def("conv2d_weight_grad", &conv2d_weight_grad<T>, fixed, fixed, fixed, py::arg(), py::arg(), py::arg(), py::arg(),
           py::arg(), py::arg(), py::arg());
 }
 
@@ -332,12 +225,6 @@ void bind(py::module_& m) {
 void bind_conv2d(py::module_& m) {
     bind<float>(m);
     bind<double>(m);
-    m.attr("scratch_bytes") = scratch_bytes;
-    m.def("conv2d_weight_grad_segments",
-          [](bool wide, int64_t samples, int64_t positions, int64_t groups, int64_t rows, int64_t patch_rows) {
-              return (wide ? weight_grad_segments<double> : weight_grad_segments<float>)(samples, positions, groups,
-                                                                                         rows, patch_rows);
-          });
 }
 
 }  // namespace advcore

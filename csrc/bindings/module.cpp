@@ -13,6 +13,8 @@ PYBIND11_MODULE(_core, m) {
     m.def("_set_level", &set_level);
     bind_activations(m);
     bind_conv2d(m);
+    bind_conv2d_weight_grad(m);
+    bind_depthwise(m);
     bind_limits(m);
     bind_linear(m);
     bind_neighbors(m);

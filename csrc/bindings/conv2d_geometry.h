@@ -1,0 +1,34 @@
+// A convolution's options as the kernels take them.
+#pragma once
+
+#include "arrays.h"
+
+namespace advcore {
+
+struct AxisGeometry {
+    int64_t stride, padding, dilation;  // padding: before the first element
+};
+
+struct Geometry {
+    AxisGeometry vertical, horizontal;
+    int64_t groups;
+};
+
+inline PatchAxis forward_axis(int64_t source, int64_t positions, int64_t taps, const AxisGeometry& g) {
+    return {source, positions, taps, g.stride, -g.padding, g.dilation};
+}
+
+// The patches of an input that meet a weight: positions is the output's (height, width).
+template <class T>
+PatchMatrix forward_patches(const Array<T>& input, const Array<T>& weight, const Array<T>& output, const Geometry& g) {
+    return {extent(input, 0), g.groups, extent(weight, 1),
+            forward_axis(extent(input, 2), extent(output, 2), extent(weight, 2), g.vertical),
+            forward_axis(extent(input, 3), extent(output, 3), extent(weight, 3), g.horizontal)};
+}
+
+inline Geometry geometry(int64_t stride_y, int64_t stride_x, int64_t padding_y, int64_t padding_x, int64_t dilation_y,
+                         int64_t dilation_x, int64_t groups) {
+    return {{stride_y, padding_y, dilation_y}, {stride_x, padding_x, dilation_x}, groups};
+}
+
+}  // namespace advcore
