@@ -35,10 +35,10 @@ inline Activation activation_from(int code) { return static_cast<Activation>(cod
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// The items that together are worth a thread's attention, of `items` that are `work` multiply-adds.
+// How many of `items`, which are `work` multiply-adds, a thread takes at once: no thread is woken for a few microseconds.
 inline int64_t grain(int64_t work, int64_t items) {
-    constexpr int64_t least_work = 1 << 17;
-    return std::max<int64_t>(1, least_work * items / std::max<int64_t>(work, 1));
+    constexpr int64_t least_work = 1 << 19;
+    return ceil_div(items, std::max<int64_t>(1, work / least_work));
 }
 
 void bind_activations(py::module_& m);
