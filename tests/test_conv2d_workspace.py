@@ -2,12 +2,15 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import advcore
 from advcore import ops
 
+PACKAGES = Path(advcore.__file__).parents[1]  # `python -c` looks in the current folder first: not in the source tree
 MEBIBYTE = 2**20
 
 MEASURE = """
@@ -55,7 +58,7 @@ def test_memory_stays_within_what_is_said(layer, operation):
         (batch, channels, size, size), (outputs, channels, taps, taps), stride, padding, algorithm=algorithm
     )
     command = [sys.executable, "-c", MEASURE, operation, *map(str, LAYERS[layer])]
-    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=PACKAGES)
     grown = 1024 * int(run.stdout)
     assert said.per_thread <= 8 * MEBIBYTE
     assert grown <= said.per_thread + getattr(said, operation) + 2 * MEBIBYTE
