@@ -35,7 +35,8 @@ inline Activation activation_from(int code) { return static_cast<Activation>(cod
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// How many of `items`, which are `work` multiply-adds, a thread takes at once: no thread is woken for a few microseconds.
+// How many of `items`, which are `work` multiply-adds, a thread takes at once: no thread is woken for a few
+// microseconds.
 inline int64_t grain(int64_t work, int64_t items) {
     constexpr int64_t least_work = 1 << 19;
     return ceil_div(items, std::max<int64_t>(1, work / least_work));
