@@ -296,6 +296,12 @@ def path(name: str, value: object) -> Path:
     return Path(value)
 
 
+def suffix(name: str, value: Path, suffixes: Sequence[str]) -> None:
+    """Refuse a file's name that does not end in one of the suffixes."""
+    if value.suffix not in suffixes:
+        raise ValueError(f"{name} must end in {_plural(suffixes)}, got {value.name!r}")
+
+
 def output(out: object, shape: Sequence[int], dtype: np.dtype[Any], inputs: Sequence[Array | None]) -> Array:
     """Return the array to compute into: ``out`` where possible, else a new one to be handed to deliver()."""
     size = math.prod(shape) * dtype.itemsize

@@ -150,15 +150,16 @@ def bench(
     from rich.console import Console
     from rich.progress import track
 
+    from advcore import _check
     from advcore._bench import Campaign, Settings, document, markdown, tables
-    from advcore._bench.roofline import check_format, draw
+    from advcore._bench.roofline import FORMATS, draw
     from advcore._files import check_writable, write
 
     for wanted in (file, page, figure):
         if wanted:
             check_writable(wanted.parent)
     if figure:
-        check_format(figure)
+        _check.suffix("plot", figure, FORMATS)
     settings = Settings(rounds=3, seconds=0.01) if quick else Settings()
     campaign = Campaign(families, _thread_counts(threads), settings, only)
     for peer, packages in campaign.missing.items():

@@ -70,6 +70,8 @@ def test_what_is_said_of_a_layer_that_is_known():
     assert ops.PackedConv2d(np.ones((256, 256, 3, 3), np.float32), padding=1, input_size=(256, 14, 14))
     direct = ops.conv2d_workspace((32, 256, 14, 14), (256, 256, 3, 3), padding=1, algorithm="direct", dtype="float64")
     assert direct.forward == 8 * 9 * 256 * 256
+    depthwise = ops.conv2d_workspace((32, 64, 14, 14), (64, 1, 3, 3), padding=1, groups=64)
+    assert (depthwise.forward, depthwise.weight_grad) == (0, 0)  # weights are taken as they are
 
 
 def test_no_figure_grows_with_the_batch_for_ever():

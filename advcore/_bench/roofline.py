@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,12 +18,6 @@ FLOAT_BYTES = 4
 # Okabe and Ito's palette; markers differ too.
 STYLES = [("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#e69f00", "v"), ("#56b4e9", "P")]
 GREY = "#8a8f98"
-
-
-def check_format(file: Path) -> None:
-    """Refuse a name that does not say which format is meant."""
-    if file.suffix not in FORMATS:
-        raise ValueError(f"the plot's name must end in {' or '.join(FORMATS)}, got {file.name!r}")
 
 
 def draw(timings: Sequence[Timing], suffix: str) -> bytes:

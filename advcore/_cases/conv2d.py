@@ -104,6 +104,7 @@ _SWEEP: list[tuple[tuple[int, ...], tuple[int, ...], Options]] = [
     ((1, 4, 9, 70), (4, 1, 3, 3), {"groups": 4, "padding": 1}),
     ((2, 3, 9, 70), (6, 1, 3, 5), {"groups": 3, "padding": (1, 2), "stride": 2}),
     ((2, 5, 20, 35), (5, 1, 3, 3), {"groups": 5, "dilation": 2, "padding": 3}),
+    ((130, 2, 4, 5), (2, 1, 3, 3), {"groups": 2, "padding": 1}),
     ((1, 3, 4, 3), (3, 1, 3, 7), {"groups": 3, "padding": 3}),
     ((1, 3, 5, 4), (3, 1, 5, 5), {"groups": 3, "padding": 5, "stride": 2, "dilation": 2}),
     # Slabs: rows longer than a tile, many samples in one, strides that leave residues unseen, few outputs, many taps.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from advcore import _check
 from advcore._check import Array
@@ -46,22 +46,14 @@ def windows_over(
     ceil_mode: object,
 ) -> tuple[Windows, tuple[int, ...]]:
     """Check a pooling's options against the input's sizes; return its windows and the shape of what it gives."""
+    options = (kernel_size, stride, padding, dilation, ceil_mode)
     plain = type(kernel_size) is type(padding) is type(dilation) is int and type(ceil_mode) is bool
-    if plain and (stride is None or type(stride) is int):
-        return _remembered(input_size, kernel_size, stride, padding, dilation, ceil_mode)
-    return _worked_out(input_size, kernel_size, stride, padding, dilation, ceil_mode)
+    return (_remembered if plain and type(stride) in (int, type(None)) else _worked_out)(input_size, *options)
 
 
-def _worked_out(
-    input_size: tuple[int, ...],
-    kernel_size: object,
-    stride: object,
-    padding: object,
-    dilation: object,
-    ceil_mode: object,
-) -> tuple[Windows, tuple[int, ...]]:
+def _worked_out(input_size: tuple[int, ...], *options: Any) -> tuple[Windows, tuple[int, ...]]:
     plane_sizes("input", input_size)
-    windows = _windows_of(kernel_size, stride, padding, dilation, ceil_mode)
+    windows = _windows_of(*options)
     return windows, _output_shape(input_size, windows)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from advcore import _check, _core
-from advcore.ops._conv_algorithm import ALGORITHMS, TILE, turns_around, uses_winograd
+from advcore.ops._conv_algorithm import ALGORITHMS, TILE, is_depthwise, turns_around, uses_winograd
 from advcore.ops._conv_geometry import IntOrPair, geometry
 
 
@@ -22,7 +22,8 @@ class Conv2dWorkspace(NamedTuple):
     per_thread : int
         What every thread keeps between calls of any operation, and all that it uses for tiles.
     forward : int
-        The weights in the kernels' order, for the time of a call; PackedConv2d keeps them.
+        The weights in the kernels' order, for the time of a call; PackedConv2d keeps them. Depthwise layers take the
+        weights as they are.
     input_grad : int
         The same for conv2d_input_grad.
     weight_grad : int
@@ -78,6 +79,9 @@ def conv2d_workspace(
         forward = plan.groups * _core.winograd_weights_size(rows, channels)
         input_grad = plan.groups * _core.winograd_weights_size(channels, rows)
         segments = _core.winograd_weight_grad_segments(element == 8, samples, tiles, plan.groups, rows, channels)
+    elif is_depthwise(weight_size, plan):
+        forward, segments = 0, 1
+        input_grad = weights
     else:
         forward = weights
         input_grad = weights * (2 if turns_around(weight_size, plan) else 1)

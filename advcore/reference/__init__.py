@@ -4,7 +4,7 @@ Anyone can run an operation here and in advcore.ops and compare. Gradients come 
 """
 
 try:
-    import torch as _torch  # noqa: F401
+    import torch as _torch  # noqa: F401  # only to say which extra to install where it is missing
 except ImportError as error:
     raise ImportError("advcore.reference needs PyTorch: pip install 'advcore[torch]'") from error
 

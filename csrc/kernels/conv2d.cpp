@@ -42,7 +42,7 @@ void conv2d(const Conv2dArgs<T>& args, int64_t begin, int64_t end, void* scratch
         const int64_t out_row = group * args.rows + row;
 
         const PackedLeft<T> left{args.packed + group * args.rows * m.rows(), args.rows};
-        const RightPatches<T> right{m, args.input, group, col, tile + tile_rows * tile_cols<T>};
+        const RightPatches<T> right{m, args.input, group, col};
         Finish<T> finish;
         finish.row_bias = args.bias ? args.bias + out_row : nullptr;
         finish.activation = args.activation;

@@ -25,7 +25,7 @@ void conv2d_input_grad(const Conv2dInputGradArgs<T>& args, int64_t begin, int64_
         const int64_t last_col = last_sample * m.positions();
         for (int64_t col = sample * m.positions(); col < last_col; col += args.columns_per_tile) {
             const int64_t cols = smaller(args.columns_per_tile, last_col - col);
-            const RightPatches<T> right{gradient, args.grad_output, group, col, nullptr};
+            const RightPatches<T> right{gradient, args.grad_output, group, col};
             constexpr int64_t panels_at_once = tile_rows / max_panel_rows;
             for (int64_t first = 0; first < panels.count; first += panels_at_once) {
                 const int64_t last = smaller(first + panels_at_once, panels.count);

@@ -1,6 +1,7 @@
 #include "conv2d.h"
 #include "kernel_list.h"
 #include "patches.h"
+#include "sorted_columns.h"
 
 namespace advcore::ADVCORE_LEVEL {
 namespace {

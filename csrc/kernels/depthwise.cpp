@@ -7,6 +7,8 @@
 namespace advcore::ADVCORE_LEVEL {
 namespace {
 
+constexpr int64_t samples_per_block = 64;  // whose sums are added up by themselves: one chain would lose digits
+
 // The outputs of a row all of whose taps lie inside the plane, with what a strided register reads too much.
 struct Interior {
     int64_t first, last;
@@ -153,13 +155,15 @@ void depthwise_weight_grad(const DepthwiseWeightGradArgs<T>& args, int64_t begin
     const PatchMatrix& m = args.patches;
     const auto plane = m.horizontal.step == 1 ? depthwise_weight_grad_plane<T, 1> : depthwise_weight_grad_plane<T, 2>;
     for (int64_t channel = begin; channel < end; ++channel) {
-        Vec<T> sample[most_depthwise_taps], total[most_depthwise_taps] = {};
+        Vec<T> sample[most_depthwise_taps], block[most_depthwise_taps] = {}, total[most_depthwise_taps] = {};
         for (int64_t n = 0; n < m.samples; ++n) {
-            for (Vec<T>& sum : sample) sum = Vec<T>{};
+            for (int64_t t = 0; t < m.taps(); ++t) sample[t] = Vec<T>{};
             plane(args.input + (n * m.groups + channel / args.rows) * m.plane(),
                   args.grad_output + (n * m.groups * args.rows + channel) * m.positions(), m.vertical, m.horizontal,
                   sample);
-            for (int64_t t = 0; t < m.taps(); ++t) total[t] += sample[t];
+            for (int64_t t = 0; t < m.taps(); ++t) block[t] += sample[t];
+            if (n % samples_per_block < samples_per_block - 1 && n + 1 < m.samples) continue;
+            for (int64_t t = 0; t < m.taps(); ++t) total[t] += block[t], block[t] = Vec<T>{};
         }
         for (int64_t t = 0; t < m.taps(); ++t) {
             T lane[lanes<T>], sum = 0;

@@ -7,7 +7,6 @@
 
 #include "conv2d.h"
 #include "product.h"
-#include "sorted_columns.h"
 
 namespace advcore::ADVCORE_LEVEL {
 namespace {
@@ -219,15 +218,10 @@ struct RightPatches {
     const PatchMatrix& matrix;
     const T* source;
     int64_t group, first_col;
-    T* buffer;  // of sorted_columns_size<T>
     void operator()(int64_t cols, int64_t k, int64_t depth, T* block) const {
-        with_sorted_columns(matrix, source, group, first_col, cols, k, depth, buffer,
-                            [&](const PatchMatrix& m, const T* from, int64_t g, int64_t begin, int64_t row) {
-                                each_panel<T>(cols, depth, block,
-                                              [&](int64_t col, int64_t used, int64_t width, T* panel) {
-                                                  copy_patches(m, from, g, begin + col, used, row, depth, panel, width);
-                                              });
-                            });
+        each_panel<T>(cols, depth, block, [&](int64_t col, int64_t used, int64_t width, T* panel) {
+            copy_patches(matrix, source, group, first_col + col, used, k, depth, panel, width);
+        });
     }
 };
 

@@ -2,8 +2,6 @@
 // then lie side by side, with the padding in place, and are copied a register at once.
 #pragma once
 
-#include "conv2d.h"
-#include "pack.h"
 #include "slab.h"
 
 namespace advcore::ADVCORE_LEVEL {
@@ -61,7 +59,7 @@ struct SortedColumns {
 template <class T, class Use>
 ADVCORE_INLINE void with_sorted_columns(const PatchMatrix& m, const T* source, int64_t group, int64_t col, int64_t cols,
                                         int64_t k, int64_t depth, T* buffer, const Use& use) {
-    if (m.horizontal.step > 1 && m.horizontal.taps <= most_phased_taps && buffer) {
+    if (m.horizontal.step > 1 && m.horizontal.taps <= most_phased_taps) {
         const int64_t channel = k / m.taps(), channels = (k + depth - 1) / m.taps() - channel + 1;
         const SortedColumns<T> sorted(m, source, group, col, cols, channel, channels, buffer);
         if (sorted.size <= sorted_columns_size<T>)
