@@ -5,6 +5,7 @@ from advcore.nn.conv import Conv2d
 from advcore.nn.dropout import Dropout
 from advcore.nn.layer import Layer
 from advcore.nn.linear import Linear
+from advcore.nn.merge import Add, Concatenate, Multiply, Subtract
 from advcore.nn.metrics import hierarchical_accuracy
 from advcore.nn.network import Network, Sequential
 from advcore.nn.optimizers import SGD, Adam, Optimizer
@@ -22,7 +23,9 @@ __all__ = [
     "SGD",
     "Adam",
     "AdaptiveAvgPool2d",
+    "Add",
     "AvgPool2d",
+    "Concatenate",
     "Conv2d",
     "Dropout",
     "Epoch",
@@ -32,6 +35,7 @@ __all__ = [
     "Linear",
     "LogSoftmax",
     "MaxPool2d",
+    "Multiply",
     "Network",
     "Optimizer",
     "ReLU",
@@ -39,6 +43,7 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "Softmax",
+    "Subtract",
     "Tanh",
     "accuracy",
     "fit",

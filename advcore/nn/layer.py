@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -20,6 +21,7 @@ class Layer:
     needs something else than the input. A layer with parameters gives their shapes to the constructor; the arrays
     themselves come with ``initialise``, which the network calls, so a layer costs no memory before.
 
+    Every argument of a subclass's constructor is an attribute of the same name, so that ``config`` can write it down.
     Shapes are those of one sample, without the batch axis.
 
     Attributes
@@ -34,6 +36,12 @@ class Layer:
         self.parameter_shapes = dict(parameter_shapes or {})
         self.parameters: dict[str, Array] = {}
         self._init_bound = init_bound
+
+    def config(self) -> dict[str, Any]:
+        """Return the arguments that make a layer like this one, without its parameters: numbers, strings, tuples."""
+        if type(self).__init__ is Layer.__init__:
+            return {}
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def initialise(self, rng: np.random.Generator, dtype: np.dtype[Any]) -> None:
         """Draw every parameter from U(-bound, bound), the bound being torch's default for the layer."""

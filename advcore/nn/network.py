@@ -1,4 +1,4 @@
-"""Networks: layers in a row, with the gradients that attacks and training need."""
+"""Networks: graphs of layers, with the gradients that attacks and training need."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from advcore import _check
 from advcore._check import Array
-from advcore.nn._fusion import fuse
+from advcore.nn import passes
+from advcore.nn.graph import INPUT, connect, fuse, trained
 from advcore.nn.layer import Layer, Shape
 from advcore.nn.losses import Loss, loss_function
 
@@ -31,7 +32,7 @@ class Plan(NamedTuple):
 
 
 class Network:
-    """A classifier: layers applied in a row to a batch (N, ...), giving logits (N, K).
+    """A classifier: layers applied to a batch (N, ...), in a row or as a graph, giving logits (N, K).
 
     Every method but ``forward`` and ``backward`` works in evaluation mode, in pieces of the batch whose memory is
     bounded. A sample's result has the same bits alone and inside any batch, and for any number of threads.
@@ -39,8 +40,12 @@ class Network:
     Parameters
     ----------
     layers : dict of str to Layer
-        In the order in which they are applied, by name. A layer of another network keeps its parameters and shares
-        them with it.
+        In the order in which they are applied, by name; the last one gives the logits. A layer of another network
+        keeps its parameters and shares them with it, and so does one that occurs twice: its parameters go by the
+        first name.
+    wiring : dict of str to sequence of str, optional
+        The inputs of the layers that do not take just the layer before them, by name; "input" is the network's own.
+        ``{"sum": ("conv2", "input")}`` makes a residual connection of a layer ``Add()`` called "sum".
     seed : int
         Of the initial parameters of new layers, which are drawn in the order of the layers.
     dtype : float32 or float64
@@ -51,21 +56,22 @@ class Network:
     TypeError
         If an argument, or the parameters that a layer has, are of another type.
     ValueError
-        If there is no layer, or one occurs twice.
+        If there is no layer, or the wiring does not fit.
     """
 
-    def __init__(self, layers: Mapping[str, Layer], *, seed: int = 0, dtype: DTypeLike = np.float32) -> None:
+    def __init__(
+        self,
+        layers: Mapping[str, Layer],
+        *,
+        wiring: Mapping[str, Sequence[str]] | None = None,
+        seed: int = 0,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
         self.layers = dict(layers)
-        for name, layer in self.layers.items():
-            if not isinstance(layer, Layer):
-                raise TypeError(f"layer {name} must be a Layer, got {type(layer).__name__}")
-        if not self.layers:
-            raise ValueError("layers must not be empty")
-        if len({id(layer) for layer in self.layers.values()}) < len(self.layers):
-            raise ValueError("layers must be different objects, got one of them twice")
+        self._nodes = connect(self.layers, {} if wiring is None else wiring)
         self.dtype = _check.float_dtype("dtype", dtype)
-        self._steps = fuse(self.layers)
-        self._first_trained = next((name for name, layer in self.layers.items() if layer.parameter_shapes), None)
+        self._steps = fuse(self._nodes)
+        self._trained = trained(self._steps)
         self._plans: dict[Shape, Plan] = {}
         rng = np.random.default_rng(_check.integer("seed", seed, minimum=0))
         for name, layer in self.layers.items():
@@ -76,8 +82,16 @@ class Network:
                     raise TypeError(f"layer {name} must have parameters of type {self.dtype}, got {array.dtype}")
 
     def __repr__(self) -> str:
-        lines = [f"  {name}: {layer!r}" for name, layer in self.layers.items()]
+        lines, before = [], INPUT
+        for name, _, layer, inputs in self._nodes:
+            lines.append(f"  {name}: {layer!r}" + ("" if inputs == (before,) else f" of {', '.join(inputs)}"))
+            before = name
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+
+    @property
+    def wiring(self) -> dict[str, tuple[str, ...]]:
+        """The names of every layer's inputs."""
+        return {node.name: node.inputs for node in self._nodes}
 
     # Results
 
@@ -102,7 +116,7 @@ class Network:
         x, plan = self._input(x)
         result = np.empty((len(x), *plan.output_shape), self.dtype)
         for part in _pieces(len(x), plan.piece):
-            result[part] = self._infer(x[part])
+            result[part] = passes.infer(self._steps, x[part])
         return result
 
     def predict(self, x: Array) -> NDArray[np.int64]:
@@ -129,9 +143,7 @@ class Network:
         x, plan = self._input(x)
         results: dict[str, Array] = {}
         for part in _pieces(len(x), plan.piece):
-            y = x[part]
-            for name, layer in self.layers.items():
-                y = layer.infer(y)
+            for name, y in passes.values(self._nodes, x[part]):
                 if name in names:
                     if name not in results:
                         results[name] = np.empty((len(x), *y.shape[1:]), self.dtype)
@@ -207,9 +219,10 @@ class Network:
     def parameters(self) -> dict[str, Array]:
         """Return the parameters themselves (no copies) by name: "0.weight", "0.bias", ..."""
         return {
-            f"{name}.{parameter}": array
-            for name, layer in self.layers.items()
-            for parameter, array in layer.parameters.items()
+            f"{node.name}.{parameter}": array
+            for node in self._nodes
+            if node.name == node.owner
+            for parameter, array in node.layer.parameters.items()
         }
 
     def state_dict(self) -> dict[str, Array]:
@@ -257,14 +270,12 @@ class Network:
 
     def parameter_count(self) -> int:
         """Return the number of parameters."""
-        return sum(layer.parameter_count() for layer in self.layers.values())
+        return sum(node.layer.parameter_count() for node in self._nodes if node.name == node.owner)
 
     def flops(self, input_shape: Shape) -> int:
         """Return the floating-point operations of the products in one sample's forward pass (2 a multiply-add)."""
-        total = 0
-        for layer, shape in zip(self.layers.values(), self._shapes(tuple(input_shape)), strict=False):
-            total += layer.flops(shape)
-        return total
+        shapes = self._shapes(tuple(input_shape))
+        return sum(node.flops(shapes) for node in self._nodes)
 
     # Passes
 
@@ -273,30 +284,14 @@ class Network:
 
         Unlike the methods above it takes the batch as it is: unchecked, and in one piece.
         """
-        saved = []
-        for step in self._steps.values():
-            x, kept = step.forward(x, rng)
-            saved.append(kept)
-        return x, saved
+        return passes.forward(self._steps, x, rng)
 
     def backward(
         self, saved: list[Any], grad: Array, *, need_input: bool = True, need_parameters: bool = False
     ) -> tuple[Array | None, dict[str, Array]]:
         """Turn the gradient for the logits into that for x and those for the parameters, by name."""
-        gradients: dict[str, Array] = {}
-        below: Array | None = grad
-        for (name, step), kept in reversed(list(zip(self._steps.items(), saved, strict=True))):
-            if below is None:
-                break
-            goes_on = need_input or name != self._first_trained
-            below, own = step.backward(kept, below, need_input=goes_on, need_parameters=need_parameters)
-            gradients.update({f"{name}.{parameter}": array for parameter, array in own.items()})
-        return below, gradients
-
-    def _infer(self, x: Array) -> Array:
-        for step in self._steps.values():
-            x = step.infer(x)
-        return x
+        trained = self._trained if need_parameters else frozenset()
+        return passes.backward(self._steps, saved, grad, trained, need_input)
 
     # Checks and pieces
 
@@ -306,22 +301,21 @@ class Network:
 
     def _plan(self, input_shape: Shape) -> Plan:
         if input_shape not in self._plans:
-            shapes = list(self._shapes(input_shape))
-            kept = math.prod(input_shape) + sum(
-                layer.saved_size(shape) for layer, shape in zip(self.layers.values(), shapes, strict=False)
-            )
-            self._plans[input_shape] = Plan(shapes[-1], max(1, MEMORY // (max(kept, 1) * self.dtype.itemsize)))
+            shapes = self._shapes(input_shape)
+            kept = math.prod(input_shape) + sum(node.saved_size(shapes) for node in self._nodes)
+            piece = max(1, MEMORY // (max(kept, 1) * self.dtype.itemsize))
+            self._plans[input_shape] = Plan(shapes[self._nodes[-1].name], piece)
         return self._plans[input_shape]
 
-    def _shapes(self, shape: Shape) -> Iterator[Shape]:
-        """Yield a sample's shape before every layer, and after the last."""
-        yield shape
-        for name, layer in self.layers.items():
+    def _shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """Return a sample's shape at every layer's output, and at the input."""
+        shapes = {INPUT: input_shape}
+        for node in self._nodes:
             try:
-                shape = layer.output_shape(shape)
+                shapes[node.name] = node.output_shape(shapes)
             except ValueError as error:
-                raise ValueError(f"x does not fit layer {name}, {layer!r}: {error}") from None
-            yield shape
+                raise ValueError(f"x does not fit layer {node.name}, {node.layer!r}: {error}") from None
+        return shapes
 
 
 class Sequential(Network):
