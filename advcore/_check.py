@@ -225,6 +225,14 @@ def real(
     return number
 
 
+def reals(name: str, value: object, **limits: float) -> tuple[float, ...]:
+    """Return a number, or a sequence of numbers that is not empty, as a tuple; ``limits`` as real's."""
+    values = list(value) if isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str) else [value]
+    if not values:
+        raise ValueError(f"{name} must not be empty")
+    return tuple(real(f"{name}[{i}]" if len(values) > 1 else name, v, **limits) for i, v in enumerate(values))
+
+
 def bounds(name: str, value: object) -> tuple[float, float]:
     """Return value as a pair (low, high) of finite numbers, low below high."""
     if not isinstance(value, (tuple, list)) or len(value) != 2:

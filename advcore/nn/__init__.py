@@ -1,6 +1,7 @@
 """Networks: layers with torch's names and defaults, losses, optimisers and training on advcore's kernels."""
 
-from advcore.nn.activations import GELU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from advcore.nn.activations import GELU, Clip, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from advcore.nn.affine import Affine, Normalize
 from advcore.nn.conv import Conv2d
 from advcore.nn.dropout import Dropout
 from advcore.nn.layer import Layer
@@ -12,7 +13,7 @@ from advcore.nn.optimizers import SGD, Adam, Optimizer
 from advcore.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from advcore.nn.rbf import laplacian_rbf_network
 from advcore.nn.recurrent import GRU, LSTM, RNN
-from advcore.nn.reshape import Flatten, RowsAsSteps
+from advcore.nn.reshape import Flatten, Mean, Pad, Permute, Reshape, RowsAsSteps
 from advcore.nn.training import Epoch, History, accuracy, fit
 
 __all__ = [
@@ -24,7 +25,9 @@ __all__ = [
     "Adam",
     "AdaptiveAvgPool2d",
     "Add",
+    "Affine",
     "AvgPool2d",
+    "Clip",
     "Concatenate",
     "Conv2d",
     "Dropout",
@@ -32,13 +35,19 @@ __all__ = [
     "Flatten",
     "History",
     "Layer",
+    "LeakyReLU",
     "Linear",
     "LogSoftmax",
     "MaxPool2d",
+    "Mean",
     "Multiply",
     "Network",
+    "Normalize",
     "Optimizer",
+    "Pad",
+    "Permute",
     "ReLU",
+    "Reshape",
     "RowsAsSteps",
     "Sequential",
     "Sigmoid",

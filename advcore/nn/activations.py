@@ -31,6 +31,69 @@ class ReLU(Layer):
         return ops.relu_grad(grad, saved), {}
 
 
+class LeakyReLU(Layer):
+    """x where it is positive, else negative_slope * x; its derivative at 0 is the slope.
+
+    Parameters
+    ----------
+    negative_slope : float
+    """
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        super().__init__()
+        self.negative_slope = _check.real("negative_slope", negative_slope)
+
+    def __repr__(self) -> str:
+        return options_text(self, negative_slope=(self.negative_slope, 0.01))
+
+    def infer(self, x: Array) -> Array:
+        """See Layer.infer."""
+        return np.where(x > 0, x, x.dtype.type(self.negative_slope) * x)
+
+    def backward(
+        self, saved: Array, grad: Array, *, need_input: bool = True, need_parameters: bool = False
+    ) -> tuple[Array | None, dict[str, Array]]:
+        """See Layer.backward."""
+        return np.where(saved > 0, grad, grad.dtype.type(self.negative_slope) * grad), {}
+
+
+class Clip(Layer):
+    """min(max(x, low), high), NaN kept; the derivative is 0 outside.
+
+    Parameters
+    ----------
+    low, high : float or None
+        low at most high; None: no limit.
+    inclusive : bool
+        Whether the derivative at the limits is 1, as torch.clamp's, or 0, as torch.nn.Hardtanh's.
+    """
+
+    def __init__(self, low: float | None = None, high: float | None = None, inclusive: bool = True) -> None:
+        super().__init__()
+        self.low = None if low is None else _check.real("low", low)
+        self.high = None if high is None else _check.real("high", high)
+        self.inclusive = _check.flag("inclusive", inclusive)
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"low must be at most high, got {low:g} and {high:g}")
+
+    def __repr__(self) -> str:
+        return options_text(self, low=(self.low, None), high=(self.high, None), inclusive=(self.inclusive, True))
+
+    def infer(self, x: Array) -> Array:
+        """See Layer.infer."""
+        y = x if self.low is None else np.maximum(x, x.dtype.type(self.low))
+        return y if self.high is None else np.minimum(y, x.dtype.type(self.high))
+
+    def backward(
+        self, saved: Array, grad: Array, *, need_input: bool = True, need_parameters: bool = False
+    ) -> tuple[Array | None, dict[str, Array]]:
+        """See Layer.backward."""
+        low = -np.inf if self.low is None else saved.dtype.type(self.low)
+        high = np.inf if self.high is None else saved.dtype.type(self.high)
+        inside = (saved >= low) & (saved <= high) if self.inclusive else (saved > low) & (saved < high)
+        return np.where(inside, grad, grad.dtype.type(0)), {}
+
+
 class GELU(Layer):
     """x Phi(x), Phi the normal distribution function, or its tanh approximation.
 
