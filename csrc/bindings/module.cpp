@@ -16,11 +16,11 @@ PYBIND11_MODULE(_core, m) {
     bind_conv2d_weight_grad(m);
     bind_depthwise(m);
     bind_limits(m);
-    bind_linear(m);
     bind_neighbors(m);
     bind_perturb(m);
     bind_random(m);
     bind_recurrent(m);
     bind_pooling(m);
+    bind_products(m);
     bind_winograd(m);
 }

@@ -1,6 +1,7 @@
 // Threads: every parallel loop of the library goes through run().
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 namespace advcore {
@@ -13,6 +14,15 @@ const char* openmp_runtime();  // the specification and the compiler whose runti
 
 // Calls task on [0, items) in pieces of `grain`, each thread with scratch memory of its own.
 void parallel_for(int64_t items, int64_t grain, Task task, const void* args);
+
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// How many of `items`, which are `work` multiply-adds, a thread takes at once: no thread is woken for a few
+// microseconds.
+inline int64_t grain(int64_t work, int64_t items) {
+    constexpr int64_t least_work = 1 << 19;
+    return ceil_div(items, std::max<int64_t>(1, work / least_work));
+}
 
 // Runs a kernel over all its items.
 template <class Args>
