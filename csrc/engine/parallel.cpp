@@ -56,7 +56,7 @@ void* thread_scratch() {
 void set_num_threads(int threads) { requested_threads = threads; }
 
 int get_num_threads() {
-    if (child_of_fork) return 1;
+    if (child_of_fork || omp_in_parallel()) return 1;
     const int requested = requested_threads;
     return requested > 0 ? requested : omp_get_max_threads();
 }
@@ -76,7 +76,7 @@ void parallel_for(int64_t items, int64_t grain, Task task, const void* args) {
     grain = std::max<int64_t>(grain, 1);
     const int64_t pieces = (items + grain - 1) / grain;
     const int threads = static_cast<int>(std::min<int64_t>(get_num_threads(), pieces));
-    if (threads == 1 || omp_in_parallel()) {
+    if (threads == 1) {
         const DefaultFloatMode mode;
         task(args, 0, items, thread_scratch());
         return;

@@ -47,6 +47,12 @@ void pointwise(const PointwiseArgs<T>& args, int64_t begin, int64_t end, void*) 
             return map(args, begin, end, [](V x, V grad) { return grad * gelu_slope<T>(x); });
         case Pointwise::gelu_tanh_grad:
             return map(args, begin, end, [](V x, V grad) { return grad * gelu_tanh_slope<T>(x); });
+        case Pointwise::add:
+            return map(args, begin, end, [](V x, V y) { return x + y; });
+        case Pointwise::add_relu:
+            return map(args, begin, end, [](V x, V y) { return relu<T>(x + y); });
+        case Pointwise::multiply:
+            return map(args, begin, end, [](V x, V y) { return x * y; });
     }
 }
 

@@ -1,0 +1,211 @@
+#include "program.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "parallel.h"
+#include "pointwise.h"
+
+namespace advcore {
+namespace {
+
+constexpr int64_t alignment = 16;             // elements
+constexpr int64_t cache_bytes = 512 << 10;    // of a core, that a piece's buffers may fill
+constexpr int64_t most_bytes = int64_t{1} << 27;  // of one piece
+
+int64_t rounded(int64_t size) { return ceil_div(size, alignment) * alignment; }
+
+}  // namespace
+
+template <class T>
+Program<T>::Program(int64_t input_size) : sizes_{input_size} {}
+
+template <class T>
+Buffer Program<T>::new_buffer(int64_t size) {
+    sizes_.push_back(size);
+    return static_cast<Buffer>(sizes_.size()) - 1;
+}
+
+template <class T>
+Buffer Program<T>::emit(std::vector<Buffer> reads, int64_t size, std::function<void(const Operands<T>&, int64_t)> call) {
+    const Buffer written = new_buffer(size);
+    instructions_.push_back({std::move(reads), {written}, std::move(call)});
+    return written;
+}
+
+template <class T>
+Buffer Program<T>::add_step(std::vector<Buffer> inputs, int64_t output_size,
+                            std::function<void(const Operands<T>&, int64_t)> forward,
+                            std::function<Gradients(Program&, Buffer, Buffer)> backward) {
+    const Buffer output = emit(inputs, output_size, std::move(forward));
+    steps_.push_back({std::move(inputs), output, std::move(backward)});
+    return output;
+}
+
+template <class T>
+void Program<T>::finish(Buffer output) {
+    output_ = output;
+    const std::size_t forward = instructions_.size();
+    cotangent_ = new_buffer(size_of(output));
+    std::vector<std::vector<Buffer>> arriving(sizes_.size());
+    arriving[static_cast<std::size_t>(output)] = {cotangent_};
+    const auto total = [&](const std::vector<Buffer>& parts) {
+        Buffer sum = parts[0];
+        for (std::size_t i = 1; i < parts.size(); ++i) {
+            const int64_t size = size_of(sum);
+            sum = emit({sum, parts[i]}, size, [size](const Operands<T>& at, int64_t samples) {
+                add(at.in(0), at.in(1), at.out(), samples * size, false);
+            });
+        }
+        return sum;
+    };
+    for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) {
+        const auto& parts = arriving[static_cast<std::size_t>(step->output)];
+        if (parts.empty()) continue;
+        const Gradients gradients = step->backward(*this, step->output, total(parts));
+        for (std::size_t i = 0; i < gradients.size(); ++i)
+            arriving[static_cast<std::size_t>(step->inputs[i])].push_back(gradients[i]);
+    }
+    gradient_ = total(arriving[input]);
+    forward_ = plan(forward, {input, output_});
+    both_ = plan(instructions_.size(), {input, output_, cotangent_, gradient_});
+    steps_.clear();  // with what they hold
+}
+
+// Buffers that are alive at once lie beside one another; the largest are placed first, each as low as it fits.
+template <class T>
+auto Program<T>::plan(std::size_t instructions, const std::vector<Buffer>& elsewhere) const -> Plan {
+    const std::size_t count = sizes_.size();
+    std::vector<std::size_t> first(count, instructions), last(count, 0);
+    for (std::size_t i = 0; i < instructions; ++i) {
+        for (const Buffer b : instructions_[i].writes) first[static_cast<std::size_t>(b)] = i;
+        for (const auto* list : {&instructions_[i].writes, &instructions_[i].reads})
+            for (const Buffer b : *list) last[static_cast<std::size_t>(b)] = i;
+    }
+    for (const Buffer b : elsewhere) first[static_cast<std::size_t>(b)] = instructions;
+    std::vector<std::size_t> order;
+    for (std::size_t b = 0; b < count; ++b)
+        if (first[b] < instructions) order.push_back(b);
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return sizes_[a] > sizes_[b]; });
+
+    Plan result;
+    result.instructions = instructions;
+    result.offset.assign(count, 0);
+    std::vector<std::size_t> placed;  // by their offsets
+    for (const std::size_t b : order) {
+        int64_t at = 0;
+        for (const std::size_t other : placed) {
+            const bool together = first[b] <= last[other] && first[other] <= last[b];
+            if (together && at + sizes_[b] > result.offset[other] && result.offset[other] + sizes_[other] > at)
+                at = rounded(result.offset[other] + sizes_[other]);
+        }
+        result.offset[b] = at;
+        result.size = std::max(result.size, rounded(at + sizes_[b]));
+        placed.insert(std::upper_bound(placed.begin(), placed.end(), b,
+                                       [&](std::size_t x, std::size_t y) { return result.offset[x] < result.offset[y]; }),
+                      b);
+    }
+    const int64_t moved = std::accumulate(order.begin(), order.end(), int64_t{1},
+                                          [&](int64_t sum, std::size_t b) { return sum + sizes_[b]; });
+    const int64_t cached = cache_bytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(result.size, 1);
+    // Weights are read once a piece: that must not take longer than reading its buffers does.
+    result.piece = std::max({cached, ceil_div(weights_, moved), int64_t{1}});
+    return result;
+}
+
+template <class T>
+auto Program<T>::Ends::at(const Program& p, int64_t sample) const -> Ends {
+    const auto moved = [&](auto* pointer, int64_t size) { return pointer ? pointer + sample * size : nullptr; };
+    return {moved(x, p.input_size()), moved(cotangent, p.output_size()), moved(out, p.output_size()),
+            moved(gradient, p.input_size())};
+}
+
+template <class T>
+void Program<T>::execute(const Plan& plan, std::size_t first, std::size_t last, const Ends& ends, int64_t samples,
+                         T* memory) const {
+    std::vector<T*> place(sizes_.size());
+    for (std::size_t b = 0; b < place.size(); ++b) place[b] = memory + plan.offset[b] * samples;
+    place[input] = const_cast<T*>(ends.x);  // read only, as is the cotangent
+    place[static_cast<std::size_t>(cotangent_)] = const_cast<T*>(ends.cotangent);
+    place[static_cast<std::size_t>(gradient_)] = ends.gradient;
+    place[static_cast<std::size_t>(output_)] = ends.out;
+    for (std::size_t i = first; i < last; ++i) {
+        const Instruction<T>& instruction = instructions_[i];
+        instruction.call({place.data(), instruction.reads.data(), instruction.writes.data()}, samples);
+    }
+}
+
+template <class T>
+int64_t Program<T>::piece_of(const Plan& plan, int64_t samples) const {
+    const int64_t threads = get_num_threads();
+    const int64_t most = std::max<int64_t>(1, most_bytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(plan.size, 1));
+    if (threads > 1 && plan.piece * threads > samples && 4 * samples < plan.piece * threads) return most;
+    return std::min(most, std::max<int64_t>(1, std::min(plan.piece, ceil_div(samples, threads))));
+}
+
+// Several pieces are dealt to the threads, each of which runs its own alone; a single one is shared by all of them.
+template <class T>
+void Program<T>::in_pieces(const Plan& plan, const Ends& ends, int64_t samples) {
+    struct Work {
+        Program* program;
+        const Plan& plan;
+        const Ends& ends;
+        int64_t samples, piece;
+        void operator()(int64_t begin, int64_t end) const {
+            Arena arena;
+            const std::size_t bytes = static_cast<std::size_t>(plan.size * piece) * sizeof(T);
+            {
+                const std::lock_guard<std::mutex> guard(program->arenas_lock_);
+                if (!program->arenas_.empty()) {
+                    arena = std::move(program->arenas_.back());
+                    program->arenas_.pop_back();
+                }
+            }
+            if (arena.bytes < bytes) {
+                arena.memory.reset();
+                arena = {std::make_unique_for_overwrite<char[]>(bytes + 64), bytes};
+            }
+            const auto address = reinterpret_cast<std::uintptr_t>(arena.memory.get());
+            T* const memory = reinterpret_cast<T*>((address + 63) / 64 * 64);
+            for (int64_t i = begin; i < end; ++i) {
+                const int64_t count = std::min(piece, samples - i * piece);
+                program->execute(plan, 0, plan.instructions, ends.at(*program, i * piece), count, memory);
+            }
+            const std::lock_guard<std::mutex> guard(program->arenas_lock_);
+            program->arenas_.push_back(std::move(arena));
+        }
+    } work{this, plan, ends, samples, std::min(piece_of(plan, samples), samples)};
+    const int64_t pieces = ceil_div(samples, work.piece);
+    if (pieces < get_num_threads()) return work(0, pieces);  // each instruction has all threads
+    parallel_for(
+        pieces, 1, [](const void* w, int64_t begin, int64_t end, void*) { (*static_cast<const Work*>(w))(begin, end); },
+        &work);
+}
+
+template <class T>
+void Program<T>::run(const T* x, T* out, int64_t samples) {
+    if (samples > 0) in_pieces(forward_, {x, nullptr, out, nullptr}, samples);
+}
+
+template <class T>
+void Program<T>::vjp(const T* x, const T* cotangent, T* gradient, int64_t samples) {
+    if (samples == 0) return;
+    const auto out = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(samples * output_size()));
+    in_pieces(both_, {x, cotangent, out.get(), gradient}, samples);
+}
+
+template <class T>
+void Program<T>::forward(const T* x, T* out, int64_t samples, T* tape) {
+    execute(both_, 0, forward_.instructions, {x, nullptr, out, nullptr}, samples, tape);
+}
+
+template <class T>
+void Program<T>::backward(const T* x, const T* out, const T* cotangent, T* gradient, int64_t samples, T* tape) {
+    execute(both_, forward_.instructions, both_.instructions, {x, cotangent, const_cast<T*>(out), gradient}, samples,
+            tape);
+}
+
+template class Program<float>;
+template class Program<double>;
+
+}  // namespace advcore

@@ -1,0 +1,188 @@
+#include "program_steps.h"
+
+#include <cstring>
+#include <memory>
+#include <numeric>
+
+#include "linear.h"
+#include "pointwise.h"
+
+namespace advcore {
+namespace {
+
+// The gradient before a ReLU that was applied with the step's result.
+template <class T>
+Buffer before_activation(Program<T>& p, Activation activation, Buffer output, Buffer grad_output) {
+    if (activation != Activation::relu) return grad_output;
+    const int64_t size = p.size_of(output);
+    return p.emit({output, grad_output}, size, [size](const Operands<T>& at, int64_t samples) {
+        pointwise<T>(Pointwise::relu_grad, at.in(0), at.in(1), at.out(), samples * size);
+    });
+}
+
+}  // namespace
+
+template <class T>
+Buffer add_linear(Program<T>& p, Buffer x, std::vector<T> weight, std::vector<T> bias, int64_t inputs, int64_t outputs,
+                  Activation activation) {
+    const auto weights = std::make_shared<const std::vector<T>>(std::move(weight));
+    const auto biases = std::make_shared<const std::vector<T>>(std::move(bias));
+    const int64_t rows = p.size_of(x) / inputs;  // of a sample
+    p.count_weights(inputs * outputs);
+    return p.add_step(
+        {x}, rows * outputs,
+        [=](const Operands<T>& at, int64_t samples) {
+            linear<T>({samples * rows, inputs, outputs}, at.in(0), weights->data(),
+                      biases->empty() ? nullptr : biases->data(), at.out(), activation);
+        },
+        [=](Program<T>& q, Buffer output, Buffer grad_output) {
+            const Buffer grad = before_activation(q, activation, output, grad_output);
+            return std::vector<Buffer>{q.emit({grad}, rows * inputs, [=](const Operands<T>& at, int64_t samples) {
+                linear_input_grad<T>({samples * rows, inputs, outputs}, at.in(0), weights->data(), at.out());
+            })};
+        });
+}
+
+template <class T>
+Buffer add_pointwise(Program<T>& p, Buffer x, Pointwise op) {
+    const int64_t size = p.size_of(x);
+    const bool by_input = op == Pointwise::gelu || op == Pointwise::gelu_tanh;
+    const Pointwise grad_op = op == Pointwise::relu        ? Pointwise::relu_grad
+                              : op == Pointwise::sigmoid   ? Pointwise::sigmoid_grad
+                              : op == Pointwise::tanh      ? Pointwise::tanh_grad
+                              : op == Pointwise::gelu      ? Pointwise::gelu_grad
+                                                           : Pointwise::gelu_tanh_grad;
+    return p.add_step(
+        {x}, size,
+        [=](const Operands<T>& at, int64_t samples) {
+            pointwise<T>(op, at.in(0), nullptr, at.out(), samples * size);
+        },
+        [=](Program<T>& q, Buffer output, Buffer grad_output) {
+            return std::vector<Buffer>{
+                q.emit({by_input ? x : output, grad_output}, size, [=](const Operands<T>& at, int64_t samples) {
+                    pointwise<T>(grad_op, at.in(0), at.in(1), at.out(), samples * size);
+                })};
+        });
+}
+
+template <class T>
+Buffer add_softmax(Program<T>& p, Buffer x, int64_t length, bool log) {
+    const int64_t size = p.size_of(x);
+    return p.add_step(
+        {x}, size,
+        [=](const Operands<T>& at, int64_t samples) {
+            softmax<T>(samples * size / length, length, 1, nullptr, at.in(0), at.out(), log);
+        },
+        [=](Program<T>& q, Buffer output, Buffer grad_output) {
+            return std::vector<Buffer>{
+                q.emit({output, grad_output}, size, [=](const Operands<T>& at, int64_t samples) {
+                    softmax<T>(samples * size / length, length, 1, at.in(1), at.in(0), at.out(), log);
+                })};
+        });
+}
+
+template <class T>
+Buffer add_sum(Program<T>& p, Buffer a, Buffer b, bool relu) {
+    const int64_t size = p.size_of(a);
+    return p.add_step(
+        {a, b}, size,
+        [=](const Operands<T>& at, int64_t samples) { add(at.in(0), at.in(1), at.out(), samples * size, relu); },
+        [=](Program<T>& q, Buffer output, Buffer grad_output) {
+            const Buffer grad =
+                before_activation(q, relu ? Activation::relu : Activation::none, output, grad_output);
+            return std::vector<Buffer>{grad, grad};
+        });
+}
+
+template <class T>
+Buffer add_concatenation(Program<T>& p, const std::vector<Buffer>& inputs) {
+    std::vector<int64_t> sizes;
+    for (const Buffer x : inputs) sizes.push_back(p.size_of(x));
+    const int64_t total = std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
+    return p.add_step(
+        inputs, total,
+        [=](const Operands<T>& at, int64_t samples) {
+            int64_t before = 0;
+            for (std::size_t i = 0; i < sizes.size(); before += sizes[i++])
+                for (int64_t n = 0; n < samples; ++n)
+                    std::memcpy(at.out() + n * total + before, at.in(static_cast<int>(i)) + n * sizes[i],
+                                static_cast<std::size_t>(sizes[i]) * sizeof(T));
+        },
+        [=](Program<T>& q, Buffer, Buffer grad_output) {
+            std::vector<Buffer> gradients;
+            int64_t before = 0;
+            for (const int64_t size : sizes) {
+                gradients.push_back(q.emit({grad_output}, size, [=](const Operands<T>& at, int64_t samples) {
+                    for (int64_t n = 0; n < samples; ++n)
+                        std::memcpy(at.out() + n * size, at.in(0) + n * total + before,
+                                    static_cast<std::size_t>(size) * sizeof(T));
+                }));
+                before += size;
+            }
+            return gradients;
+        });
+}
+
+template <class T>
+Buffer add_max_pool(Program<T>& p, Buffer x, int64_t channels, const PoolAxis& rows, const PoolAxis& cols) {
+    const auto windows = std::make_shared<const PoolWindows>(rows, cols, true);
+    const int64_t size = p.size_of(x);
+    return p.add_step(
+        {x}, channels * rows.output * cols.output,
+        [=](const Operands<T>& at, int64_t samples) {
+            max_pool<T>(*windows, at.in(0), at.out(), nullptr, samples * channels);
+        },
+        [=](Program<T>& q, Buffer, Buffer grad_output) {
+            return std::vector<Buffer>{q.emit({x, grad_output}, size, [=](const Operands<T>& at, int64_t samples) {
+                max_pool_grad<T>(*windows, at.in(1), at.in(0), nullptr, at.out(), samples * channels);
+            })};
+        });
+}
+
+template <class T>
+Buffer add_avg_pool(Program<T>& p, Buffer x, int64_t channels, const PoolAxis& rows, const PoolAxis& cols,
+                    bool count_include_pad) {
+    const auto windows = std::make_shared<const PoolWindows>(rows, cols, true);
+    const auto transposed = std::make_shared<const PoolWindows>(rows, cols, false);
+    const auto divisors = std::make_shared<const Divisors<T>>(rows, cols, count_include_pad);
+    const int64_t size = p.size_of(x);
+    return p.add_step(
+        {x}, channels * rows.output * cols.output,
+        [=](const Operands<T>& at, int64_t samples) {
+            avg_pool<T>(*windows, *divisors, at.in(0), at.out(), samples * channels);
+        },
+        [=](Program<T>& q, Buffer, Buffer grad_output) {
+            return std::vector<Buffer>{q.emit({grad_output}, size, [=](const Operands<T>& at, int64_t samples) {
+                avg_pool_grad<T>(*transposed, *divisors, at.in(0), at.out(), samples * channels);
+            })};
+        });
+}
+
+template <class T>
+Buffer add_adaptive_avg_pool(Program<T>& p, Buffer x, int64_t channels, const PlaneSize& in, const PlaneSize& out) {
+    return p.add_step(
+        {x}, channels * out.rows * out.cols,
+        [=](const Operands<T>& at, int64_t samples) {
+            adaptive_avg_pool<T>(in, out, at.in(0), at.out(), samples * channels);
+        },
+        [=](Program<T>& q, Buffer, Buffer grad_output) {
+            const int64_t size = channels * in.rows * in.cols;
+            return std::vector<Buffer>{q.emit({grad_output}, size, [=](const Operands<T>& at, int64_t samples) {
+                adaptive_avg_pool_grad<T>(in, out, at.in(0), at.out(), samples * channels);
+            })};
+        });
+}
+
+#define ADVCORE_STEPS(T)                                                                                              \
+    template Buffer add_linear<T>(Program<T>&, Buffer, std::vector<T>, std::vector<T>, int64_t, int64_t, Activation); \
+    template Buffer add_pointwise<T>(Program<T>&, Buffer, Pointwise);                                                 \
+    template Buffer add_softmax<T>(Program<T>&, Buffer, int64_t, bool);                                               \
+    template Buffer add_sum<T>(Program<T>&, Buffer, Buffer, bool);                                                    \
+    template Buffer add_concatenation<T>(Program<T>&, const std::vector<Buffer>&);                                    \
+    template Buffer add_max_pool<T>(Program<T>&, Buffer, int64_t, const PoolAxis&, const PoolAxis&);                  \
+    template Buffer add_avg_pool<T>(Program<T>&, Buffer, int64_t, const PoolAxis&, const PoolAxis&, bool);            \
+    template Buffer add_adaptive_avg_pool<T>(Program<T>&, Buffer, int64_t, const PlaneSize&, const PlaneSize&);
+ADVCORE_STEPS(float)
+ADVCORE_STEPS(double)
+
+}  // namespace advcore
