@@ -47,19 +47,15 @@ def recurrent_backward(
     reverse: bool,
 ) -> None: ...
 
-# Padding is what lies before the first row and column.
+# Stride, padding (before the first element) and dilation, each vertical and horizontal, and groups.
+ConvOptions = tuple[int, int, int, int, int, int, int]
+
 def conv2d(
     out: Array,
     input: Array,
     weight: Array,
     bias: Array | None,
-    stride_y: int,
-    stride_x: int,
-    padding_y: int,
-    padding_x: int,
-    dilation_y: int,
-    dilation_x: int,
-    groups: int,
+    options: ConvOptions,
     activation: int,
 ) -> None: ...
 def depthwise(
@@ -67,26 +63,14 @@ def depthwise(
     input: Array,
     weight: Array,
     bias: Array | None,
-    stride_y: int,
-    stride_x: int,
-    padding_y: int,
-    padding_x: int,
-    dilation_y: int,
-    dilation_x: int,
-    groups: int,
+    options: ConvOptions,
     activation: int,
 ) -> None: ...
 def depthwise_weight_grad(
     out: Array,
     input: Array,
     grad_output: Array,
-    stride_y: int,
-    stride_x: int,
-    padding_y: int,
-    padding_x: int,
-    dilation_y: int,
-    dilation_x: int,
-    groups: int,
+    options: ConvOptions,
 ) -> None: ...
 def conv2d_pack(packed: Array, weight: Array, groups: int) -> None: ...
 def conv2d_packed(
@@ -94,38 +78,20 @@ def conv2d_packed(
     input: Array,
     packed: Array,
     bias: Array | None,
-    stride_y: int,
-    stride_x: int,
-    padding_y: int,
-    padding_x: int,
-    dilation_y: int,
-    dilation_x: int,
-    groups: int,
+    options: ConvOptions,
     activation: int,
 ) -> None: ...
 def conv2d_input_grad(
     out: Array,
     weight: Array,
     grad_output: Array,
-    stride_y: int,
-    stride_x: int,
-    padding_y: int,
-    padding_x: int,
-    dilation_y: int,
-    dilation_x: int,
-    groups: int,
+    options: ConvOptions,
 ) -> None: ...
 def conv2d_weight_grad(
     out: Array,
     input: Array,
     grad_output: Array,
-    stride_y: int,
-    stride_x: int,
-    padding_y: int,
-    padding_x: int,
-    dilation_y: int,
-    dilation_x: int,
-    groups: int,
+    options: ConvOptions,
 ) -> None: ...
 
 scratch_bytes: int
@@ -179,6 +145,61 @@ def random_numbers(
 def random_choice(out: Array, samples: Array, seed: int, step: int, stream: int, range: int) -> None: ...
 def knn(distances: Array, indices: Array, queries: Array, reference: Array, exclude: Array | None) -> None: ...
 def lid(out: Array, distances: Array) -> None: ...
+def checksum(data: Array) -> int: ...
+
+class Program32:
+    def __init__(self, input_size: int) -> None: ...
+    def linear(self, x: int, weight: Array, bias: Array | None, activation: int) -> int: ...
+    def conv2d(
+        self,
+        x: int,
+        weight: Array,
+        bias: Array | None,
+        input: Pair,
+        output: Pair,
+        options: ConvOptions,
+        algorithm: int,
+        activation: int,
+        turned: Array | None,
+        turned_options: ConvOptions,
+        turned_algorithm: int,
+    ) -> int: ...
+    def pointwise(self, x: int, operation: int) -> int: ...
+    def softmax(self, x: int, length: int, log: bool) -> int: ...
+    def sum(self, a: int, b: int, relu: bool) -> int: ...
+    def concatenate(self, inputs: list[int]) -> int: ...
+    def max_pool(
+        self,
+        x: int,
+        channels: int,
+        input: Pair,
+        output: Pair,
+        kernel: Pair,
+        stride: Pair,
+        padding: Pair,
+        dilation: Pair,
+    ) -> int: ...
+    def avg_pool(
+        self,
+        x: int,
+        channels: int,
+        input: Pair,
+        output: Pair,
+        kernel: Pair,
+        stride: Pair,
+        padding: Pair,
+        count_include_pad: bool,
+    ) -> int: ...
+    def adaptive_avg_pool(self, x: int, channels: int, input: Pair, output: Pair) -> int: ...
+    def finish(self, output: int) -> None: ...
+    def tape_size(self) -> int: ...
+    def run(self, x: Array, out: Array) -> None: ...
+    def vjp(self, x: Array, cotangent: Array, gradient: Array) -> None: ...
+    def forward(self, x: Array, out: Array, tape: Array) -> None: ...
+    def backward(self, x: Array, out: Array, cotangent: Array, gradient: Array, tape: Array) -> None: ...
+
+class Program64(Program32): ...
+
 def perturb(
     batch: Array, x: Array, coordinates: Array, upper: Array, lower: Array, keep: bool, first_row: int
 ) -> None: ...

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from advcore import _core
 from advcore._check import Array
+from advcore.nn._watch import watched
 
 Shape = tuple[int, ...]
 
@@ -30,12 +32,28 @@ class Layer:
         In the order in which they are initialised.
     parameters : dict of str to array
         Empty until ``initialise``.
+    version : int
+        Counted up by whoever changes the parameters within the library.
     """
 
     def __init__(self, parameter_shapes: Mapping[str, Shape] | None = None, init_bound: float = 0.0) -> None:
         self.parameter_shapes = dict(parameter_shapes or {})
-        self.parameters: dict[str, Array] = {}
+        self._parameters: dict[str, Array] = {}
+        self._handed_out = False
+        self.version = 0
         self._init_bound = init_bound
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        """The parameters themselves, by name: the user's to change."""
+        self._handed_out = self._handed_out or watched()
+        return self._parameters
+
+    def stamp(self) -> object:
+        """Return what changes with the parameters: a version, and checksums once they were handed out."""
+        if not self._handed_out:
+            return self.version
+        return self.version, *(_core.checksum(array) for array in self._parameters.values())
 
     def config(self) -> dict[str, Any]:
         """Return the arguments that make a layer like this one, without its parameters: numbers, strings, tuples."""

@@ -12,6 +12,8 @@ from numpy.typing import DTypeLike, NDArray
 from advcore import _check
 from advcore._check import Array
 from advcore.nn import passes
+from advcore.nn._watch import by_the_network
+from advcore.nn.compiled import Programs
 from advcore.nn.graph import INPUT, connect, fuse, trained
 from advcore.nn.layer import Layer, Shape
 from advcore.nn.losses import Loss, loss_function
@@ -28,7 +30,8 @@ class Plan(NamedTuple):
     """What a network does with samples of one shape."""
 
     output_shape: Shape
-    piece: int  # samples that one pass takes
+    piece: int  # samples that one pass of the layers takes
+    shapes: dict[str, Shape]  # of a sample at every layer's output, and at the input
 
 
 class Network:
@@ -73,13 +76,15 @@ class Network:
         self._steps = fuse(self._nodes)
         self._trained = trained(self._steps)
         self._plans: dict[Shape, Plan] = {}
+        self._programs = Programs(self._steps, self.dtype)
         rng = np.random.default_rng(_check.integer("seed", seed, minimum=0))
-        for name, layer in self.layers.items():
-            if layer.parameter_shapes and not layer.parameters:
-                layer.initialise(rng, self.dtype)
-            for array in layer.parameters.values():
-                if array.dtype != self.dtype:
-                    raise TypeError(f"layer {name} must have parameters of type {self.dtype}, got {array.dtype}")
+        with by_the_network():
+            for name, layer in self.layers.items():
+                if layer.parameter_shapes and not layer.parameters:
+                    layer.initialise(rng, self.dtype)
+                for array in layer.parameters.values():
+                    if array.dtype != self.dtype:
+                        raise TypeError(f"layer {name} must have parameters of type {self.dtype}, got {array.dtype}")
 
     def __repr__(self) -> str:
         lines, before = [], INPUT
@@ -114,9 +119,13 @@ class Network:
             If the shape does not fit a layer; the message names it.
         """
         x, plan = self._input(x)
+        program = self._programs.of(plan.shapes)
+        if program is not None:
+            return program.logits(x)
         result = np.empty((len(x), *plan.output_shape), self.dtype)
         for part in _pieces(len(x), plan.piece):
-            result[part] = passes.infer(self._steps, x[part])
+            with by_the_network():
+                result[part] = passes.infer(self._steps, x[part])
         return result
 
     def predict(self, x: Array) -> NDArray[np.int64]:
@@ -143,11 +152,12 @@ class Network:
         x, plan = self._input(x)
         results: dict[str, Array] = {}
         for part in _pieces(len(x), plan.piece):
-            for name, y in passes.values(self._nodes, x[part]):
-                if name in names:
-                    if name not in results:
-                        results[name] = np.empty((len(x), *y.shape[1:]), self.dtype)
-                    results[name][part] = y
+            with by_the_network():
+                for name, y in passes.values(self._nodes, x[part]):
+                    if name in names:
+                        if name not in results:
+                            results[name] = np.empty((len(x), *y.shape[1:]), self.dtype)
+                        results[name][part] = y
         return {name: results[name] for name in names}
 
     # Gradients
@@ -166,6 +176,9 @@ class Network:
         """
         x, plan = self._input(x)
         cotangent = _check.array("cotangent", cotangent, dtype=self.dtype, shape=(len(x), *plan.output_shape))
+        program = self._programs.of(plan.shapes)
+        if program is not None:
+            return program.vjp(x, cotangent)
         gradient = np.empty_like(x)
         for part in _pieces(len(x), plan.piece):
             _, saved = self.forward(x[part])
@@ -187,12 +200,19 @@ class Network:
         gradient : array, the shape of x
         """
         x, plan = self._input(x)
-        if len(x) > plan.piece:  # more than memory holds at once: a second forward pass is the price
+        program = self._programs.of(plan.shapes)
+        kept = plan.piece if program is None else MEMORY // (program.tape_size * self.dtype.itemsize)
+        if len(x) > kept:  # more than memory holds at once: a second forward pass is the price
             logits = self.logits(x)
             return logits, self.vjp(x, cotangent(logits))
+
+        def checked(logits: Array) -> Array:
+            return _check.array("cotangent(logits)", cotangent(logits), dtype=self.dtype, shape=logits.shape)
+
+        if program is not None:
+            return program.value_and_vjp(x, checked)
         logits, saved = self.forward(x)
-        weights = _check.array("cotangent(logits)", cotangent(logits), dtype=self.dtype, shape=logits.shape)
-        gradient, _ = self.backward(saved, weights)
+        gradient, _ = self.backward(saved, checked(logits))
         assert gradient is not None  # asked for
         return logits, gradient
 
@@ -227,7 +247,8 @@ class Network:
 
     def state_dict(self) -> dict[str, Array]:
         """Return copies of the parameters by name."""
-        return {name: array.copy() for name, array in self.parameters().items()}
+        with by_the_network():
+            return {name: array.copy() for name, array in self.parameters().items()}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Copy the parameters from a dict with the names, shapes and type of ``state_dict()``.
@@ -239,7 +260,8 @@ class Network:
         ValueError
             If a name is missing or unknown, or a shape differs. Nothing has been changed then.
         """
-        parameters = self.parameters()
+        with by_the_network():
+            parameters = self.parameters()
         if set(state) != set(parameters):
             missing, unknown = sorted(set(parameters) - set(state)), sorted(set(state) - set(parameters))
             raise ValueError(f"state must have the network's parameters, got {missing} missing and {unknown} unknown")
@@ -249,6 +271,12 @@ class Network:
         }
         for name, own in parameters.items():
             own[...] = arrays[name]
+        self.parameters_changed()
+
+    def parameters_changed(self) -> None:
+        """Say that parameters were changed in place, which is otherwise found out by reading all of them."""
+        for layer in self.layers.values():
+            layer.version += 1
 
     def to_torch(self) -> torch.nn.Sequential:
         """Return the network as a torch.nn.Sequential in evaluation mode, with copies of the parameters.
@@ -284,14 +312,16 @@ class Network:
 
         Unlike the methods above it takes the batch as it is: unchecked, and in one piece.
         """
-        return passes.forward(self._steps, x, rng)
+        with by_the_network():
+            return passes.forward(self._steps, x, rng)
 
     def backward(
         self, saved: list[Any], grad: Array, *, need_input: bool = True, need_parameters: bool = False
     ) -> tuple[Array | None, dict[str, Array]]:
         """Turn the gradient for the logits into that for x and those for the parameters, by name."""
         trained = self._trained if need_parameters else frozenset()
-        return passes.backward(self._steps, saved, grad, trained, need_input)
+        with by_the_network():
+            return passes.backward(self._steps, saved, grad, trained, need_input)
 
     # Checks and pieces
 
@@ -304,7 +334,7 @@ class Network:
             shapes = self._shapes(input_shape)
             kept = math.prod(input_shape) + sum(node.saved_size(shapes) for node in self._nodes)
             piece = max(1, MEMORY // (max(kept, 1) * self.dtype.itemsize))
-            self._plans[input_shape] = Plan(shapes[self._nodes[-1].name], piece)
+            self._plans[input_shape] = Plan(shapes[self._nodes[-1].name], piece, shapes)
         return self._plans[input_shape]
 
     def _shapes(self, input_shape: Shape) -> dict[str, Shape]:

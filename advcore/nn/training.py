@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from advcore import _check
 from advcore._check import Array
+from advcore.nn._watch import by_the_network
 from advcore.nn.losses import Loss, loss_function
 from advcore.nn.network import Network
 from advcore.nn.optimizers import Adam, Optimizer
@@ -130,7 +131,8 @@ def fit(
     progress = _check.flag("progress", progress)
 
     history = History()
-    parameters = network.parameters()
+    with by_the_network():
+        parameters = network.parameters()
     updates_an_epoch = -(-len(x) // batch_size)
     updates = epochs * updates_an_epoch
     with _progress_bar(updates, progress) as advance:
@@ -151,6 +153,7 @@ def fit(
                 _, gradients = network.backward(saved, gradient, need_input=False, need_parameters=True)
                 done = (number - 1) * updates_an_epoch + step
                 optimizer.step(parameters, gradients, _check.real("schedule", factor(done / updates), minimum=0.0))
+                network.parameters_changed()
                 total_loss += batch_loss
                 correct += int(np.sum(logits.argmax(axis=1) == labels[batch]))
                 advance(number, total_loss / (begin + len(batch)))

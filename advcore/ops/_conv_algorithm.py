@@ -10,6 +10,7 @@ from advcore._check import Array
 from advcore.ops._conv_geometry import Geometry
 
 ALGORITHMS = ("auto", "direct")
+DIRECT, WINOGRAD, DEPTHWISE = 0, 1, 2  # as in csrc/engine/conv2d.h
 TILE = 4  # outputs of one Winograd tile along each axis
 FEWEST_CHANNELS = 12  # of a group, on both sides: below, the transforms take longer than what they save
 MOST_DEPTHWISE_OUTPUTS = 2  # of a group
@@ -37,6 +38,13 @@ def is_depthwise(weight_size: Sequence[int], plan: Geometry) -> bool:
     return weight_size[2] * weight_size[3] <= MOST_DEPTHWISE_TAPS and stride_x in (1, 2)
 
 
+def algorithm_of(weight_size: Sequence[int], plan: Geometry) -> int:
+    """Return how "auto" computes the layer."""
+    if uses_winograd("auto", weight_size, plan):
+        return WINOGRAD
+    return DEPTHWISE if is_depthwise(weight_size, plan) else DIRECT
+
+
 def turns_around(weight_size: Sequence[int], plan: Geometry) -> bool:
     """Return whether the input gradient is the convolution of grad_output with the taps turned around: stride 1."""
     stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x, _ = plan.kernel_args
@@ -50,3 +58,11 @@ def turned_around(weight: Array, groups: int) -> Array:
     outputs, channels, *taps = weight.shape
     grouped = weight.reshape(groups, outputs // groups, channels, *taps)[..., ::-1, ::-1].swapaxes(1, 2)
     return np.ascontiguousarray(grouped.reshape(groups * channels, outputs // groups, *taps))
+
+
+def turned(weight_size: Sequence[int], plan: Geometry, input_size: tuple[int, int]) -> Geometry:
+    """Return the geometry of the convolution with the taps turned around, to planes of input_size."""
+    *_, padding_y, padding_x, dilation_y, dilation_x, groups = plan.kernel_args
+    padding_y = dilation_y * (weight_size[2] - 1) - padding_y
+    padding_x = dilation_x * (weight_size[3] - 1) - padding_x
+    return Geometry((1, 1, padding_y, padding_x, dilation_y, dilation_x, groups), input_size)

@@ -8,7 +8,14 @@ import numpy as np
 
 from advcore import _check, _core
 from advcore._check import Array
-from advcore.ops._conv_algorithm import ALGORITHMS, is_depthwise, turned_around, turns_around, uses_winograd
+from advcore.ops._conv_algorithm import (
+    ALGORITHMS,
+    is_depthwise,
+    turned,
+    turned_around,
+    turns_around,
+    uses_winograd,
+)
 from advcore.ops._conv_geometry import Geometry, IntOrPair, geometry
 from advcore.ops.linear import ACTIVATIONS
 
@@ -130,13 +137,10 @@ def conv2d_input_grad(
         arrays = (_batch(result), _batch(grad_output), weight, None)
         _core.winograd(*arrays, 2 - before_y, 2 - before_x, plan.groups, True, 0)
     elif turns_around(weight.shape, plan):
-        *_, padding_y, padding_x, dilation_y, dilation_x, groups = plan.kernel_args
-        padding_y = dilation_y * (weight.shape[2] - 1) - padding_y
-        padding_x = dilation_x * (weight.shape[3] - 1) - padding_x
-        turned = Geometry((1, 1, padding_y, padding_x, dilation_y, dilation_x, groups), result.shape[-2:])
-        _forward(_batch(result), _batch(grad_output), turned_around(weight, groups), None, turned, 0)
+        back = turned(weight.shape, plan, result.shape[-2:])
+        _forward(_batch(result), _batch(grad_output), turned_around(weight, groups), None, back, 0)
     else:
-        _core.conv2d_input_grad(_batch(result), weight, _batch(grad_output), *plan.kernel_args)
+        _core.conv2d_input_grad(_batch(result), weight, _batch(grad_output), plan.kernel_args)
     return _check.deliver(result, out)
 
 
@@ -187,9 +191,9 @@ def conv2d_weight_grad(
     if uses_winograd(algorithm, weight_size, plan):
         _core.winograd_weight_grad(result, _batch(input), _batch(grad_output), *plan.padding, plan.groups)
     elif is_depthwise(weight_size, plan):
-        _core.depthwise_weight_grad(result, _batch(input), _batch(grad_output), *plan.kernel_args)
+        _core.depthwise_weight_grad(result, _batch(input), _batch(grad_output), plan.kernel_args)
     else:
-        _core.conv2d_weight_grad(result, _batch(input), _batch(grad_output), *plan.kernel_args)
+        _core.conv2d_weight_grad(result, _batch(input), _batch(grad_output), plan.kernel_args)
     return _check.deliver(result, out)
 
 
@@ -257,16 +261,16 @@ class PackedConv2d:
         if self._winograd:
             _core.winograd_packed(*arrays, *self._plan.padding, self._activation)
         elif is_depthwise(self._weight_size, self._plan):
-            _core.depthwise(*arrays, *self._plan.kernel_args, self._activation)
+            _core.depthwise(*arrays, self._plan.kernel_args, self._activation)
         else:
-            _core.conv2d_packed(*arrays, *self._plan.kernel_args, self._activation)
+            _core.conv2d_packed(*arrays, self._plan.kernel_args, self._activation)
         return _check.deliver(result, out)
 
 
 def _forward(out: Array, input: Array, weight: Array, bias: Array | None, plan: Geometry, activation: int) -> None:
     """Convolve without transforms."""
     kernel = _core.depthwise if is_depthwise(weight.shape, plan) else _core.conv2d
-    kernel(out, input, weight, bias, *plan.kernel_args, activation)
+    kernel(out, input, weight, bias, plan.kernel_args, activation)
 
 
 def _images(name: str, value: object, axes: Sequence[str], dtype: np.dtype[np.generic] | None = None) -> Array:

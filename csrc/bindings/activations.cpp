@@ -1,6 +1,5 @@
 // Activations and their gradients.
 #include "../engine/pointwise.h"
-
 #include "arrays.h"
 
 namespace advcore {

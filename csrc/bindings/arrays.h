@@ -33,9 +33,7 @@ int64_t extent(const Array<T>& array, int axis) {
 inline Activation activation_from(int code) { return static_cast<Activation>(code); }
 
 void bind_activations(py::module_& m);
-void bind_conv2d(py::module_& m);
-void bind_conv2d_weight_grad(py::module_& m);
-void bind_depthwise(py::module_& m);
+void bind_convolution(py::module_& m);
 void bind_limits(py::module_& m);
 void bind_neighbors(py::module_& m);
 void bind_perturb(py::module_& m);
@@ -43,6 +41,6 @@ void bind_random(py::module_& m);
 void bind_recurrent(py::module_& m);
 void bind_pooling(py::module_& m);
 void bind_products(py::module_& m);
-void bind_winograd(py::module_& m);
+void bind_program(py::module_& m);
 
 }  // namespace advcore

@@ -12,9 +12,7 @@ PYBIND11_MODULE(_core, m) {
     m.def("available_levels", &available_levels);
     m.def("_set_level", &set_level);
     bind_activations(m);
-    bind_conv2d(m);
-    bind_conv2d_weight_grad(m);
-    bind_depthwise(m);
+    bind_convolution(m);
     bind_limits(m);
     bind_neighbors(m);
     bind_perturb(m);
@@ -22,5 +20,5 @@ PYBIND11_MODULE(_core, m) {
     bind_recurrent(m);
     bind_pooling(m);
     bind_products(m);
-    bind_winograd(m);
+    bind_program(m);
 }

@@ -23,8 +23,8 @@ void softmax(int64_t outer, int64_t length, int64_t inner, const T* grad_output,
     run(grad_output ? kernels<T>().softmax_grad : kernels<T>().softmax, args, items, 8192 / (length * together + 1));
 }
 
-#define ADVCORE_POINTWISE(T)                                                 \
-    template void pointwise<T>(Pointwise, const T*, const T*, T*, int64_t);  \
+#define ADVCORE_POINTWISE(T)                                                \
+    template void pointwise<T>(Pointwise, const T*, const T*, T*, int64_t); \
     template void softmax<T>(int64_t, int64_t, int64_t, const T*, const T*, T*, bool);
 ADVCORE_POINTWISE(float)
 ADVCORE_POINTWISE(double)

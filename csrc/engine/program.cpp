@@ -9,8 +9,8 @@
 namespace advcore {
 namespace {
 
-constexpr int64_t alignment = 16;             // elements
-constexpr int64_t cache_bytes = 512 << 10;    // of a core, that a piece's buffers may fill
+constexpr int64_t alignment = 16;                 // elements
+constexpr int64_t cache_bytes = 512 << 10;        // of a core, that a piece's buffers may fill
 constexpr int64_t most_bytes = int64_t{1} << 27;  // of one piece
 
 int64_t rounded(int64_t size) { return ceil_div(size, alignment) * alignment; }
@@ -27,7 +27,8 @@ Buffer Program<T>::new_buffer(int64_t size) {
 }
 
 template <class T>
-Buffer Program<T>::emit(std::vector<Buffer> reads, int64_t size, std::function<void(const Operands<T>&, int64_t)> call) {
+Buffer Program<T>::emit(std::vector<Buffer> reads, int64_t size,
+                        std::function<void(const Operands<T>&, int64_t)> call) {
     const Buffer written = new_buffer(size);
     instructions_.push_back({std::move(reads), {written}, std::move(call)});
     return written;
@@ -101,9 +102,10 @@ auto Program<T>::plan(std::size_t instructions, const std::vector<Buffer>& elsew
         }
         result.offset[b] = at;
         result.size = std::max(result.size, rounded(at + sizes_[b]));
-        placed.insert(std::upper_bound(placed.begin(), placed.end(), b,
-                                       [&](std::size_t x, std::size_t y) { return result.offset[x] < result.offset[y]; }),
-                      b);
+        placed.insert(
+            std::upper_bound(placed.begin(), placed.end(), b,
+                             [&](std::size_t x, std::size_t y) { return result.offset[x] < result.offset[y]; }),
+            b);
     }
     const int64_t moved = std::accumulate(order.begin(), order.end(), int64_t{1},
                                           [&](int64_t sum, std::size_t b) { return sum + sizes_[b]; });
@@ -138,7 +140,8 @@ void Program<T>::execute(const Plan& plan, std::size_t first, std::size_t last, 
 template <class T>
 int64_t Program<T>::piece_of(const Plan& plan, int64_t samples) const {
     const int64_t threads = get_num_threads();
-    const int64_t most = std::max<int64_t>(1, most_bytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(plan.size, 1));
+    const int64_t most =
+        std::max<int64_t>(1, most_bytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(plan.size, 1));
     if (threads > 1 && plan.piece * threads > samples && 4 * samples < plan.piece * threads) return most;
     return std::min(most, std::max<int64_t>(1, std::min(plan.piece, ceil_div(samples, threads))));
 }
@@ -196,13 +199,14 @@ void Program<T>::vjp(const T* x, const T* cotangent, T* gradient, int64_t sample
 
 template <class T>
 void Program<T>::forward(const T* x, T* out, int64_t samples, T* tape) {
-    execute(both_, 0, forward_.instructions, {x, nullptr, out, nullptr}, samples, tape);
+    if (samples > 0) execute(both_, 0, forward_.instructions, {x, nullptr, out, nullptr}, samples, tape);
 }
 
 template <class T>
 void Program<T>::backward(const T* x, const T* out, const T* cotangent, T* gradient, int64_t samples, T* tape) {
-    execute(both_, forward_.instructions, both_.instructions, {x, cotangent, const_cast<T*>(out), gradient}, samples,
-            tape);
+    if (samples > 0)
+        execute(both_, forward_.instructions, both_.instructions, {x, cotangent, const_cast<T*>(out), gradient},
+                samples, tape);
 }
 
 template class Program<float>;

@@ -6,6 +6,7 @@
 
 #include "linear.h"
 #include "pointwise.h"
+#include "winograd.h"
 
 namespace advcore {
 namespace {
@@ -21,6 +22,61 @@ Buffer before_activation(Program<T>& p, Activation activation, Buffer output, Bu
 }
 
 }  // namespace
+
+template <class T>
+Convolution<T>::Convolution(const ConvShape& s, ConvAlgorithm a, const T* weight) : shape(s), algorithm(a) {
+    if (algorithm == ConvAlgorithm::winograd) {
+        packed.resize(static_cast<std::size_t>(s.groups * winograd_weights_size(s.rows, s.channels)));
+        winograd_pack(weight, s.groups, s.rows, s.channels, false, packed.data());
+    } else if (algorithm == ConvAlgorithm::direct) {
+        packed.resize(static_cast<std::size_t>(s.weight_size()));
+        conv2d_pack(s, weight, packed.data());
+    } else {
+        packed.assign(weight, weight + s.weight_size());
+    }
+}
+
+template <class T>
+void Convolution<T>::operator()(const T* input, const T* bias, T* out, int64_t samples, Activation activation) const {
+    ConvShape s = shape;
+    s.samples = samples;
+    const auto call = algorithm == ConvAlgorithm::winograd ? winograd_packed<T>
+                      : algorithm == ConvAlgorithm::direct ? conv2d_packed<T>
+                                                           : depthwise<T>;
+    call(s, input, packed.data(), bias, out, activation);
+}
+
+template <class T>
+Buffer add_convolution(Program<T>& p, Buffer x, Convolution<T> forward, std::optional<Convolution<T>> backward,
+                       std::vector<T> weight, std::vector<T> bias, Activation activation) {
+    const auto convolve = std::make_shared<const Convolution<T>>(std::move(forward));
+    const auto biases = std::make_shared<const std::vector<T>>(std::move(bias));
+    const ConvShape shape = convolve->shape;
+    p.count_weights(static_cast<int64_t>(convolve->packed.size()));
+    std::function<void(const Operands<T>&, int64_t)> give_back;
+    if (backward) {
+        give_back = [turned = std::make_shared<const Convolution<T>>(std::move(*backward))](const Operands<T>& at,
+                                                                                            int64_t samples) {
+            (*turned)(at.in(0), nullptr, at.out(), samples, Activation::none);
+        };
+    } else {
+        give_back = [=, weights = std::make_shared<const std::vector<T>>(std::move(weight))](const Operands<T>& at,
+                                                                                             int64_t samples) {
+            ConvShape s = shape;
+            s.samples = samples;
+            conv2d_input_grad<T>(s, weights->data(), at.in(0), at.out());
+        };
+    }
+    return p.add_step(
+        {x}, shape.output_size(),
+        [=](const Operands<T>& at, int64_t samples) {
+            (*convolve)(at.in(0), biases->empty() ? nullptr : biases->data(), at.out(), samples, activation);
+        },
+        [=](Program<T>& q, Buffer output, Buffer grad_output) {
+            const Buffer grad = before_activation(q, activation, output, grad_output);
+            return std::vector<Buffer>{q.emit({grad}, shape.input_size(), give_back)};
+        });
+}
 
 template <class T>
 Buffer add_linear(Program<T>& p, Buffer x, std::vector<T> weight, std::vector<T> bias, int64_t inputs, int64_t outputs,
@@ -47,16 +103,14 @@ template <class T>
 Buffer add_pointwise(Program<T>& p, Buffer x, Pointwise op) {
     const int64_t size = p.size_of(x);
     const bool by_input = op == Pointwise::gelu || op == Pointwise::gelu_tanh;
-    const Pointwise grad_op = op == Pointwise::relu        ? Pointwise::relu_grad
-                              : op == Pointwise::sigmoid   ? Pointwise::sigmoid_grad
-                              : op == Pointwise::tanh      ? Pointwise::tanh_grad
-                              : op == Pointwise::gelu      ? Pointwise::gelu_grad
-                                                           : Pointwise::gelu_tanh_grad;
+    const Pointwise grad_op = op == Pointwise::relu      ? Pointwise::relu_grad
+                              : op == Pointwise::sigmoid ? Pointwise::sigmoid_grad
+                              : op == Pointwise::tanh    ? Pointwise::tanh_grad
+                              : op == Pointwise::gelu    ? Pointwise::gelu_grad
+                                                         : Pointwise::gelu_tanh_grad;
     return p.add_step(
         {x}, size,
-        [=](const Operands<T>& at, int64_t samples) {
-            pointwise<T>(op, at.in(0), nullptr, at.out(), samples * size);
-        },
+        [=](const Operands<T>& at, int64_t samples) { pointwise<T>(op, at.in(0), nullptr, at.out(), samples * size); },
         [=](Program<T>& q, Buffer output, Buffer grad_output) {
             return std::vector<Buffer>{
                 q.emit({by_input ? x : output, grad_output}, size, [=](const Operands<T>& at, int64_t samples) {
@@ -74,10 +128,9 @@ Buffer add_softmax(Program<T>& p, Buffer x, int64_t length, bool log) {
             softmax<T>(samples * size / length, length, 1, nullptr, at.in(0), at.out(), log);
         },
         [=](Program<T>& q, Buffer output, Buffer grad_output) {
-            return std::vector<Buffer>{
-                q.emit({output, grad_output}, size, [=](const Operands<T>& at, int64_t samples) {
-                    softmax<T>(samples * size / length, length, 1, at.in(1), at.in(0), at.out(), log);
-                })};
+            return std::vector<Buffer>{q.emit({output, grad_output}, size, [=](const Operands<T>& at, int64_t samples) {
+                softmax<T>(samples * size / length, length, 1, at.in(1), at.in(0), at.out(), log);
+            })};
         });
 }
 
@@ -88,8 +141,7 @@ Buffer add_sum(Program<T>& p, Buffer a, Buffer b, bool relu) {
         {a, b}, size,
         [=](const Operands<T>& at, int64_t samples) { add(at.in(0), at.in(1), at.out(), samples * size, relu); },
         [=](Program<T>& q, Buffer output, Buffer grad_output) {
-            const Buffer grad =
-                before_activation(q, relu ? Activation::relu : Activation::none, output, grad_output);
+            const Buffer grad = before_activation(q, relu ? Activation::relu : Activation::none, output, grad_output);
             return std::vector<Buffer>{grad, grad};
         });
 }
@@ -174,6 +226,9 @@ Buffer add_adaptive_avg_pool(Program<T>& p, Buffer x, int64_t channels, const Pl
 }
 
 #define ADVCORE_STEPS(T)                                                                                              \
+    template struct Convolution<T>;                                                                                   \
+    template Buffer add_convolution<T>(Program<T>&, Buffer, Convolution<T>, std::optional<Convolution<T>>,            \
+                                       std::vector<T>, std::vector<T>, Activation);                                   \
     template Buffer add_linear<T>(Program<T>&, Buffer, std::vector<T>, std::vector<T>, int64_t, int64_t, Activation); \
     template Buffer add_pointwise<T>(Program<T>&, Buffer, Pointwise);                                                 \
     template Buffer add_softmax<T>(Program<T>&, Buffer, int64_t, bool);                                               \

@@ -2,12 +2,30 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
+#include "conv2d.h"
 #include "pooling.h"
 #include "program.h"
 
 namespace advcore {
+
+// A convolution whose weight has been brought into its algorithm's order. The shape's number of samples does not count.
+template <class T>
+struct Convolution {
+    ConvShape shape;
+    ConvAlgorithm algorithm;
+    std::vector<T> packed;
+
+    Convolution(const ConvShape& shape, ConvAlgorithm algorithm, const T* weight);
+    void operator()(const T* input, const T* bias, T* out, int64_t samples, Activation activation) const;
+};
+
+// `backward` is the convolution of the output's gradient that gives the input's; where there is none, `weight` serves.
+template <class T>
+Buffer add_convolution(Program<T>& p, Buffer x, Convolution<T> forward, std::optional<Convolution<T>> backward,
+                       std::vector<T> weight, std::vector<T> bias, Activation activation);
 
 // weight[outputs, inputs]; bias[outputs] or empty.
 template <class T>

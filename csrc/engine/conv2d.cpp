@@ -1,9 +1,9 @@
-// Convolution: how the three directions become patch matrices, and how those are cut into tiles.
-#include <algorithm>
+#include "conv2d.h"
+
 #include <memory>
 
 #include "../kernels/tile.h"
-#include "conv2d_geometry.h"
+#include "dispatch.h"
 
 namespace advcore {
 namespace {
@@ -15,17 +15,6 @@ void pack(Conv2dPackArgs<T> args) {
     args.blocks = ceil_div(args.depth, block_depth);
     const int64_t items = args.groups * args.parts * args.blocks;
     run(kernels<T>().conv2d_pack, args, items, grain(4 * args.groups * args.rows * args.depth, items));
-}
-
-// For the forward direction a row of the left factor is an output channel.
-template <class T>
-void pack_forward(const Array<T>& weight, int64_t groups, T* packed) {
-    Conv2dPackArgs<T> args{};
-    args.matrix = weight.data(), args.packed = packed, args.groups = groups;
-    args.rows = args.part_rows = extent(weight, 0) / groups;
-    args.depth = extent(weight, 1) * extent(weight, 2) * extent(weight, 3);
-    args.group_stride = args.rows * args.depth, args.row_stride = args.depth, args.depth_stride = 1;
-    pack(args);
 }
 
 // Large tiles reuse what they pack; there must be enough of them for every thread. No result depends on the choice.
@@ -101,55 +90,6 @@ bool cut_directly(Conv2dDirectArgs<T>& args) {
     return true;
 }
 
-template <class T>
-void run_forward(Array<T>& out, const Array<T>& input, const T* packed, const Array<T>& weight,
-                 const MaybeArray<T>& bias, const Geometry& g, int activation) {
-    Conv2dArgs<T> args{};
-    args.patches = forward_patches(input, weight, out, g);
-    args.input = input.data(), args.packed = packed, args.bias = data_or_null(bias), args.out = out.mutable_data();
-    args.rows = extent(weight, 0) / g.groups;
-    args.activation = activation_from(activation);
-    Conv2dDirectArgs<T> direct{};
-    direct.patches = args.patches;
-    direct.input = args.input, direct.packed = packed, direct.bias = args.bias, direct.out = args.out;
-    direct.rows = args.rows, direct.activation = args.activation;
-    const py::gil_scoped_release unlocked;
-    if (!cut_directly(direct)) return run_tiles(args);
-    const PatchMatrix& m = args.patches;
-    run(kernels<T>().conv2d_direct, direct, direct.items(),
-        grain(m.groups * args.rows * m.rows() * m.samples * m.positions(), direct.items()));
-}
-
-template <class T>
-void conv2d_pack(Array<T> packed, const Array<T>& weight, int64_t groups) {
-    T* const to = packed.mutable_data();
-    const py::gil_scoped_release unlocked;
-    pack_forward(weight, groups, to);
-}
-
-template <class T>
-void conv2d_packed(Array<T> out, const Array<T>& input, const Array<T>& packed, const MaybeArray<T>& bias,
-                   int64_t stride_y, int64_t stride_x, int64_t padding_y, int64_t padding_x, int64_t dilation_y,
-                   int64_t dilation_x, int64_t groups, int activation) {
-    if (out.size() == 0) return;
-    run_forward(out, input, packed.data(), packed, bias,
-                geometry(stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x, groups), activation);
-}
-
-template <class T>
-void conv2d(Array<T> out, const Array<T>& input, const Array<T>& weight, const MaybeArray<T>& bias, int64_t stride_y,
-            int64_t stride_x, int64_t padding_y, int64_t padding_x, int64_t dilation_y, int64_t dilation_x,
-            int64_t groups, int activation) {
-    if (out.size() == 0) return;
-    const auto packed = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(weight.size()));
-    {
-        const py::gil_scoped_release unlocked;
-        pack_forward(weight, groups, packed.get());
-    }
-    run_forward(out, input, packed.get(), weight, bias,
-                geometry(stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x, groups), activation);
-}
-
 // grad_input's tiles of columns: several whole samples, or even parts of one.
 template <class T>
 void run_input_grad(Conv2dInputGradArgs<T>& args, Conv2dPackArgs<T>& weights) {
@@ -173,44 +113,55 @@ void run_input_grad(Conv2dInputGradArgs<T>& args, Conv2dPackArgs<T>& weights) {
         grain(m.samples * m.positions() * m.groups * m.rows() * weights.depth, args.items()));
 }
 
+}  // namespace
+
 template <class T>
-void conv2d_input_grad(Array<T> out, const Array<T>& weight, const Array<T>& grad_output, int64_t stride_y,
-                       int64_t stride_x, int64_t padding_y, int64_t padding_x, int64_t dilation_y, int64_t dilation_x,
-                       int64_t groups) {
-    if (out.size() == 0) return;
+void conv2d_pack(const ConvShape& s, const T* weight, T* packed) {
+    // A row of the left factor is an output channel.
+    Conv2dPackArgs<T> args{};
+    args.matrix = weight, args.packed = packed, args.groups = s.groups;
+    args.rows = args.part_rows = s.rows;
+    args.depth = s.channels * s.vertical.taps * s.horizontal.taps;
+    args.group_stride = args.rows * args.depth, args.row_stride = args.depth, args.depth_stride = 1;
+    pack(args);
+}
+
+template <class T>
+void conv2d_packed(const ConvShape& s, const T* input, const T* packed, const T* bias, T* out, Activation activation) {
+    Conv2dDirectArgs<T> direct{};
+    direct.patches = s.patches();
+    direct.input = input, direct.packed = packed, direct.bias = bias, direct.out = out;
+    direct.rows = s.rows, direct.activation = activation;
+    if (cut_directly(direct))
+        return run(kernels<T>().conv2d_direct, direct, direct.items(), grain(s.work(), direct.items()));
+    Conv2dArgs<T> args{};
+    args.patches = direct.patches;
+    args.input = input, args.packed = packed, args.bias = bias, args.out = out;
+    args.rows = s.rows, args.activation = activation;
+    run_tiles(args);
+}
+
+template <class T>
+void conv2d_input_grad(const ConvShape& s, const T* weight, const T* grad_output, T* grad_input) {
     Conv2dInputGradArgs<T> args{};
-    args.patches = forward_patches(out, weight, grad_output,
-                                   geometry(stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x, groups));
+    args.patches = s.patches();
     const PatchMatrix& m = args.patches;
     const int64_t height = m.vertical.positions, width = m.horizontal.positions;
-    args.grad_output = grad_output.data(), args.grad_input = out.mutable_data();
+    args.grad_output = grad_output, args.grad_input = grad_input;
     // A row of the left factor is an input channel's tap, its terms are the output channels.
     Conv2dPackArgs<T> weights{};
-    weights.matrix = weight.data(), weights.groups = groups;
-    weights.rows = m.rows(), weights.depth = extent(weight, 0) / groups;
+    weights.matrix = weight, weights.groups = s.groups;
+    weights.rows = m.rows(), weights.depth = s.rows;
     weights.group_stride = weights.rows * weights.depth, weights.row_stride = 1, weights.depth_stride = weights.rows;
-    args.gradient = {m.samples, groups, weights.depth, {height, height, 1, 1, 0, 1}, {width, width, 1, 1, 0, 1}};
-    const py::gil_scoped_release unlocked;
+    args.gradient = {m.samples, s.groups, weights.depth, {height, height, 1, 1, 0, 1}, {width, width, 1, 1, 0, 1}};
     run_input_grad(args, weights);
 }
 
-template <class T>
-void bind(py::module_& m) {
-    const auto fixed = py::arg().noconvert();
-    m.def("conv2d", &conv2d<T>, fixed, fixed, fixed, fixed, py::arg(), py::arg(), py::arg(), py::arg(), py::arg(),
-          py::arg(), py::arg(), py::arg());
-    m.def("conv2d_pack", &conv2d_pack<T>, fixed, fixed, py::arg());
-    m.def("conv2d_packed", &conv2d_packed<T>, fixed, fixed, fixed, fixed, py::arg(), py::arg(), py::arg(), py::arg(),
-          py::arg(), py::arg(), py::arg(), py::arg());
-    m.def("conv2d_input_grad", &conv2d_input_grad<T>, fixed, fixed, fixed, py::arg(), py::arg(), py::arg(), py::arg(),
-          py::arg(), py::arg(), py::arg());
-}
-
-}  // namespace
-
-void bind_conv2d(py::module_& m) {
-    bind<float>(m);
-    bind<double>(m);
-}
+#define ADVCORE_CONV2D(T)                                                                           \
+    template void conv2d_pack<T>(const ConvShape&, const T*, T*);                                   \
+    template void conv2d_packed<T>(const ConvShape&, const T*, const T*, const T*, T*, Activation); \
+    template void conv2d_input_grad<T>(const ConvShape&, const T*, const T*, T*);
+ADVCORE_CONV2D(float)
+ADVCORE_CONV2D(double)
 
 }  // namespace advcore

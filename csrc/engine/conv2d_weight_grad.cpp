@@ -4,14 +4,15 @@
 #include <memory>
 
 #include "../kernels/tile.h"
-#include "conv2d_geometry.h"
+#include "conv2d.h"
+#include "dispatch.h"
 
 namespace advcore {
-namespace {
 
 // A sum over many terms is cut along the batch where there are few tiles. The cut depends on the shape alone.
 template <class T>
-int64_t weight_grad_segments(int64_t samples, int64_t positions, int64_t groups, int64_t rows, int64_t patch_rows) {
+int64_t conv2d_weight_grad_segments(int64_t samples, int64_t positions, int64_t groups, int64_t rows,
+                                    int64_t patch_rows) {
     constexpr int64_t enough_items = 64, fewest_terms = 1024;
     if (samples * positions == 0) return 1;
     const int64_t tiles = groups * ceil_div(rows, tile_rows) * ceil_div(patch_rows, tile_cols<T>);
@@ -19,6 +20,8 @@ int64_t weight_grad_segments(int64_t samples, int64_t positions, int64_t groups,
     const int64_t wanted = std::min({ceil_div(enough_items, tiles), most, samples});
     return ceil_div(samples, ceil_div(samples, wanted));
 }
+
+namespace {
 
 template <class T>
 TapSource tap_source(const PatchMatrix& m) {
@@ -49,53 +52,33 @@ void cut_weights(Conv2dWeightGradArgs<T>& args) {
     args.tap_tiles = ceil_div(m.rows(), args.taps_per_tile);
 }
 
-template <class T>
-void conv2d_weight_grad(Array<T> out, const Array<T>& input, const Array<T>& grad_output, int64_t stride_y,
-                        int64_t stride_x, int64_t padding_y, int64_t padding_x, int64_t dilation_y, int64_t dilation_x,
-                        int64_t groups) {
-    Conv2dWeightGradArgs<T> args{};
-    args.patches = forward_patches(input, out, grad_output,
-                                   geometry(stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x, groups));
-    T* const total = out.mutable_data();
-    const int64_t size = static_cast<int64_t>(out.size());
-    args.input = input.data(), args.grad_output = grad_output.data();
-    args.rows = extent(out, 0) / groups;
-    const PatchMatrix& m = args.patches;
+}  // namespace
 
-    const py::gil_scoped_release unlocked;
+template <class T>
+void conv2d_weight_grad(const ConvShape& s, const T* input, const T* grad_output, T* grad_weight) {
+    const int64_t size = s.weight_size();
+    Conv2dWeightGradArgs<T> args{};
+    args.patches = s.patches();
+    args.input = input, args.grad_output = grad_output, args.rows = s.rows;
+    const PatchMatrix& m = args.patches;
     if (m.samples == 0 || m.positions() == 0) {
-        std::memset(total, 0, static_cast<std::size_t>(size) * sizeof(T));
+        std::memset(grad_weight, 0, static_cast<std::size_t>(size) * sizeof(T));
         return;
     }
-    args.segments = weight_grad_segments<T>(m.samples, m.positions(), groups, args.rows, m.rows());
+    args.segments = conv2d_weight_grad_segments<T>(m.samples, m.positions(), s.groups, s.rows, m.rows());
     args.samples_per_segment = ceil_div(m.samples, args.segments);
     cut_weights(args);
     std::unique_ptr<T[]> parts;
     if (args.segments > 1) parts = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(args.segments * size));
-    args.parts = parts ? parts.get() : total;
-    run(kernels<T>().conv2d_weight_grad, args, args.items(),
-        grain(args.rows * groups * m.rows() * m.samples * m.positions(), args.items()));
-    if (parts) run(kernels<T>().sum_parts, SumPartsArgs<T>{parts.get(), total, args.segments, size}, size, 4096);
+    args.parts = parts ? parts.get() : grad_weight;
+    run(kernels<T>().conv2d_weight_grad, args, args.items(), grain(s.work(), args.items()));
+    if (parts) run(kernels<T>().sum_parts, SumPartsArgs<T>{parts.get(), grad_weight, args.segments, size}, size, 4096);
 }
 
-template <class T>
-void bind(py::module_& m) {
-    const auto fixed = py::arg().noconvert();
-    m.def("conv2d_weight_grad", &conv2d_weight_grad<T>, fixed, fixed, fixed, py::arg(), py::arg(), py::arg(), py::arg(),
-          py::arg(), py::arg(), py::arg());
-}
-
-}  // namespace
-
-void bind_conv2d_weight_grad(py::module_& m) {
-    bind<float>(m);
-    bind<double>(m);
-    m.attr("scratch_bytes") = scratch_bytes;
-    m.def("conv2d_weight_grad_segments",
-          [](bool wide, int64_t samples, int64_t positions, int64_t groups, int64_t rows, int64_t patch_rows) {
-              return (wide ? weight_grad_segments<double> : weight_grad_segments<float>)(samples, positions, groups,
-                                                                                         rows, patch_rows);
-          });
-}
+#define ADVCORE_WEIGHT_GRAD(T)                                                                    \
+    template int64_t conv2d_weight_grad_segments<T>(int64_t, int64_t, int64_t, int64_t, int64_t); \
+    template void conv2d_weight_grad<T>(const ConvShape&, const T*, const T*, T*);
+ADVCORE_WEIGHT_GRAD(float)
+ADVCORE_WEIGHT_GRAD(double)
 
 }  // namespace advcore

@@ -1,0 +1,240 @@
+"""Networks in evaluation mode as programs that C++ runs as a whole: weights packed once, buffers planned once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from advcore import _core
+from advcore._check import Array
+from advcore.nn._watch import by_the_network
+from advcore.nn.activations import GELU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from advcore.nn.conv import Conv2d
+from advcore.nn.dropout import Dropout
+from advcore.nn.graph import INPUT, Node, WithReLU
+from advcore.nn.layer import Layer, Shape
+from advcore.nn.linear import Linear
+from advcore.nn.merge import Add, Concatenate
+from advcore.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+from advcore.nn.reshape import Flatten, Reshape
+from advcore.ops._conv_algorithm import (
+    DEPTHWISE,
+    DIRECT,
+    WINOGRAD,
+    algorithm_of,
+    is_depthwise,
+    turned,
+    turned_around,
+    turns_around,
+)
+from advcore.ops._conv_geometry import Geometry, geometry
+from advcore.ops._pool_geometry import even_windows
+from advcore.ops.linear import ACTIVATIONS
+
+POINTWISE = {"relu": 0, "sigmoid": 1, "tanh": 2, "gelu": 3, "gelu_tanh": 4}  # as in csrc/kernels/pointwise.h
+
+
+class Program:
+    """The steps of a network for samples of one shape, compiled.
+
+    Parameters
+    ----------
+    steps : sequence of Node
+        Of the network, in order.
+    shapes : dict of str to tuple
+        A sample's shape at each step's output, and at the input.
+    dtype : float32 or float64
+    """
+
+    def __init__(self, steps: Sequence[Node], shapes: Mapping[str, Shape], dtype: np.dtype[Any]) -> None:
+        self._shapes, self.dtype = shapes, dtype
+        self.core = (_core.Program32 if dtype == np.float32 else _core.Program64)(math.prod(shapes[INPUT]))
+        self._buffers = {INPUT: 0}
+        for step in steps:
+            layer, activation = _layer_of(step), ACTIVATIONS["relu" if isinstance(step.layer, WithReLU) else None]
+            self._buffers[step.name] = _STEPS[type(layer)](self, step, layer, activation)
+        self.output_shape = shapes[steps[-1].name]
+        self.core.finish(self._buffers[steps[-1].name])
+        self.tape_size: int = self.core.tape_size()  # numbers a sample
+
+    def inputs(self, step: Node) -> list[int]:
+        """Return the buffers of a step's inputs."""
+        return [self._buffers[name] for name in step.inputs]
+
+    def source(self, step: Node) -> int:
+        """Return the buffer of a step's only input."""
+        return self._buffers[step.inputs[0]]
+
+    def shape_before(self, step: Node) -> Shape:
+        """Return the shape of a step's first input."""
+        return self._shapes[step.inputs[0]]
+
+    def logits(self, x: Array) -> Array:
+        """Return the output for x (N, ...)."""
+        out = np.empty((len(x), *self.output_shape), self.dtype)
+        self.core.run(x, out)
+        return out
+
+    def vjp(self, x: Array, cotangent: Array) -> Array:
+        """Return the gradient for x of sum(logits * cotangent)."""
+        gradient = np.empty_like(x)
+        self.core.vjp(x, cotangent, gradient)
+        return gradient
+
+    def value_and_vjp(self, x: Array, cotangent: Callable[[Array], Array]) -> tuple[Array, Array]:
+        """Return the logits and the gradient of sum(logits * cotangent(logits)), with the forward pass kept."""
+        out = np.empty((len(x), *self.output_shape), self.dtype)
+        tape = np.empty(len(x) * self.tape_size, self.dtype)
+        self.core.forward(x, out, tape)
+        weights = cotangent(out.copy())
+        gradient = np.empty_like(x)
+        self.core.backward(x, out, weights, gradient, tape)
+        return out, gradient
+
+
+class Programs:
+    """The programs of a network, by the shape of a sample: compiled when first asked for, again when weights change."""
+
+    MOST = 8  # shapes
+
+    def __init__(self, steps: Sequence[Node], dtype: np.dtype[Any]) -> None:
+        self._steps, self._dtype = steps, dtype
+        self._layers = [layer for layer in map(_layer_of, steps) if layer.parameter_shapes]
+        self._compiled: dict[Shape, tuple[object, Program | None]] = {}
+
+    def of(self, shapes: Mapping[str, Shape]) -> Program | None:
+        """Return the program for samples of these shapes, or None where a layer has no compiled form."""
+        stamp = (_core.level(), *(layer.stamp() for layer in self._layers))
+        known = self._compiled.get(shapes[INPUT])
+        if known is None or known[0] != stamp:
+            with by_the_network():
+                program = Program(self._steps, shapes, self._dtype) if compiles(self._steps, shapes) else None
+            while len(self._compiled) >= self.MOST:
+                del self._compiled[next(iter(self._compiled))]
+            known = self._compiled[shapes[INPUT]] = (stamp, program)
+        return known[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the programs out of copies: they are compiled anew."""
+        return {**self.__dict__, "_compiled": {}}
+
+
+def _layer_of(step: Node) -> Layer:
+    return step.layer.product if isinstance(step.layer, WithReLU) else step.layer
+
+
+def compiles(steps: Sequence[Node], shapes: Mapping[str, Shape]) -> bool:
+    """Return whether there is a compiled form of every step, and anything to compute."""
+    layers = [_layer_of(step) for step in steps]
+    if not all(type(layer) in _STEPS for layer in layers) or all(type(layer) in _NOTHING for layer in layers):
+        return False
+    beside_channels = any(isinstance(layer, Concatenate) and layer.axis > 1 for layer in layers)
+    return not beside_channels and all(math.prod(shape) for shape in shapes.values())
+
+
+def _plane(shape: Shape) -> tuple[int, int]:
+    return shape[-2], shape[-1]
+
+
+def _conv2d(program: Program, step: Node, layer: Conv2d, activation: int) -> int:
+    shape = program.shape_before(step)
+    size = _plane(shape)
+    weight = layer.parameters["weight"]
+    plan = geometry(shape, weight.shape, layer.stride, layer.padding, layer.dilation, layer.groups)
+    algorithm = algorithm_of(weight.shape, plan)
+    back, back_plan, back_algorithm = None, plan, DIRECT
+    if algorithm == WINOGRAD or turns_around(weight.shape, plan):
+        back, back_plan = turned_around(weight, layer.groups), turned(weight.shape, plan, size)
+        back_algorithm = _turned_algorithm(algorithm, back.shape, back_plan)
+    return program.core.conv2d(
+        program.source(step),
+        *(weight, layer.parameters.get("bias"), size, plan.output, plan.kernel_args),
+        *(algorithm, activation, back, back_plan.kernel_args, back_algorithm),
+    )
+
+
+def _turned_algorithm(algorithm: int, weight_size: Shape, plan: Geometry) -> int:
+    """Return what computes the convolution with the taps turned around: as ops.conv2d_input_grad decides."""
+    if algorithm == WINOGRAD:
+        return WINOGRAD
+    return DEPTHWISE if is_depthwise(weight_size, plan) else DIRECT
+
+
+def _linear(program: Program, step: Node, layer: Linear, activation: int) -> int:
+    weight, bias = layer.parameters["weight"], layer.parameters.get("bias")
+    return program.core.linear(program.source(step), weight, bias, activation)
+
+
+def _max_pool(program: Program, step: Node, layer: MaxPool2d, _: int) -> int:
+    shape = program.shape_before(step)
+    extents = (shape[0], _plane(shape), _plane(layer.output_shape(shape)))
+    window = (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+    return program.core.max_pool(program.source(step), *extents, *window)
+
+
+def _avg_pool(program: Program, step: Node, layer: AvgPool2d, _: int) -> int:
+    shape = program.shape_before(step)
+    extents = (shape[0], _plane(shape), _plane(layer.output_shape(shape)))
+    window = (layer.kernel_size, layer.stride, layer.padding)
+    return program.core.avg_pool(program.source(step), *extents, *window, layer.count_include_pad)
+
+
+def _adaptive_avg_pool(program: Program, step: Node, layer: AdaptiveAvgPool2d, _: int) -> int:
+    shape = program.shape_before(step)
+    output = _plane(layer.output_shape(shape))
+    extents = (shape[0], _plane(shape), output)
+    kernel = even_windows(shape, output)  # as ops.adaptive_avg_pool2d, whose bits these are
+    if kernel is None:
+        return program.core.adaptive_avg_pool(program.source(step), *extents)
+    return program.core.avg_pool(program.source(step), *extents, kernel, kernel, (0, 0), True)
+
+
+def _pointwise(operation: str) -> Callable[..., int]:
+    return lambda program, step, layer, _: program.core.pointwise(program.source(step), POINTWISE[operation])
+
+
+def _gelu(program: Program, step: Node, layer: GELU, _: int) -> int:
+    operation = "gelu" if layer.approximate == "none" else "gelu_tanh"
+    return program.core.pointwise(program.source(step), POINTWISE[operation])
+
+
+def _softmax(program: Program, step: Node, layer: Layer, _: int) -> int:
+    length = program.shape_before(step)[-1]
+    return program.core.softmax(program.source(step), length, isinstance(layer, LogSoftmax))
+
+
+def _add(program: Program, step: Node, layer: Add, _: int) -> int:
+    total, *others = program.inputs(step)
+    for other in others:
+        total = program.core.sum(total, other, False)
+    return total
+
+
+def _concatenate(program: Program, step: Node, layer: Concatenate, _: int) -> int:
+    return program.core.concatenate(program.inputs(step))
+
+
+def _nothing(program: Program, step: Node, layer: Layer, _: int) -> int:
+    return program.inputs(step)[0]
+
+
+_NOTHING = (Flatten, Reshape, Dropout)
+_STEPS: dict[type[Layer], Callable[..., int]] = {
+    Conv2d: _conv2d,
+    Linear: _linear,
+    MaxPool2d: _max_pool,
+    AvgPool2d: _avg_pool,
+    AdaptiveAvgPool2d: _adaptive_avg_pool,
+    ReLU: _pointwise("relu"),
+    Sigmoid: _pointwise("sigmoid"),
+    Tanh: _pointwise("tanh"),
+    GELU: _gelu,
+    Softmax: _softmax,
+    LogSoftmax: _softmax,
+    Add: _add,
+    Concatenate: _concatenate,
+    **dict.fromkeys(_NOTHING, _nothing),
+}

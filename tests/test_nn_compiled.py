@@ -1,0 +1,173 @@
+"""Compiled networks: the bits of their layers one by one, changed weights, copies, several threads at once."""
+
+import copy
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import advcore
+from advcore import nn
+from advcore.nn import compiled, passes
+
+
+def every_step(dtype=np.float32):
+    """Return a network with every kind of compiled step."""
+    layers = {
+        "winograd": nn.Conv2d(3, 16, 3, padding=1),
+        "relu1": nn.ReLU(),
+        "again": nn.Conv2d(16, 16, 3, padding=1, bias=False),
+        "sum": nn.Add(),
+        "relu2": nn.ReLU(),
+        "depthwise": nn.Conv2d(16, 16, 3, padding=1, groups=16),
+        "strided": nn.Conv2d(16, 12, 3, stride=2, padding=1),
+        "gelu": nn.GELU(),
+        "five": nn.Conv2d(12, 8, 5, padding=2, groups=2),
+        "tanh": nn.Tanh(),
+        "one": nn.Conv2d(12, 8, 1),
+        "sigmoid": nn.Sigmoid(),
+        "both": nn.Concatenate(),
+        "pool": nn.MaxPool2d(2, ceil_mode=True),
+        "mean": nn.AvgPool2d(3, 1, padding=1, count_include_pad=False),
+        "adaptive": nn.AdaptiveAvgPool2d((3, 2)),
+        "gelu_tanh": nn.GELU("tanh"),
+        "flat": nn.Flatten(),
+        "dropout": nn.Dropout(0.5),
+        "head": nn.Linear(16 * 6, 9),
+        "log": nn.LogSoftmax(),
+    }
+    wiring = {"sum": ("again", "relu1"), "one": ("gelu",), "both": ("tanh", "sigmoid")}
+    return nn.Network(layers, wiring=wiring, seed=5, dtype=dtype)
+
+
+SHAPE = (3, 19, 14)
+
+
+def images(count, dtype=np.float32, seed=0):
+    return np.random.default_rng(seed).standard_normal((count, *SHAPE)).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_compiled_network_has_the_bits_of_its_layers(dtype, threads):
+    network, x = every_step(dtype), images(11, dtype)
+    cotangent = np.random.default_rng(1).standard_normal((11, 9)).astype(dtype)
+    logits, saved = network.forward(x)
+    gradient, _ = network.backward(saved, cotangent)
+    before = advcore.get_num_threads()
+    advcore.set_num_threads(threads)
+    try:
+        np.testing.assert_array_equal(network.logits(x), logits)
+        np.testing.assert_array_equal(network.vjp(x, cotangent), gradient)
+        both = network.value_and_vjp(x, lambda z: cotangent)
+        np.testing.assert_array_equal(both[0], logits)
+        np.testing.assert_array_equal(both[1], gradient)
+        for part in (slice(0, 1), slice(3, 8)):
+            np.testing.assert_array_equal(network.logits(x[part]), logits[part])
+            np.testing.assert_array_equal(network.vjp(x[part], cotangent[part]), gradient[part])
+    finally:
+        advcore.set_num_threads(before)
+
+
+def test_it_is_the_program_that_runs(monkeypatch):
+    network, x = every_step(), images(3)
+
+    def refuse(*_):
+        raise AssertionError("a layer ran by itself")
+
+    monkeypatch.setattr(passes, "values", refuse)
+    monkeypatch.setattr(passes, "forward", refuse)
+    assert network.logits(x).shape == (3, 9)
+    assert network.loss_gradient(x, [0, 1, 2]).shape == x.shape
+
+
+def test_a_layer_without_a_compiled_form_leaves_the_network_to_its_layers():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.LeakyReLU(0.2))
+    x = np.random.default_rng(0).standard_normal((5, 3, 4)).astype(np.float32)
+    np.testing.assert_array_equal(network.logits(x), network.forward(x)[0])
+    only_reshapes = nn.Sequential(nn.Flatten())
+    assert not compiled.compiles(only_reshapes._steps, {"input": (3, 4), "0": (12,)})
+
+
+def test_values_that_are_used_twice_gather_their_gradients():
+    layers = {"a": nn.Linear(6, 6), "twice": nn.Add(), "c": nn.Linear(6, 6), "all": nn.Add()}
+    network = nn.Network(layers, wiring={"twice": ("a", "a"), "all": ("c", "a", "input", "twice")}, dtype=np.float64)
+    x, cotangent = np.random.default_rng(0).standard_normal((2, 7, 6))
+    a, c = network.parameters()["a.weight"], network.parameters()["c.weight"]
+    expected = cotangent @ (np.eye(6) + (2 * c + 3 * np.eye(6)) @ a)
+    np.testing.assert_allclose(network.vjp(x, cotangent), expected, rtol=1e-12)
+
+
+def test_weights_that_change_are_noticed():
+    network, x = every_step(), images(2)
+    other = every_step()
+    other.load_state_dict({name: array * 1.5 for name, array in network.state_dict().items()})
+
+    def check(message):
+        np.testing.assert_array_equal(network.logits(x), network.forward(x)[0], err_msg=message)
+
+    before = network.logits(x)
+    network.load_state_dict(other.state_dict())
+    assert not np.array_equal(network.logits(x), before)
+    check("a loaded state")
+    handed_out = network.parameters()["head.bias"]
+    handed_out += 1
+    check("an array changed at once")
+    handed_out[0] -= 3
+    check("the same array changed later")
+    network.layers["winograd"].parameters["weight"][0, 0, 0, 0] += 1
+    check("a layer's parameters")
+    before = network.logits(x)
+    nn.fit(network, images(32), np.arange(32) % 9, epochs=1, batch_size=16)
+    assert not np.array_equal(network.logits(x), before)
+    check("trained")
+
+
+def test_layers_shared_with_a_network_that_is_trained():
+    network, x = every_step(), images(2)
+    features = nn.Network(dict(list(network.layers.items())[:2]))
+    before = features.logits(x)
+    nn.fit(network, images(16), np.arange(16) % 9, epochs=1)
+    assert not np.array_equal(features.logits(x), before)
+    np.testing.assert_array_equal(features.logits(x), network.activations(x, ["relu1"])["relu1"])
+
+
+def test_copies_are_compiled_anew():
+    network, x = every_step(), images(2)
+    logits = network.logits(x)
+    copied = copy.deepcopy(network)
+    np.testing.assert_array_equal(copied.logits(x), logits)
+    copied.parameters()["head.bias"][...] = 7
+    np.testing.assert_array_equal(network.logits(x), logits)
+    assert not np.array_equal(copied.logits(x), logits)
+
+
+def test_several_threads_may_call_one_network():
+    network, x = every_step(), images(24)
+    logits, gradient = network.logits(x), network.loss_gradient(x, np.arange(24) % 9)
+
+    def ask(index):
+        part = slice(index % 20, index % 20 + 4)
+        labels = np.arange(24)[part] % 9
+        return part, network.logits(x[part]), network.loss_gradient(x[part], labels)
+
+    with ThreadPoolExecutor(4) as pool:
+        for part, own, own_gradient in pool.map(ask, range(40)):
+            np.testing.assert_array_equal(own, logits[part])
+            np.testing.assert_array_equal(own_gradient, gradient[part])
+
+
+def test_samples_of_many_shapes():
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    for size in range(3, 16):
+        x = np.random.default_rng(size).random((2, 1, size, size + 1), dtype=np.float32)
+        np.testing.assert_array_equal(network.logits(x), network.forward(x)[0])
+
+
+def test_nan_and_infinity_pass():
+    network, x = every_step(), images(3)
+    expected = network.logits(x)
+    x[1] = np.nan
+    got = network.logits(x)
+    assert np.isnan(got[1]).all()
+    np.testing.assert_array_equal(got[[0, 2]], expected[[0, 2]])
