@@ -62,6 +62,7 @@ def test_pool_coverage():
     e = EXAMPLES["pool_coverage"]["AvgPool2d(2, stride=4) on 200x200"]
     network = nn.Sequential(nn.AvgPool2d(2, stride=4), dtype=np.float64)
     assert network.output_shape((1, 200, 200)) == (1, *e["output"])
+    assert network[0].used_share((1, 200, 200)) == close(1 - e["inputs_unused_fraction"])
     gradient = network.vjp(np.zeros((1, 1, 200, 200)), np.ones((1, 1, 50, 50)))
     assert np.count_nonzero(gradient) == e["inputs_used"]
     assert np.mean(gradient == 0) == close(e["inputs_unused_fraction"])

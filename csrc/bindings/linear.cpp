@@ -1,36 +1,8 @@
 // Matrix product and the three directions of the linear layer: all are one kernel with other strides.
-#include <algorithm>
-
-#include "../kernels/tile.h"
-#include "arrays.h"
+#include "products.h"
 
 namespace advcore {
 namespace {
-
-// Tiles as large as possible, since each packs its rows and columns anew, but enough of them for every thread.
-template <class T>
-void cut_into_tiles(MatmulArgs<T>& args) {
-    constexpr int64_t widest = tile_cols<T>, narrowest = 128 / sizeof(T), fewest_rows = tile_rows / 2;
-    const int64_t wanted = get_num_threads() == 1 ? 1 : 4 * get_num_threads();
-    args.col_tiles = ceil_div(args.cols, widest);
-    args.row_tiles =
-        std::clamp<int64_t>(ceil_div(wanted, args.batch * args.col_tiles), 1, ceil_div(args.rows, fewest_rows));
-    args.rows_per_tile = ceil_div(args.rows, args.row_tiles);
-    args.row_tiles = ceil_div(args.rows, args.rows_per_tile);
-    const int64_t wanted_cols = std::max(args.col_tiles, ceil_div(wanted, args.batch * args.row_tiles));
-    args.cols_per_tile =
-        std::clamp(ceil_div(ceil_div(args.cols, wanted_cols), narrowest) * narrowest, narrowest, widest);
-    args.col_tiles = ceil_div(args.cols, args.cols_per_tile);
-}
-
-template <class T>
-void run_matmul(MatmulArgs<T> args) {
-    if (args.batch * args.rows * args.cols == 0) return;
-    cut_into_tiles(args);
-    const py::gil_scoped_release unlocked;
-    const int64_t items = args.batch * args.row_tiles * args.col_tiles;
-    run(kernels<T>().matmul, args, items, grain(args.batch * args.rows * args.cols * args.depth, items));
-}
 
 // out[batch, rows, cols] = a[batch, rows, depth] b[batch, depth, cols] by their strides (0 where one matrix serves
 // all).
@@ -45,6 +17,7 @@ void matmul(Array<T> out, const py::array_t<T, 0>& a, const py::array_t<T, 0>& b
     args.depth = static_cast<int64_t>(a.shape(2));
     args.a_batch = stride(a, 0), args.a_row = stride(a, 1), args.a_depth = stride(a, 2);
     args.b_batch = stride(b, 0), args.b_depth = stride(b, 1), args.b_col = stride(b, 2);
+    const py::gil_scoped_release unlocked;
     run_matmul(args);
 }
 
@@ -56,6 +29,7 @@ void linear(Array<T> out, const Array<T>& input, const Array<T>& weight, const M
     args.batch = 1, args.rows = extent(input, 0), args.cols = extent(weight, 0), args.depth = extent(weight, 1);
     args.a_row = args.depth, args.a_depth = 1, args.b_depth = 1, args.b_col = args.depth;
     args.activation = activation_from(activation);
+    const py::gil_scoped_release unlocked;
     run_matmul(args);
 }
 
@@ -66,6 +40,7 @@ void linear_input_grad(Array<T> out, const Array<T>& grad_output, const Array<T>
     args.a = grad_output.data(), args.b = weight.data(), args.c = out.mutable_data();
     args.batch = 1, args.rows = extent(out, 0), args.cols = extent(out, 1), args.depth = extent(weight, 0);
     args.a_row = args.depth, args.a_depth = 1, args.b_depth = args.cols, args.b_col = 1;
+    const py::gil_scoped_release unlocked;
     run_matmul(args);
 }
 
@@ -76,6 +51,7 @@ void linear_weight_grad(Array<T> out, const Array<T>& grad_output, const Array<T
     args.a = grad_output.data(), args.b = input.data(), args.c = out.mutable_data();
     args.batch = 1, args.rows = extent(out, 0), args.cols = extent(out, 1), args.depth = extent(input, 0);
     args.a_row = 1, args.a_depth = args.rows, args.b_depth = args.cols, args.b_col = 1;
+    const py::gil_scoped_release unlocked;
     run_matmul(args);
 }
 
