@@ -172,14 +172,16 @@ void recurrent_forward(Strided<T> output, Array<T> last_state, std::optional<Arr
     if (args.cells) args.first_cell = first(given_cell, args.cells);
 
     const int64_t items = deal(args);
-    args.packed = args.steps * args.samples > max_thin_rows;
+    args.packing = args.steps * args.samples <= max_thin_rows ? Packing::none
+                   : args.steps == 1                          ? Packing::by_item
+                                                              : Packing::ahead;
+    const bool pack = args.packing == Packing::ahead;
     const int64_t width = step_gates * args.hidden;
     const int64_t slack = packed_size(args.hidden, 1);  // where the rows of n are apart
-    const Workspace<T> packed(args.packed ? packed_size(args.inputs, width) + packed_size(args.hidden, width) + slack
-                                          : 0);
+    const Workspace<T> packed(pack ? packed_size(args.inputs, width) + packed_size(args.hidden, width) + slack : 0);
     const int64_t apart = args.cell == Cell::gru_before ? args.hidden : 0;
     args.w_ih = weights[0], args.w_hh = weights[1], args.w_hn = weights[1] + (width - apart) * args.hidden;
-    if (args.packed) {
+    if (pack) {
         T* const state_at = pack_gates(weights[0], step_gates, args.hidden, args.inputs, packed.data());
         T* const new_at = pack_gates(weights[1], step_gates - (apart ? 1 : 0), args.hidden, args.hidden, state_at);
         if (apart) pack_gates(args.w_hn, 1, args.hidden, args.hidden, new_at);

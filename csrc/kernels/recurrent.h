@@ -39,6 +39,9 @@ struct RecurrentPackGatesArgs {
 constexpr int64_t max_samples_per_item = 84;  // 6 panels of 14, 14 of 6
 constexpr int64_t max_thin_rows = 4;          // so few are multiplied with weights as they are
 
+// The weights of forward: as they are for so few rows, packed ahead, or packed block by block by an item of one step.
+enum class Packing : int32_t { none, ahead, by_item };
+
 // What both directions share. `states` and `cells` have a slot before the first step and one after each: a step of
 // the forward direction goes from slot t to t + 1, of the reverse direction from slot t + 1 to t.
 template <class T>
@@ -58,7 +61,7 @@ struct RecurrentForwardArgs : RecurrentSteps<T> {
     int64_t steps_at_once;  // whose inputs are multiplied together
     const T* input;         // [steps][samples][inputs] by strides, the last one 1
     int64_t input_step, input_sample;
-    bool packed;                  // or weights as they are: max_thin_rows samples and steps at most
+    Packing packing;
     const T *w_ih, *w_hh, *w_hn;  // w_hn: of gru_before the rows of n, which w_hh lacks
     const T* bias;                // [gates][hidden], added to the input's part, or null
     const T* new_bias;            // gru_after: what is added to the state's part of n before r multiplies it, or null
@@ -75,7 +78,8 @@ struct RecurrentForwardArgs : RecurrentSteps<T> {
 
 // The elements of scratch memory that recurrent_forward uses: rows are steps_at_once times samples_per_item.
 constexpr int64_t recurrent_forward_scratch(int64_t rows, int64_t gates, int64_t hidden) {
-    return rows * (3 * hidden + gates * (hidden + packed_strip_cols)) + 2 * max_samples_per_item * block_depth;
+    return rows * (3 * hidden + gates * (hidden + packed_strip_cols)) +
+           (2 * max_samples_per_item + gates * packed_strip_cols) * block_depth;
 }
 
 // Takes the steps [first_step, last_step) back. An item is a group of `samples_per_item` samples.

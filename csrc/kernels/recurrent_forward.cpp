@@ -6,21 +6,13 @@
 namespace advcore::ADVCORE_LEVEL {
 namespace {
 
-// A right factor of the cells: the turned weights of some gates.
-template <class T>
-struct GateWeights {
-    const T* data;
-    int64_t gates, hidden, depth;
-    bool packed;
-};
-
 // Some units of the samples [begin, end), through all steps.
 template <class T>
 struct ForwardItem {
     const RecurrentForwardArgs<T>& args;
     int64_t begin, end, first_unit, last_unit;
     int64_t samples, gates;
-    T *left, *input_part, *state_part, *update, *reset_state;
+    T *left, *input_part, *state_part, *update, *reset_state, *packed_units;
 
     ForwardItem(const RecurrentForwardArgs<T>& all, int64_t item, T* scratch) : args(all) {
         const int64_t ranges = ceil_div(args.hidden, args.units_per_item);
@@ -31,7 +23,8 @@ struct ForwardItem {
         samples = end - begin, gates = gate_count(args.cell);
         update = scratch, reset_state = update + samples * args.hidden;
         state_part = reset_state + samples * args.hidden;
-        left = state_part + samples * gates * units_at_once<T>;
+        packed_units = state_part + samples * gates * units_at_once<T>;
+        left = packed_units + gates * packed_strip_cols * block_depth;
         input_part = left + samples * args.hidden + 2 * max_samples_per_item * block_depth;
     }
 
@@ -53,21 +46,27 @@ struct ForwardItem {
     void multiply_thin(int64_t rows, const T* a, int64_t stride, const GateWeights<T>& w, int64_t unit, int64_t units,
                        const Target<T>& to) const {
         for (int64_t gate = 0; gate < w.gates; ++gate)
-            thin_product<T>(rows, units, w.depth, a, stride, 1, w.data + (gate * w.hidden + unit) * w.depth, w.depth,
-                            to.data + gate * units, to.stride, false, Finish<T>{});
+            thin_product<T>(rows, units, w.depth, a, stride, 1, w.row(gate, unit), w.depth, to.data + gate * units,
+                            to.stride, false, Finish<T>{});
     }
 
     // Packed rows times a block of depth of the weights of a block of units.
     void multiply_packed(int64_t rows, const T* a, const GateWeights<T>& w, int64_t unit, int64_t units, int64_t k,
                          Target<T> to) const {
-        const PackedRight<T> right{w.data + unit * w.gates * w.depth, w.depth, w.gates * units};
+        const int64_t terms = smaller(block_depth, w.depth - k);
         to.accumulate = k > 0;
-        multiply_block(RowPanels(rows), a, right, k, smaller(block_depth, w.depth - k), to);
+        if (args.packing == Packing::by_item) {
+            pack_units(w, unit, units, k, terms, packed_units);
+            return multiply_block(RowPanels(rows), a, PackedRight<T>{packed_units, terms, w.gates * units}, 0, terms,
+                                  to);
+        }
+        const PackedRight<T> right{w.data + unit * w.gates * w.depth, w.depth, w.gates * units};
+        multiply_block(RowPanels(rows), a, right, k, terms, to);
     }
 
     // The input's part of the gates of the steps [t, t + count).
     void multiply_input(int64_t t, int64_t count) const {
-        const GateWeights<T> w{args.w_ih, gates, args.hidden, args.inputs, args.packed};
+        const GateWeights<T> w{args.w_ih, gates, args.hidden, args.inputs};
         const auto row = [&](int64_t step) {
             return args.input + (t + step) * args.input_step + begin * args.input_sample;
         };
@@ -75,7 +74,7 @@ struct ForwardItem {
             return Target<T>{input_part + step * samples * part_stride() + gates * (unit - first_unit), part_stride(),
                              false};
         };
-        if (!w.packed) {
+        if (args.packing == Packing::none) {
             for (int64_t step = 0; step < count; ++step)
                 each_block([&](int64_t unit, int64_t units) {
                     multiply_thin(samples, row(step), args.input_sample, w, unit, units, part(step, unit));
@@ -104,15 +103,15 @@ struct ForwardItem {
 
     // Makes rows of `hidden` numbers the left factor of multiply_state: the states may be overwritten then.
     void take_left(const T* from) const {
-        for (int64_t k = 0; args.packed && k < args.hidden; k += block_depth)
+        for (int64_t k = 0; args.packing != Packing::none && k < args.hidden; k += block_depth)
             pack_rows_of(from + k, args.hidden, samples, smaller(block_depth, args.hidden - k), left + k * samples);
-        for (int64_t i = 0; !args.packed && i < samples; ++i)
+        for (int64_t i = 0; args.packing == Packing::none && i < samples; ++i)
             copy_row(left + i * args.hidden, from + i * args.hidden, args.hidden);
     }
 
     void multiply_state(const GateWeights<T>& w, int64_t unit, int64_t units) const {
         const Target<T> to{state_part, w.gates * units, false};
-        if (!w.packed) return multiply_thin(samples, left, args.hidden, w, unit, units, to);
+        if (args.packing == Packing::none) return multiply_thin(samples, left, args.hidden, w, unit, units, to);
         for (int64_t k = 0; k < w.depth; k += block_depth)
             multiply_packed(samples, left + k * samples, w, unit, units, k, to);
     }
@@ -147,7 +146,7 @@ struct ForwardItem {
     // The products with the state's weights, block by block, and what the cell makes of each at once.
     template <class Cell>
     void take_blocks(const T* weight, int64_t state_gates, int64_t t, int64_t step, const Cell& cell) const {
-        const GateWeights<T> w{weight, state_gates, args.hidden, args.hidden, args.packed};
+        const GateWeights<T> w{weight, state_gates, args.hidden, args.hidden};
         each_block([&](int64_t unit, int64_t units) {
             multiply_state(w, unit, units);
             for (int64_t sample = begin; sample < end; ++sample)

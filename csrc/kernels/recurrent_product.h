@@ -25,6 +25,31 @@ struct PackedRight {
     const T* panel(int64_t col, int64_t k, int64_t terms) const { return data + offset(col, k, terms); }
 };
 
+// The weights [gates * hidden, depth] of some gates.
+template <class T>
+struct GateWeights {
+    const T* data;
+    int64_t gates, hidden, depth;
+    const T* row(int64_t gate, int64_t unit) const { return data + (gate * hidden + unit) * depth; }
+};
+
+// Packs one block of depth of all gates of some units, turned: the columns of the gates side by side.
+template <class T>
+inline void pack_units(const GateWeights<T>& w, int64_t unit, int64_t units, int64_t k, int64_t terms, T* to) {
+    const auto row = [&](int64_t col) { return w.row(col / units, unit + col % units) + k; };
+    const int64_t cols = w.gates * units;
+    for (int64_t col = 0; col < cols; col += panel_cols<T>) {
+        T* const panel = to + col * terms;
+        const int64_t used = smaller(panel_cols<T>, cols - col), width = panel_width<T>(used);
+        if (units == units_at_once<T>) {
+            pack_strip(row(col), w.depth, 1, used, width, terms, panel);
+            continue;
+        }
+        for (int64_t i = 0; i < width; ++i)  // the last units: a panel mixes gates
+            for (int64_t term = 0; term < terms; ++term) panel[term * width + i] = i < used ? row(col + i)[term] : T(0);
+    }
+}
+
 template <class T>
 struct Target {
     T* data;
