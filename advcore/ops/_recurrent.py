@@ -107,8 +107,7 @@ def forward_pass(
         extra = None if cell == Cell.RNN_TANH else np.empty((steps, samples, hidden), dtype)
     w_ih, w_hh, b_ih, b_hh = weights
     _core.recurrent_forward(
-        *(output, *last, input, *first, w_ih, w_hh, b_ih, b_hh, lengths),
-        *(gates, states, cells, extra, cell, reverse),
+        output, *last, input, *first, w_ih, w_hh, b_ih, b_hh, lengths, gates, states, cells, extra, cell, reverse
     )
     if gates is None or states is None:
         return None
@@ -128,7 +127,23 @@ def backward_pass(
     grad_b_ih = None if b_ih is None else np.empty_like(b_ih)
     grad_b_hh = None if b_hh is None else np.empty_like(b_hh)
     _core.recurrent_backward(
-        *(grad_input, grad_w_ih, grad_w_hh, grad_b_ih, grad_b_hh, grad_state, grad_cell),
-        *(grad_output, input, w_ih, w_hh, lengths, gates, states, cells, extra, cell, reverse),
+        grad_input,
+        grad_w_ih,
+        grad_w_hh,
+        grad_b_ih,
+        grad_b_hh,
+        grad_state,
+        grad_cell,
+        grad_output,
+        input,
+        w_ih,
+        w_hh,
+        lengths,
+        gates,
+        states,
+        cells,
+        extra,
+        cell,
+        reverse,
     )
     return [grad for grad in (grad_w_ih, grad_w_hh, grad_b_ih, grad_b_hh) if grad is not None]
