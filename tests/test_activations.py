@@ -53,7 +53,8 @@ def test_float64_gates_are_right_to_the_last_bits_from_tiny_to_huge(name, level)
     magnitudes = np.concatenate([np.geomspace(5e-324, 1e308, 40_000), np.linspace(0, 40, 100_000), np.linspace(0, 745)])
     x = np.concatenate([magnitudes, -magnitudes])
     long = x.astype(np.longdouble)
-    want = np.tanh(long) if name == "tanh" else 1 / (1 + np.exp(-long))
+    with np.errstate(over="ignore"):
+        want = np.tanh(long) if name == "tanh" else 1 / (1 + np.exp(-long))
     spacing = np.spacing(np.abs(want).astype(np.float64)).astype(np.longdouble)
     assert np.max(np.abs(FUNCTIONS[name][0](x) - want) / spacing) <= 4
 
