@@ -58,6 +58,10 @@ def array(
     ``axes`` names the axes, as in ("N", "C", "H", "W"); ``shape`` fixes extents (None: any); ``dtype`` is the type that
     another argument has already fixed.
     """
+    if type(value) is np.ndarray and shape is not None and value.shape == shape and value.dtype is dtype:
+        flags = value.flags
+        if flags.c_contiguous and flags.aligned:
+            return value  # the quickest way for the many parameters of small layers
     if not isinstance(value, np.ndarray) or isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} must be a NumPy array of float32 or float64, got {_describe(value)}")
     native = value.dtype if value.dtype.isnative else value.dtype.newbyteorder("=")

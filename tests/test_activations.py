@@ -46,6 +46,28 @@ def test_float64_agrees_with_pytorch_in_relative_terms(name, level):
     np.testing.assert_allclose(function(x), exact(torch.from_numpy(x)), rtol=40 * np.finfo(np.float64).eps)
 
 
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+def test_float64_gates_are_right_to_the_last_bits_from_tiny_to_huge(name, level):
+    if np.finfo(np.longdouble).nmant < 63:
+        pytest.skip("needs numbers longer than float64")
+    magnitudes = np.concatenate([np.geomspace(5e-324, 1e308, 40_000), np.linspace(0, 40, 100_000), np.linspace(0, 745)])
+    x = np.concatenate([magnitudes, -magnitudes])
+    long = x.astype(np.longdouble)
+    with np.errstate(over="ignore"):
+        want = np.tanh(long) if name == "tanh" else 1 / (1 + np.exp(-long))
+    spacing = np.spacing(np.abs(want).astype(np.float64)).astype(np.longdouble)
+    assert np.max(np.abs(FUNCTIONS[name][0](x) - want) / spacing) <= 4
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gates_saturate_and_keep_nan(dtype, level):
+    x = np.array([-np.inf, -1e4, 1e4, np.inf, np.nan, -0.0, 0.0], dtype)
+    np.testing.assert_array_equal(ops.sigmoid(x), np.array([0, 0, 1, 1, np.nan, 0.5, 0.5], dtype))
+    tanh = ops.tanh(x)
+    np.testing.assert_array_equal(tanh, np.array([-1, -1, 1, 1, np.nan, 0, 0], dtype))
+    np.testing.assert_array_equal(np.signbit(tanh[5:]), [True, False])
+
+
 def test_softmax_in_float64_is_exact_for_closed_forms(level):
     n = 1000
     np.testing.assert_allclose(ops.softmax(np.zeros((2, n))), np.full((2, n), 1 / n), rtol=1e-15)

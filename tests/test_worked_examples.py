@@ -62,9 +62,28 @@ def test_pool_coverage():
     e = EXAMPLES["pool_coverage"]["AvgPool2d(2, stride=4) on 200x200"]
     network = nn.Sequential(nn.AvgPool2d(2, stride=4), dtype=np.float64)
     assert network.output_shape((1, 200, 200)) == (1, *e["output"])
+    assert nn.AvgPool2d(2, stride=4).used_share((1, 200, 200)) == close(1 - e["inputs_unused_fraction"])
     gradient = network.vjp(np.zeros((1, 1, 200, 200)), np.ones((1, 1, 50, 50)))
     assert np.count_nonzero(gradient) == e["inputs_used"]
     assert np.mean(gradient == 0) == close(e["inputs_unused_fraction"])
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.AvgPool2d(2, stride=3, padding=1), (2, 9, 10)),
+        (nn.AvgPool2d((3, 2), stride=(5, 1), ceil_mode=True), (1, 13, 7)),
+        (nn.AdaptiveAvgPool2d((3, 2)), (1, 8, 5)),
+    ],
+)
+def test_the_used_share_is_where_the_mean_has_a_gradient(layer, shape):
+    network = nn.Sequential(layer, dtype=np.float64)
+    gradient = network.vjp(np.zeros((1, *shape)), np.ones((1, *network.output_shape(shape))))
+    assert layer.used_share(shape) == close(np.mean(gradient != 0))
+
+
+def test_dilated_windows_leave_gaps():
+    assert nn.MaxPool2d(2, stride=5, dilation=2).used_share((3, 10, 10)) == close((4 / 10) ** 2)
 
 
 @pytest.mark.parametrize(("d_x", "d_h"), [(28, 64), (1, 1), (7, 3)])

@@ -65,6 +65,12 @@ def _recurrent(case: Case) -> int:
     return 2 * steps * weights * (3 if case.through else 1)
 
 
+def _cell(case: Case) -> int:
+    """Each weight meets each sample once."""
+    inputs = case.inputs(np.float32)
+    return int(2 * len(inputs["input"]) * (inputs["w_ih"].size + inputs["w_hh"].size))
+
+
 def _knn(case: Case) -> int:
     """One product of queries and reference; the norms and the selection are not counted."""
     (queries, dimensions), (reference, _) = _two_shapes(case)
@@ -86,6 +92,7 @@ _COUNTS: dict[str, Callable[[Case], int]] = {
     "conv2d_input_grad": _conv2d,
     "conv2d_weight_grad": _conv2d,
     **dict.fromkeys(("rnn_tanh", "gru", "lstm", "rnn_tanh_grad", "gru_grad", "lstm_grad"), _recurrent),
+    **dict.fromkeys(("rnn_tanh_cell", "gru_cell", "lstm_cell"), _cell),
     "knn": _knn,
     "lid": _knn,
 }

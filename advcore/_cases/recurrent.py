@@ -124,7 +124,9 @@ def _case(op: str, options: dict[str, Any], shape: _Shape, *, grad: bool = False
     )
 
 
-def _cell_case(op: str, options: dict[str, Any], samples: int, inputs: int, hidden: int) -> Case:
+def _cell_case(
+    op: str, options: dict[str, Any], samples: int, inputs: int, hidden: int, *, bench: bool = False
+) -> Case:
     shape = _Shape(samples, 1, inputs, hidden)
 
     def make(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
@@ -138,6 +140,7 @@ def _cell_case(op: str, options: dict[str, Any], samples: int, inputs: int, hidd
         options,
         terms=inputs + hidden,
         make=make,
+        bench=bench,
         label=",".join([f"{samples}x{inputs}x{hidden}", *options.values()]),
     )
 
@@ -150,5 +153,11 @@ CASES = [
         for op in ("gru", "lstm")
         for shape in _PUBLISHED
         for grad in (False, True)
+    ),
+    *(
+        _cell_case(op, {}, samples, units, units, bench=True)
+        for op in ("gru", "lstm")
+        for samples in (1, 32, 128)
+        for units in (128, 256, 512)
     ),
 ]

@@ -15,3 +15,14 @@ def positions(size: int, kernel: int, stride: int, padding: int, dilation: int =
     if ceil_mode and room % stride and count * stride < size + padding:
         count += 1
     return count
+
+
+def used_share(size: int, kernel: int, stride: int, padding: int, dilation: int, count: int) -> float:
+    """Return the share of an axis that lies in any of its ``count`` windows."""
+    used = {
+        at
+        for window in range(count)
+        for at in range(window * stride - padding, window * stride - padding + dilation * kernel, dilation)
+        if 0 <= at < size
+    }
+    return len(used) / size

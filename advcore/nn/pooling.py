@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from advcore import _check, ops
 from advcore._check import Array
-from advcore.nn._window import positions
+from advcore.nn._window import positions, used_share
 from advcore.nn.layer import Layer, Shape, expect_shape, options_text
 
 Pair = int | tuple[int, int]
@@ -71,6 +73,11 @@ class MaxPool2d(Layer):
         """See Layer.output_shape."""
         axes = zip(_image(input_shape)[1:], self.kernel_size, self.stride, self.padding, self.dilation, strict=True)
         return (input_shape[0], *(positions(*axis, self.ceil_mode) for axis in axes))
+
+    def used_share(self, input_shape: Shape) -> float:
+        """Return the share of the input, between 0 and 1, that lies in any window."""
+        windows = self.output_shape(input_shape)[1:]
+        return _used_share(input_shape, self.kernel_size, self.stride, self.padding, self.dilation, windows)
 
 
 class AvgPool2d(Layer):
@@ -136,6 +143,11 @@ class AvgPool2d(Layer):
         axes = zip(_image(input_shape)[1:], self.kernel_size, self.stride, self.padding, strict=True)
         return (input_shape[0], *(positions(*axis, ceil_mode=self.ceil_mode) for axis in axes))
 
+    def used_share(self, input_shape: Shape) -> float:
+        """Return the share of the input, between 0 and 1, that lies in any window."""
+        windows = self.output_shape(input_shape)[1:]
+        return _used_share(input_shape, self.kernel_size, self.stride, self.padding, (1, 1), windows)
+
 
 class AdaptiveAvgPool2d(Layer):
     """Mean of images (N, C, H, W) over an even grid of windows, as torch.nn.AdaptiveAvgPool2d.
@@ -171,6 +183,11 @@ class AdaptiveAvgPool2d(Layer):
         """See Layer.output_shape."""
         return (_image(input_shape)[0], *self.output_size)
 
+    def used_share(self, input_shape: Shape) -> float:
+        """Return 1: its windows leave nothing out."""
+        _image(input_shape)
+        return 1.0
+
 
 def _window(
     kernel_size: Pair, stride: Pair | None, padding: Pair
@@ -181,6 +198,11 @@ def _window(
     if any(2 * p > k for p, k in zip(border, kernel, strict=True)):
         raise ValueError(f"padding must be at most half of kernel_size {kernel}, got {border}")
     return kernel, step, border
+
+
+def _used_share(input_shape: Shape, *axes: Sequence[int]) -> float:
+    """Multiply the shares of both axes; ``axes`` are pairs in the order of used_share."""
+    return math.prod(used_share(*axis) for axis in zip(input_shape[1:], *axes, strict=True))
 
 
 def _image(input_shape: Shape) -> Shape:

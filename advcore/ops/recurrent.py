@@ -180,7 +180,7 @@ def _sequence(
     batch_first = _check.flag("batch_first", batch_first)
     return_tape = _check.flag("return_tape", return_tape)
     input = _check.array("input", input, axes=("N", "T", "I") if batch_first else ("T", "N", "I"))
-    x = np.ascontiguousarray(input.swapaxes(0, 1)) if batch_first else input
+    x = input.swapaxes(0, 1) if batch_first else input
     steps, samples, features = x.shape
     if steps == 0:
         raise ValueError(f"input must have at least one step, got shape {input.shape}")
@@ -188,42 +188,43 @@ def _sequence(
     hidden = weights[0].hidden
     h, c = states(cell, "hx", hx, (num_layers * directions, samples, hidden), input.dtype)
     known_lengths = _lengths(lengths, steps, samples)
-    if known_lengths is not None:
+    if return_tape and known_lengths is not None:  # padding meets gradients of 0, and is not to make NaN of them
         x = np.where((np.arange(steps)[:, np.newaxis] < known_lengths)[..., np.newaxis], x, x.dtype.type(0))
 
     shape = (samples, steps, directions * hidden) if batch_first else (steps, samples, directions * hidden)
     given = [array for array in (input, h, c, *(w for group in weights for w in group)) if array is not None]
     result = _check.output(out, shape, input.dtype, given)
+    h_n = np.empty((num_layers * directions, samples, hidden), input.dtype)
+    c_n = np.empty_like(h_n) if cell == Cell.LSTM else None
     passes: list[Pass] = []
     for layer in range(num_layers):
         if layer == num_layers - 1:
             y = result.swapaxes(0, 1) if batch_first else result
         else:
             y = np.empty((steps, samples, directions * hidden), input.dtype)
+        x = np.ascontiguousarray(x) if return_tape else x
         for direction in range(directions):
             index = layer * directions + direction
-            passes.append(
-                forward_pass(
-                    cell,
-                    weights[index],
-                    x,
-                    None if h is None else h[index],
-                    None if c is None else c[index],
-                    y[..., direction * hidden : (direction + 1) * hidden],
-                    lengths=known_lengths,
-                    reverse=direction == 1,
-                    keep=return_tape,
-                )
+            made = forward_pass(
+                cell,
+                weights[index],
+                x,
+                (None if h is None else h[index], None if c is None else c[index]),
+                (h_n[index], None if c_n is None else c_n[index]),
+                y if directions == 1 else y[..., direction * hidden : (direction + 1) * hidden],
+                lengths=known_lengths,
+                reverse=direction == 1,
+                keep=return_tape,
             )
+            if made is not None:
+                passes.append(made)
         x = y
 
-    h_n: Any = np.stack([made.last_state for made in passes])
-    if cell == Cell.LSTM:
-        h_n = (h_n, np.stack([made.last_cell for made in passes]))
+    last: Any = h_n if c_n is None else (h_n, c_n)
     result = _check.deliver(result, out)
     if not return_tape:
-        return result, h_n
-    return result, h_n, RecurrentTape(cell, num_layers, directions == 2, batch_first, passes)
+        return result, last
+    return result, last, RecurrentTape(cell, num_layers, directions == 2, batch_first, passes)
 
 
 def _weights(

@@ -133,9 +133,8 @@ def lstm_cell(
     shape = (len(input), weights.hidden)
     h, c = states(Cell.LSTM, "hx", hx, shape, input.dtype)
     result_h = _check.output(out_h, shape, input.dtype, (input, h, c, *weights))
-    result_c = _check.output(out_c, shape, input.dtype, (result_h,))
-    made = forward_pass(Cell.LSTM, weights, input[np.newaxis], h, c, result_h[np.newaxis])
-    result_c[...] = made.last_cell
+    result_c = _check.output(out_c, shape, input.dtype, (result_h, input, h, c, *weights))
+    forward_pass(Cell.LSTM, weights, input[np.newaxis], (h, c), (result_h, result_c), result_h[np.newaxis])
     return _check.deliver(result_h, out_h), _check.deliver(result_c, out_c)
 
 
@@ -153,7 +152,7 @@ def _cell(
     shape = (len(input), weights.hidden)
     h, _ = states(cell, "hx", hx, shape, input.dtype)
     result = _check.output(out, shape, input.dtype, (input, h, *weights))
-    forward_pass(cell, weights, input[np.newaxis], h, None, result[np.newaxis])
+    forward_pass(cell, weights, input[np.newaxis], (h, None), (result, None), result[np.newaxis])
     return _check.deliver(result, out)
 
 

@@ -18,7 +18,7 @@ def rnn_tanh_grad(
     """Return the gradients of rnn_tanh for its input, first states and parameters.
 
     Padded steps receive no gradient and pass none on; what grad_output holds there is ignored. The terms of a
-    parameter's gradient are added in the order of steps and samples.
+    parameter's gradient are added in an order that the shape alone decides.
 
     Parameters
     ----------
@@ -125,13 +125,14 @@ def _grad(
         grad_c = np.zeros(shape, dtype) if given_c is None else given_c.copy()
 
     grad = grad_output.swapaxes(0, 1) if batch_first else grad_output
+    direct = directions == 1 and not batch_first
     grad_params: list[Array] = []
     for layer in reversed(range(tape.num_layers)):
         grads, layer_params = [], []
         for direction in range(directions):
             index = layer * directions + direction
             made = tape.passes[index]
-            grads.append(np.empty(made.input.shape, dtype))
+            grads.append(result if layer == 0 and direct else np.empty(made.input.shape, dtype))
             layer_params += backward_pass(
                 made,
                 grad[..., direction * hidden : (direction + 1) * hidden],
@@ -141,6 +142,7 @@ def _grad(
             )
         grad = grads[0] if directions == 1 else np.add(grads[0], grads[1], out=grads[0])
         grad_params = layer_params + grad_params
-    result[...] = grad.swapaxes(0, 1) if batch_first else grad
+    if not direct:
+        result[...] = grad.swapaxes(0, 1) if batch_first else grad
     grad_hx = grad_h if grad_c is None else (grad_h, grad_c)
     return _check.deliver(result, out), grad_hx, grad_params

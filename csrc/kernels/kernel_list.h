@@ -37,8 +37,10 @@
     KERNEL(softmax, SoftmaxArgs)                           \
     KERNEL(softmax_grad, SoftmaxArgs)                      \
     KERNEL(recurrent_pack, RecurrentPackArgs)              \
+    KERNEL(recurrent_pack_gates, RecurrentPackGatesArgs)   \
     KERNEL(recurrent_forward, RecurrentForwardArgs)        \
     KERNEL(recurrent_backward, RecurrentBackwardArgs)      \
+    KERNEL(column_sums, ColumnSumsArgs)                    \
     KERNEL(first_nonfinite, FiniteArgs)                    \
     KERNEL(knn, KnnArgs)                                   \
     KERNEL(knn_merge, KnnMergeArgs)                        \

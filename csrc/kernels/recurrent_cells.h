@@ -41,6 +41,11 @@ inline void copy_row(T* to, const T* from, int64_t size) {
 }
 
 template <class T>
+inline void add_row(T* to, const T* from, int64_t size) {
+    along_row<T>(size, [=](auto at, int64_t i) { at.put(to + i, at.get(to + i) + at.get(from + i)); });
+}
+
+template <class T>
 ADVCORE_INLINE Vec<T> one() {
     return splat(T(1));
 }
@@ -55,15 +60,18 @@ ADVCORE_INLINE Vec<T> tanh_slope(Vec<T> y) {
     return one<T>() - y * y;
 }
 
-// One sample at one step. `gates` are before activation on entry of forward, after it on return and in backward.
+// Some units of one sample at one step. The products' results have the gates `units` apart, those of whole layers
+// `hidden`.
 template <class T>
 struct ForwardRow {
-    int64_t hidden;
-    T* gates;
+    int64_t units, hidden;
+    const T *input_part, *state_part;  // of all gates; gru_before: of r and z, then of n
+    const T *bias, *new_bias;          // of zeros where there are none
     const T *state, *cell;
     T *next_state, *next_cell;
-    T* extra;
     T* output;
+    T *gates, *extra;         // what a gradient needs; null where there is none
+    T *update, *reset_state;  // gru_before: z, and r * state
 };
 
 template <class T>
@@ -76,11 +84,18 @@ struct BackwardRow {
     T *grad_state, *grad_cell;  // of the state after the step on entry, before it on return, but for the product's part
 };
 
+// A gate before activation.
+template <class T, class At>
+ADVCORE_INLINE Vec<T> gate_sum(const ForwardRow<T>& row, At at, int gate, int64_t i) {
+    const T* const input = row.input_part + gate * row.units + i;
+    return at.get(input) + at.get(row.bias + gate * row.hidden + i) + at.get(row.state_part + gate * row.units + i);
+}
+
 template <class T>
 inline void rnn_forward(const ForwardRow<T>& row) {
-    along_row<T>(row.hidden, [&](auto at, int64_t i) {
-        const Vec<T> h = tanh<T>(at.get(row.gates + i));
-        at.put(row.gates + i, h);
+    along_row<T>(row.units, [=](auto at, int64_t i) {
+        const Vec<T> h = tanh<T>(gate_sum(row, at, 0, i));
+        if (row.gates) at.put(row.gates + i, h);
         at.put(row.next_state + i, h);
         at.put(row.output + i, h);
     });
@@ -95,33 +110,49 @@ inline void rnn_backward(const BackwardRow<T>& row) {
     });
 }
 
-// gru_before, before the product of n: extra = r * state.
+// gru_before, before the product of n.
 template <class T>
 inline void gru_reset(const ForwardRow<T>& row) {
-    along_row<T>(row.hidden, [&](auto at, int64_t i) {
-        const Vec<T> r = sigmoid<T>(at.get(row.gates + i));
+    along_row<T>(row.units, [=](auto at, int64_t i) {
+        const Vec<T> r = sigmoid<T>(gate_sum(row, at, 0, i)), z = sigmoid<T>(gate_sum(row, at, 1, i));
+        const Vec<T> reset_state = r * at.get(row.state + i);
+        at.put(row.update + i, z);
+        at.put(row.reset_state + i, reset_state);
+        if (!row.gates) return;
         at.put(row.gates + i, r);
-        at.put(row.extra + i, r * at.get(row.state + i));
+        at.put(row.gates + row.hidden + i, z);
+        at.put(row.extra + i, reset_state);
     });
 }
 
-template <class T, bool After>
-inline void gru_forward(const ForwardRow<T>& row) {
-    T *const r_row = row.gates, *const z_row = r_row + row.hidden, *const n_row = z_row + row.hidden;
-    along_row<T>(row.hidden, [&](auto at, int64_t i) {
-        const Vec<T> z = sigmoid<T>(at.get(z_row + i));
-        Vec<T> n = at.get(n_row + i);
-        if constexpr (After) {
-            const Vec<T> r = sigmoid<T>(at.get(r_row + i));
-            at.put(r_row + i, r);
-            n = fma<T>(r, at.get(row.extra + i), n);
-        }
-        n = tanh<T>(n);
-        const Vec<T> h = fma<T>(z, at.get(row.state + i) - n, n);
-        at.put(z_row + i, z);
-        at.put(n_row + i, n);
-        at.put(row.next_state + i, h);
-        at.put(row.output + i, h);
+// The new state between the old one and the candidate n.
+template <class T, class At>
+ADVCORE_INLINE void gru_update(const ForwardRow<T>& row, At at, int64_t i, Vec<T> z, Vec<T> n) {
+    const Vec<T> h = fma<T>(z, at.get(row.state + i) - n, n);
+    at.put(row.next_state + i, h);
+    at.put(row.output + i, h);
+    if (row.gates) at.put(row.gates + 2 * row.hidden + i, n);
+}
+
+template <class T>
+inline void gru_before_forward(const ForwardRow<T>& row) {
+    along_row<T>(row.units, [=](auto at, int64_t i) {
+        const Vec<T> input = at.get(row.input_part + 2 * row.units + i) + at.get(row.bias + 2 * row.hidden + i);
+        gru_update(row, at, i, at.get(row.update + i), tanh<T>(input + at.get(row.state_part + i)));
+    });
+}
+
+template <class T>
+inline void gru_after_forward(const ForwardRow<T>& row) {
+    along_row<T>(row.units, [=](auto at, int64_t i) {
+        const Vec<T> r = sigmoid<T>(gate_sum(row, at, 0, i)), z = sigmoid<T>(gate_sum(row, at, 1, i));
+        const Vec<T> input = at.get(row.input_part + 2 * row.units + i) + at.get(row.bias + 2 * row.hidden + i);
+        const Vec<T> extra = at.get(row.state_part + 2 * row.units + i) + at.get(row.new_bias + i);
+        gru_update(row, at, i, z, tanh<T>(fma<T>(r, extra, input)));
+        if (!row.gates) return;
+        at.put(row.gates + i, r);
+        at.put(row.gates + row.hidden + i, z);
+        at.put(row.extra + i, extra);
     });
 }
 
@@ -156,22 +187,21 @@ inline void gru_reset_backward(const BackwardRow<T>& row) {
 
 template <class T>
 inline void lstm_forward(const ForwardRow<T>& row) {
-    T *const i_row = row.gates, *const f_row = i_row + row.hidden, *const g_row = f_row + row.hidden;
-    T* const o_row = g_row + row.hidden;
-    along_row<T>(row.hidden, [&](auto at, int64_t j) {
-        const Vec<T> i = sigmoid<T>(at.get(i_row + j)), f = sigmoid<T>(at.get(f_row + j));
-        const Vec<T> g = tanh<T>(at.get(g_row + j)), o = sigmoid<T>(at.get(o_row + j));
+    along_row<T>(row.units, [=](auto at, int64_t j) {
+        const Vec<T> i = sigmoid<T>(gate_sum(row, at, 0, j)), f = sigmoid<T>(gate_sum(row, at, 1, j));
+        const Vec<T> g = tanh<T>(gate_sum(row, at, 2, j)), o = sigmoid<T>(gate_sum(row, at, 3, j));
         const Vec<T> c = fma<T>(f, at.get(row.cell + j), i * g);
         const Vec<T> tanh_c = tanh<T>(c);
         const Vec<T> h = o * tanh_c;
-        at.put(i_row + j, i);
-        at.put(f_row + j, f);
-        at.put(g_row + j, g);
-        at.put(o_row + j, o);
-        at.put(row.extra + j, tanh_c);
         at.put(row.next_cell + j, c);
         at.put(row.next_state + j, h);
         at.put(row.output + j, h);
+        if (!row.gates) return;
+        at.put(row.gates + j, i);
+        at.put(row.gates + row.hidden + j, f);
+        at.put(row.gates + 2 * row.hidden + j, g);
+        at.put(row.gates + 3 * row.hidden + j, o);
+        at.put(row.extra + j, tanh_c);
     });
 }
 

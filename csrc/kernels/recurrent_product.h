@@ -8,6 +8,10 @@
 namespace advcore::ADVCORE_LEVEL {
 namespace {
 
+// The units of a layer whose gates are multiplied before they are activated: one panel of each gate.
+template <class T>
+constexpr int64_t units_at_once = panel_cols<T>;
+
 // Packed B: in each block of depth its panels side by side, the last one padded to whole vectors.
 template <class T>
 struct PackedRight {
@@ -21,25 +25,47 @@ struct PackedRight {
     const T* panel(int64_t col, int64_t k, int64_t terms) const { return data + offset(col, k, terms); }
 };
 
+// The weights [gates * hidden, depth] of some gates.
+template <class T>
+struct GateWeights {
+    const T* data;
+    int64_t gates, hidden, depth;
+    const T* row(int64_t gate, int64_t unit) const { return data + (gate * hidden + unit) * depth; }
+};
+
+// Packs one block of depth of all gates of some units, turned: the columns of the gates side by side.
+template <class T>
+inline void pack_units(const GateWeights<T>& w, int64_t unit, int64_t units, int64_t k, int64_t terms, T* to) {
+    const auto row = [&](int64_t col) { return w.row(col / units, unit + col % units) + k; };
+    const int64_t cols = w.gates * units;
+    for (int64_t col = 0; col < cols; col += panel_cols<T>) {
+        T* const panel = to + col * terms;
+        const int64_t used = smaller(panel_cols<T>, cols - col), width = panel_width<T>(used);
+        if (units == units_at_once<T>) {
+            pack_strip(row(col), w.depth, 1, used, width, terms, panel);
+            continue;
+        }
+        for (int64_t i = 0; i < width; ++i)  // the last units: a panel mixes gates
+            for (int64_t term = 0; term < terms; ++term) panel[term * width + i] = i < used ? row(col + i)[term] : T(0);
+    }
+}
+
 template <class T>
 struct Target {
     T* data;
     int64_t stride;
     bool accumulate;
-    const T* col_bias;
 };
 
 // One or two rows against several whole panels at once: enough sums in flight to hide the latency of an addition.
-template <class T, int Rows>
-__attribute__((noinline)) void multiply_few(int64_t terms, const T* a, const T* b, const Target<T>& to, const T* bias,
-                                            T* c) {
+template <class T, int Rows, int Panels>
+__attribute__((noinline)) void multiply_few(int64_t terms, const T* a, const T* b, const Target<T>& to, T* c) {
     constexpr int L = lanes<T>;
-    constexpr int panels = 4 / Rows;
     const int64_t panel_size = terms * panel_cols<T>;
-    Vec<T> sum[panels][Rows][2] = {};
+    Vec<T> sum[Panels][Rows][2] = {};
     for (int64_t k = 0; k < terms; ++k, a += Rows, b += panel_cols<T>) {
 #pragma GCC unroll 4
-        for (int p = 0; p < panels; ++p) {
+        for (int p = 0; p < Panels; ++p) {
 #pragma GCC unroll 2
             for (int v = 0; v < 2; ++v) {
                 const Vec<T> right = load(b + p * panel_size + v * L);
@@ -51,30 +77,33 @@ __attribute__((noinline)) void multiply_few(int64_t terms, const T* a, const T* 
 #pragma GCC unroll 2
     for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 8
-        for (int v = 0; v < 2 * panels; ++v) {
+        for (int v = 0; v < 2 * Panels; ++v) {
             T* const at = c + r * to.stride + v * L;
             Vec<T> x = sum[v / 2][r][v % 2];
             if (to.accumulate) x = load(at) + x;
-            if (bias) x += load(bias + v * L);
             store(at, x);
         }
     }
+}
+
+// As many of the whole panels as fit; returns the column after them.
+template <class T, int Rows, int Panels = 4 / Rows>
+inline int64_t multiply_few_rows(int64_t terms, const T* a, const PackedRight<T>& b, int64_t k, int64_t col,
+                                 const Target<T>& to) {
+    constexpr int64_t cols = Panels * panel_cols<T>;
+    for (; col + cols <= b.cols; col += cols)
+        multiply_few<T, Rows, Panels>(terms, a, b.panel(col, k, terms), to, to.data + col);
+    if constexpr (Panels > 1) return multiply_few_rows<T, Rows, Panels - 1>(terms, a, b, k, col, to);
+    return col;
 }
 
 // One block of depth: `a` holds all row panels one after the other.
 template <class T>
 inline void multiply_block(const RowPanels& panels, const T* a, const PackedRight<T>& b, int64_t k, int64_t terms,
                            const Target<T>& to) {
-    const bool last = k + terms >= b.depth;
-    const T* const bias = last ? to.col_bias : nullptr;
     int64_t col = 0;
-    if (panels.rows <= 2) {
-        const int64_t cols_at_once = 4 / panels.rows * panel_cols<T>;
-        for (; col + cols_at_once <= b.cols; col += cols_at_once) {
-            const auto few = panels.rows == 1 ? multiply_few<T, 1> : multiply_few<T, 2>;
-            few(terms, a, b.panel(col, k, terms), to, bias ? bias + col : nullptr, to.data + col);
-        }
-    }
+    if (panels.rows == 1) col = multiply_few_rows<T, 1>(terms, a, b, k, col, to);
+    if (panels.rows == 2) col = multiply_few_rows<T, 2>(terms, a, b, k, col, to);
     for (; col < b.cols; col += panel_cols<T>) {
         PanelPair<T> pair{};
         pair.depth = terms;
@@ -82,8 +111,6 @@ inline void multiply_block(const RowPanels& panels, const T* a, const PackedRigh
         pair.c_stride = to.stride;
         pair.cols = static_cast<int>(smaller(panel_cols<T>, b.cols - col));
         pair.accumulate = to.accumulate;
-        pair.last = last;
-        pair.col_bias = bias ? bias + col : nullptr;
         for (int64_t panel = 0; panel < panels.count; ++panel) {
             const int64_t row = panels.begin(panel);
             pair.a = a + row * terms;

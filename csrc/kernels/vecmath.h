@@ -117,16 +117,41 @@ ADVCORE_INLINE Vec<T> expm1(Vec<T> x) {
     return fma<T>(rest, scale, scale - power_of_two<T>(-other)) * power_of_two<T>(other);
 }
 
+// exp of what is not positive, as the gates of recurrent layers need it: limited on one side only; a denormal
+// result is rounded once.
+template <class T>
+ADVCORE_INLINE ExpArgument<T> reduce_exp_not_positive(Vec<T> x, T lowest) {
+    constexpr T to_integer = T(3) * T(Int<T>{1} << (mantissa_bits<T> - 1));
+    const Vec<T> limited = at_least<T>(x, lowest);
+    const Vec<T> shifted = fma<T>(limited, splat(T(log2_e)), splat(to_integer));
+    const Vec<T> n = shifted - to_integer;
+    const Vec<T> rest = fma<T>(n, splat(-log_2_low<T>), fma<T>(n, splat(-log_2_high<T>), limited));
+    return {bits_of<T>(shifted), rest};  // the integer's low bits are those of n
+}
+
+template <class T>
+ADVCORE_INLINE Vec<T> exp_not_positive(Vec<T> x) {
+    constexpr Int<T> raised = 64;
+    const ExpArgument<T> a = reduce_exp_not_positive<T>(x, sizeof(T) == 4 ? -104 : -746);
+    const Vec<T> power = fma<T>(a.rest, polynomial<exp_count<T>, T>(a.rest, exp_terms), splat(T(1)));
+    return power * power_of_two<T>(a.power + raised) * power_of_two<T>(Mask<T>{} - raised);
+}
+
 template <class T>
 ADVCORE_INLINE Vec<T> tanh(Vec<T> x) {
-    const Vec<T> below = expm1<T>(T(-2) * absolute<T>(x));
+    // expm1(-2 |x|), which is -1 to the last bit before the limit.
+    const ExpArgument<T> a = reduce_exp_not_positive<T>(T(-2) * absolute<T>(x), sizeof(T) == 4 ? -20 : -40);
+    const Vec<T> square = a.rest * a.rest;
+    const Vec<T> rest = fma<T>(square, polynomial<exp_count<T> - 1, T>(a.rest, exp_terms + 1), a.rest);
+    const Vec<T> scale = power_of_two<T>(a.power);
+    const Vec<T> below = fma<T>(rest, scale, scale - T(1));
     return copy_sign<T>(-below / (T(2) + below), x);
 }
 
 // 1 / (1 + exp(-x)), to full relative accuracy for negative x.
 template <class T>
 ADVCORE_INLINE Vec<T> sigmoid(Vec<T> x) {
-    const Vec<T> small = exp<T>(-absolute<T>(x));
+    const Vec<T> small = exp_not_positive<T>(-absolute<T>(x));
     return select<T>(x >= T(0), splat(T(1)), small) / (T(1) + small);
 }
 

@@ -33,6 +33,8 @@ def _prepare(case: Case, inputs: dict[str, Any], *, channels_last: bool = False)
         return tensor.contiguous(memory_format=torch.channels_last) if is_image else tensor
 
     arguments = {name: convert(value) for name, value in inputs.items()} | dict(case.options)
+    if case.op in pytorch_recurrent.CELLS:
+        return Call(pytorch_recurrent.prepare_cell(case.op, **arguments))
     if case.op in pytorch_recurrent.OPERATIONS:
         return Call(pytorch_recurrent.prepare(case.through or case.op, **arguments))
     backward = pytorch_backward.OPERATIONS.get(case.op)

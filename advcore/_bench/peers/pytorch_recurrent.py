@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import RNNBase
 
-OPERATIONS = ("rnn_tanh", "gru", "lstm", "rnn_tanh_grad", "gru_grad", "lstm_grad")
+CELLS = ("rnn_tanh_cell", "gru_cell", "lstm_cell")
+OPERATIONS = ("rnn_tanh", "gru", "lstm", "rnn_tanh_grad", "gru_grad", "lstm_grad", *CELLS)
 
 
 def prepare(
@@ -50,6 +51,23 @@ def prepare(
         return torch.autograd.grad((output, *last), leaves, (grad_output, *last_grad))
 
     return forward_and_backward
+
+
+def prepare_cell(op: str, *, input: Tensor, hx: Any, **params: Tensor) -> Callable[[], Any]:
+    """Return the call to be timed: one step of the cell ``op``."""
+    import torch
+
+    kind = {"rnn_tanh_cell": torch.nn.RNNCell, "gru_cell": torch.nn.GRUCell, "lstm_cell": torch.nn.LSTMCell}[op]
+    cell = kind(input.shape[1], params["w_hh"].shape[1]).eval()
+    with torch.no_grad():
+        for own, given in zip(cell.parameters(), params.values(), strict=True):
+            own.copy_(given)
+
+    def step() -> Any:
+        with torch.inference_mode():
+            return cell(input, hx)
+
+    return step
 
 
 def _layer(
