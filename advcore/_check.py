@@ -5,6 +5,7 @@ The text always says what was expected and what came. Nothing below the function
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 import os
@@ -22,6 +23,7 @@ Choice = TypeVar("Choice")
 Kind = TypeVar("Kind")
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+COUNTS = {2: "two", 3: "three"}
 LARGEST_SIZE = 2**62  # bytes: products of extents beyond it cannot be allocated anyway
 
 
@@ -114,6 +116,30 @@ def finite(name: str, value: Array) -> None:
         raise ValueError(f"{name} must be finite, got NaN or infinity in sample {sample}")
 
 
+def running(name: str, value: object, *, dtype: np.dtype[Any], channels: int, updated: bool) -> Array | None:
+    """Return a running statistic of the channels as array() does, or None; one that is updated must be writeable."""
+    if value is None:
+        return None
+    checked = array(name, value, dtype=dtype, shape=(channels,))
+    assert isinstance(value, np.ndarray)  # array() has refused anything else
+    if updated and not value.flags.writeable:
+        raise ValueError(f"{name} must be writeable, got a read-only array")
+    return checked
+
+
+def not_negative(name: str, value: Array) -> None:
+    """Refuse numbers below 0 in an array from array(); NaN is let through."""
+    at = _core.first_negative(value)
+    if at >= 0:
+        raise ValueError(f"{name} must be at least 0, got {value.ravel()[at]:g} at index {at}")
+
+
+def several(name: str, shape: Sequence[int], values: int) -> None:
+    """Refuse an array of one value in each set that shares a mean and a variance."""
+    if values == 1:
+        raise ValueError(f"{name} must have more than 1 value a channel to normalise by, got shape {tuple(shape)}")
+
+
 def integers(name: str, value: object, *, shape: Sequence[int | None], minimum: int, maximum: int) -> NDArray[np.int64]:
     """Return value as contiguous int64 with entries in [minimum, maximum]."""
     if isinstance(value, (list, tuple)):
@@ -182,6 +208,24 @@ def sizes(name: str, value: object, *, axes: Sequence[str] | None = None, minimu
     if axes is not None and len(value) != len(axes):
         raise ValueError(f"{name} must be {shape_text(axes)}, got {tuple(value)!r}")
     return tuple(integer(f"{name}[{i}]", extent, minimum=minimum) for i, extent in enumerate(value))
+
+
+def trailing(name: str, value: object, shape: Sequence[int]) -> tuple[int, ...]:
+    """Return value, an integer or a tuple, if an array's last axes have those extents."""
+    extents = sizes(name, value) if isinstance(value, (tuple, list)) else (integer(name, value, minimum=0),)
+    if not extents:
+        raise ValueError(f"{name} must have at least 1 axis, got ()")
+    if tuple(shape[-len(extents) :]) != extents:
+        raise ValueError(f"{name} must be the input's last axes, got {extents} for an input of shape {tuple(shape)}")
+    return extents
+
+
+def divisor(name: str, value: object, of: str, total: int) -> int:
+    """Return value as a positive integer that divides the total."""
+    number = integer(name, value, minimum=1)
+    if total % number:
+        raise ValueError(f"{name} must divide {of} {total}, got {number}")
+    return number
 
 
 def sequence(name: str, value: object) -> Sequence[Any]:
@@ -277,14 +321,17 @@ def flag(name: str, value: object) -> bool:
     return bool(value)
 
 
-def output_pair(out: object) -> tuple[Any, Any]:
-    """Return the two arrays that receive two results, or two None; each is checked by output()."""
+def outputs(out: object, count: int) -> tuple[Any, ...]:
+    """Return the arrays that receive ``count`` results, or as many None; each is checked by output()."""
     if out is None:
-        return None, None
-    first, second = pair("out", out)
-    if all(isinstance(x, np.ndarray) for x in (first, second)) and np.may_share_memory(first, second):
-        raise ValueError("out must be two arrays that share no memory")
-    return first, second
+        return (None,) * count
+    members = sequence("out", out)
+    if len(members) != count:
+        raise ValueError(f"out must be {COUNTS[count]} arrays, got {len(members)} values")
+    arrays = [member for member in members if isinstance(member, np.ndarray)]
+    if any(np.may_share_memory(a, b) for a, b in itertools.combinations(arrays, 2)):
+        raise ValueError(f"out must be {COUNTS[count]} arrays that share no memory")
+    return tuple(members)
 
 
 def path(name: str, value: object) -> Path:

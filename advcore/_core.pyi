@@ -47,6 +47,43 @@ def recurrent_backward(
     reverse: bool,
 ) -> None: ...
 
+# Arrays are (samples, channels, plane); groups is 0 where a channel of all samples is normalised.
+def normalize(
+    out: Array,
+    mean: Array,
+    rstd: Array,
+    input: Array,
+    weight: Array | None,
+    bias: Array | None,
+    groups: int,
+    eps: float,
+    running_mean: Array | None,
+    running_var: Array | None,
+    momentum: float,
+) -> None: ...
+def normalize_fixed(
+    out: Array,
+    input: Array,
+    mean: Array | None,
+    variance: Array,
+    weight: Array | None,
+    bias: Array | None,
+    eps: float,
+) -> None: ...
+def normalize_grad(
+    grad_input: Array,
+    grad_weight: Array | None,
+    grad_bias: Array | None,
+    grad_output: Array,
+    input: Array,
+    weight: Array | None,
+    mean: Array,
+    rstd: Array,
+    groups: int,
+    fixed: bool,
+) -> None: ...
+def first_negative(x: Array) -> int: ...
+
 # Padding is what lies before the first row and column.
 def conv2d(
     out: Array,

@@ -7,6 +7,7 @@ from advcore.nn.layer import Layer
 from advcore.nn.linear import Linear
 from advcore.nn.metrics import hierarchical_accuracy
 from advcore.nn.network import Network, Sequential
+from advcore.nn.normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
 from advcore.nn.optimizers import SGD, Adam, Optimizer
 from advcore.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from advcore.nn.rbf import laplacian_rbf_network
@@ -23,12 +24,16 @@ __all__ = [
     "Adam",
     "AdaptiveAvgPool2d",
     "AvgPool2d",
+    "BatchNorm",
     "Conv2d",
     "Dropout",
     "Epoch",
     "Flatten",
+    "GroupNorm",
     "History",
+    "InstanceNorm",
     "Layer",
+    "LayerNorm",
     "Linear",
     "LogSoftmax",
     "MaxPool2d",

@@ -28,11 +28,23 @@ class Layer:
         In the order in which they are initialised.
     parameters : dict of str to array
         Empty until ``initialise``.
+    buffer_shapes : dict of str to tuple
+        Of what belongs to the layer's state but is not trained, such as running statistics.
+    buffers : dict of str to array
+        Empty until ``initialise``; changed by ``forward`` in training mode.
     """
 
-    def __init__(self, parameter_shapes: Mapping[str, Shape] | None = None, init_bound: float = 0.0) -> None:
+    def __init__(
+        self,
+        parameter_shapes: Mapping[str, Shape] | None = None,
+        init_bound: float = 0.0,
+        *,
+        buffer_shapes: Mapping[str, Shape] | None = None,
+    ) -> None:
         self.parameter_shapes = dict(parameter_shapes or {})
         self.parameters: dict[str, Array] = {}
+        self.buffer_shapes = dict(buffer_shapes or {})
+        self.buffers: dict[str, Array] = {}
         self._init_bound = init_bound
 
     def initialise(self, rng: np.random.Generator, dtype: np.dtype[Any]) -> None:

@@ -69,9 +69,9 @@ class Network:
         self._plans: dict[Shape, Plan] = {}
         rng = np.random.default_rng(_check.integer("seed", seed, minimum=0))
         for name, layer in self.layers.items():
-            if layer.parameter_shapes and not layer.parameters:
+            if not layer.parameters and not layer.buffers:
                 layer.initialise(rng, self.dtype)
-            for array in layer.parameters.values():
+            for array in (*layer.parameters.values(), *layer.buffers.values()):
                 if array.dtype != self.dtype:
                     raise TypeError(f"layer {name} must have parameters of type {self.dtype}, got {array.dtype}")
 
@@ -212,12 +212,18 @@ class Network:
             for parameter, array in layer.parameters.items()
         }
 
+    def buffers(self) -> dict[str, Array]:
+        """Return what is not trained but belongs to the state, running statistics, by name (no copies)."""
+        return {
+            f"{name}.{buffer}": array for name, layer in self.layers.items() for buffer, array in layer.buffers.items()
+        }
+
     def state_dict(self) -> dict[str, Array]:
-        """Return copies of the parameters by name."""
-        return {name: array.copy() for name, array in self.parameters().items()}
+        """Return copies of the parameters and buffers by name."""
+        return {name: array.copy() for name, array in (self.parameters() | self.buffers()).items()}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
-        """Copy the parameters from a dict with the names, shapes and type of ``state_dict()``.
+        """Copy parameters and buffers from a dict with the names, shapes and type of ``state_dict()``.
 
         Raises
         ------
@@ -226,19 +232,19 @@ class Network:
         ValueError
             If a name is missing or unknown, or a shape differs. Nothing has been changed then.
         """
-        parameters = self.parameters()
-        if set(state) != set(parameters):
-            missing, unknown = sorted(set(parameters) - set(state)), sorted(set(state) - set(parameters))
+        own_state = self.parameters() | self.buffers()
+        if set(state) != set(own_state):
+            missing, unknown = sorted(set(own_state) - set(state)), sorted(set(state) - set(own_state))
             raise ValueError(f"state must have the network's parameters, got {missing} missing and {unknown} unknown")
         arrays = {
             name: _check.array(f"state[{name!r}]", state[name], dtype=self.dtype, shape=own.shape)
-            for name, own in parameters.items()
+            for name, own in own_state.items()
         }
-        for name, own in parameters.items():
+        for name, own in own_state.items():
             own[...] = arrays[name]
 
     def to_torch(self) -> torch.nn.Sequential:
-        """Return the network as a torch.nn.Sequential in evaluation mode, with copies of the parameters.
+        """Return the network as a torch.nn.Sequential in evaluation mode, with copies of the state.
 
         Raises
         ------

@@ -1,0 +1,162 @@
+"""What the normalisations share: folding to (samples, channels, plane), statistics and the calls of the kernels."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from advcore import _check, _core
+from advcore._check import Array
+
+Stats = tuple[Array, Array]
+Grads = tuple[Array, Array | None, Array | None]
+Shape = tuple[int, ...]
+
+
+class Layout(NamedTuple):
+    """How the kernels see an array, and what shares a mean and a variance in it."""
+
+    folded: tuple[int, int, int]  # (samples, channels, plane)
+    groups: int  # of a sample's channels; 0: a channel of all samples
+    stats: Shape  # the shape of mean and rstd
+    affine: Shape  # the shape of weight and bias
+
+
+def fold(shape: Shape) -> tuple[int, int, int]:
+    """Return (N, C, *) as (N, C, numbers of a plane)."""
+    return shape[0], shape[1], math.prod(shape[2:])
+
+
+def of_channels(shape: Shape) -> Layout:
+    """Return the layout in which a channel of all samples is normalised."""
+    return Layout(fold(shape), 0, shape[1:2], shape[1:2])
+
+
+def affine(name: str, value: object, shape: Shape, dtype: np.dtype[Any]) -> Array | None:
+    """Return a weight or bias in the order of the channels, or None."""
+    return None if value is None else _check.array(name, value, dtype=dtype, shape=shape).reshape(-1)
+
+
+class Running(NamedTuple):
+    """Running statistics that a call updates: the caller's arrays, and how."""
+
+    mean: Any = None
+    variance: Any = None
+    momentum: float = 0.0
+
+
+def forward(
+    input: Array,
+    layout: Layout,
+    weight: object,
+    bias: object,
+    eps: object,
+    return_stats: object,
+    out: Array | None,
+    running: Running | None = None,
+) -> Array | tuple[Array, Stats]:
+    """Normalise by the input's own statistics."""
+    factor = affine("weight", weight, layout.affine, input.dtype)
+    shift = affine("bias", bias, layout.affine, input.dtype)
+    smallest = _check.real("eps", eps, above=0.0)
+    return_stats = _check.flag("return_stats", return_stats)
+    result = _check.output(out, input.shape, input.dtype, (input, factor, shift))
+    mean, rstd = np.empty(layout.stats, input.dtype), np.empty(layout.stats, input.dtype)
+    means, variances, momentum = running or Running()
+    channels = layout.folded[1]
+    own_mean = _check.running("running_mean", means, dtype=input.dtype, channels=channels, updated=True)
+    own_variance = _check.running("running_var", variances, dtype=input.dtype, channels=channels, updated=True)
+    if own_variance is not None:
+        _check.not_negative("running_var", own_variance)
+    x, y = input.reshape(layout.folded), result.reshape(layout.folded)
+    _core.normalize(y, mean, rstd, x, factor, shift, layout.groups, smallest, own_mean, own_variance, momentum)
+    if own_mean is not None:
+        _check.deliver(own_mean, means)
+    if own_variance is not None:
+        _check.deliver(own_variance, variances)
+    result = _check.deliver(result, out)
+    return (result, (mean, rstd)) if return_stats else result
+
+
+def backward(
+    grad_output: object,
+    input: Array,
+    layout: Layout,
+    weight: object,
+    eps: object,
+    stats: object,
+    need_parameters: object,
+    out: object,
+) -> Grads:
+    """Return the gradients of forward() for the input, the weight and the bias."""
+    grad = _check.array("grad_output", grad_output, dtype=input.dtype, shape=input.shape)
+    factor = affine("weight", weight, layout.affine, input.dtype)
+    smallest = _check.real("eps", eps, above=0.0)
+    results = grads_to_fill(grad, input, factor, layout.affine, need_parameters, out)
+    x = input.reshape(layout.folded)
+    if stats is None:
+        mean, rstd = np.empty(layout.stats, input.dtype), np.empty(layout.stats, input.dtype)
+        scratch = results[0].reshape(layout.folded)  # overwritten below
+        _core.normalize(scratch, mean, rstd, x, None, None, layout.groups, smallest, None, None, 0.0)
+    else:
+        members = _check.pair("stats", stats)
+        mean, rstd = (
+            _check.array(f"stats[{i}]", s, dtype=input.dtype, shape=layout.stats) for i, s in enumerate(members)
+        )
+    return run_backward(grad, input, layout, factor, mean, rstd, False, results, out)
+
+
+def run_backward(
+    grad: Array,
+    input: Array,
+    layout: Layout,
+    weight: Array | None,
+    mean: Array,
+    rstd: Array,
+    fixed: bool,
+    results: Grads,
+    out: object,
+) -> Grads:
+    """Call the kernel on checked arrays; deliver its results."""
+    below, of_weight, of_bias = results
+    _core.normalize_grad(
+        below.reshape(layout.folded),
+        None if of_weight is None else of_weight.reshape(-1),
+        None if of_bias is None else of_bias.reshape(-1),
+        grad.reshape(layout.folded),
+        input.reshape(layout.folded),
+        weight,
+        mean,
+        rstd,
+        layout.groups,
+        fixed,
+    )
+    return delivered(results, out)
+
+
+def grads_to_fill(
+    grad: Array, input: Array, weight: Array | None, affine: Shape, need_parameters: object, out: object
+) -> Grads:
+    """Return the arrays to compute gradients into; None for the parameters where they are not needed."""
+    of_input, of_weight, of_bias = _check.outputs(out, 3)
+    arrays = (grad, input, weight)
+    below = _check.output(of_input, input.shape, input.dtype, arrays)
+    if not _check.flag("need_parameters", need_parameters):
+        return below, None, None
+    shapes = (affine, input.dtype, arrays)
+    return below, _check.output(of_weight, *shapes), _check.output(of_bias, *shapes)
+
+
+def delivered(results: Grads, out: object) -> Grads:
+    """Return what out holds, where it is given."""
+    if out is None:
+        return results
+    of_input, of_weight, of_bias = out  # type: ignore[misc]  # grads_to_fill() has checked it
+    below, own_weight, own_bias = results
+    return (
+        _check.deliver(below, of_input),
+        None if own_weight is None else _check.deliver(own_weight, of_weight),
+        None if own_bias is None else _check.deliver(own_bias, of_bias),
+    )
