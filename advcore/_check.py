@@ -71,8 +71,12 @@ def array(
         raise ValueError(f"{name} must have shape {shape_text(axes)}, got {value.shape}")
     if value.ndim < min_ndim:
         raise ValueError(f"{name} must have at least {min_ndim} axes, got shape {value.shape}")
-    if shape is not None and (
-        value.ndim != len(shape) or any(s is not None and s != v for s, v in zip(shape, value.shape, strict=True))
+    if (
+        shape is not None
+        and value.shape != shape
+        and (  # equal tuples are the common case, and the quickest
+            value.ndim != len(shape) or any(s is not None and s != v for s, v in zip(shape, value.shape, strict=True))
+        )
     ):
         raise ValueError(f"{name} must have shape {shape_text(shape)}, got {value.shape}")
     flags = value.flags
@@ -253,6 +257,8 @@ def real(
     below: float = math.inf,
 ) -> float:
     """Return value as a finite float in [minimum, maximum], greater than ``above`` and less than ``below``."""
+    if type(value) is float and minimum <= value <= maximum and above < value < below:
+        return value
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name} must be a number, got {_describe(value)}")
     number = float(value)
@@ -316,6 +322,8 @@ def methods(name: str, value: object, needed: Sequence[str]) -> None:
 
 def flag(name: str, value: object) -> bool:
     """Return value if it is a bool."""
+    if value is True or value is False:
+        return value
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, got {_describe(value)}")
     return bool(value)

@@ -47,14 +47,15 @@ def recurrent_backward(
     reverse: bool,
 ) -> None: ...
 
-# Arrays are (samples, channels, plane); groups is 0 where a channel of all samples is normalised.
+# Arrays are folded to (samples, channels, plane); groups is 0 where a channel of all samples is normalised.
 def normalize(
     out: Array,
-    mean: Array,
-    rstd: Array,
+    mean: Array | None,
+    rstd: Array | None,
     input: Array,
     weight: Array | None,
     bias: Array | None,
+    folded: tuple[int, int, int],
     groups: int,
     eps: float,
     running_mean: Array | None,
@@ -68,6 +69,7 @@ def normalize_fixed(
     variance: Array,
     weight: Array | None,
     bias: Array | None,
+    folded: tuple[int, int, int],
     eps: float,
 ) -> None: ...
 def normalize_grad(
@@ -79,6 +81,7 @@ def normalize_grad(
     weight: Array | None,
     mean: Array,
     rstd: Array,
+    folded: tuple[int, int, int],
     groups: int,
     fixed: bool,
 ) -> None: ...

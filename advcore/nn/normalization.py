@@ -220,6 +220,8 @@ class LayerNorm(_Normalization):
     ) -> None:
         shape = normalized_shape if isinstance(normalized_shape, (tuple, list)) else (normalized_shape,)
         self.normalized_shape = _check.sizes("normalized_shape", shape, minimum=1)
+        if not shape:
+            raise ValueError("normalized_shape must have at least 1 axis, got ()")
         self.elementwise_affine = _check.flag("elementwise_affine", elementwise_affine)
         super().__init__(self.normalized_shape, eps, self.elementwise_affine)
 

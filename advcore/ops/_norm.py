@@ -35,8 +35,8 @@ def of_channels(shape: Shape) -> Layout:
 
 
 def affine(name: str, value: object, shape: Shape, dtype: np.dtype[Any]) -> Array | None:
-    """Return a weight or bias in the order of the channels, or None."""
-    return None if value is None else _check.array(name, value, dtype=dtype, shape=shape).reshape(-1)
+    """Return a weight or bias, or None."""
+    return None if value is None else _check.array(name, value, dtype=dtype, shape=shape)
 
 
 class Running(NamedTuple):
@@ -63,21 +63,39 @@ def forward(
     smallest = _check.real("eps", eps, above=0.0)
     return_stats = _check.flag("return_stats", return_stats)
     result = _check.output(out, input.shape, input.dtype, (input, factor, shift))
-    mean, rstd = np.empty(layout.stats, input.dtype), np.empty(layout.stats, input.dtype)
-    means, variances, momentum = running or Running()
-    channels = layout.folded[1]
-    own_mean = _check.running("running_mean", means, dtype=input.dtype, channels=channels, updated=True)
-    own_variance = _check.running("running_var", variances, dtype=input.dtype, channels=channels, updated=True)
-    if own_variance is not None:
-        _check.not_negative("running_var", own_variance)
-    x, y = input.reshape(layout.folded), result.reshape(layout.folded)
-    _core.normalize(y, mean, rstd, x, factor, shift, layout.groups, smallest, own_mean, own_variance, momentum)
-    if own_mean is not None:
-        _check.deliver(own_mean, means)
-    if own_variance is not None:
-        _check.deliver(own_variance, variances)
+    mean = rstd = own_mean = own_variance = None
+    if running is not None:
+        options = {"dtype": input.dtype, "channels": layout.folded[1], "updated": True}
+        own_mean = _check.running("running_mean", running.mean, **options)
+        own_variance = _check.running("running_var", running.variance, **options)
+        if own_variance is not None:
+            _check.not_negative("running_var", own_variance)
+    if return_stats or own_mean is not None or own_variance is not None:
+        mean, rstd = np.empty(layout.stats, input.dtype), np.empty(layout.stats, input.dtype)
+    momentum = 0.0 if running is None else running.momentum
+    _core.normalize(
+        result,
+        mean,
+        rstd,
+        input,
+        factor,
+        shift,
+        layout.folded,
+        layout.groups,
+        smallest,
+        own_mean,
+        own_variance,
+        momentum,
+    )
+    if running is not None:
+        if own_mean is not None:
+            _check.deliver(own_mean, running.mean)
+        if own_variance is not None:
+            _check.deliver(own_variance, running.variance)
     result = _check.deliver(result, out)
-    return (result, (mean, rstd)) if return_stats else result
+    if not return_stats or mean is None or rstd is None:  # they are there where they are asked for
+        return result
+    return result, (mean, rstd)
 
 
 def backward(
@@ -95,11 +113,11 @@ def backward(
     factor = affine("weight", weight, layout.affine, input.dtype)
     smallest = _check.real("eps", eps, above=0.0)
     results = grads_to_fill(grad, input, factor, layout.affine, need_parameters, out)
-    x = input.reshape(layout.folded)
     if stats is None:
         mean, rstd = np.empty(layout.stats, input.dtype), np.empty(layout.stats, input.dtype)
-        scratch = results[0].reshape(layout.folded)  # overwritten below
-        _core.normalize(scratch, mean, rstd, x, None, None, layout.groups, smallest, None, None, 0.0)
+        scratch = results[0]  # overwritten below
+        folded, groups = layout.folded, layout.groups
+        _core.normalize(scratch, mean, rstd, input, None, None, folded, groups, smallest, None, None, 0.0)
     else:
         members = _check.pair("stats", stats)
         mean, rstd = (
@@ -120,19 +138,7 @@ def run_backward(
     out: object,
 ) -> Grads:
     """Call the kernel on checked arrays; deliver its results."""
-    below, of_weight, of_bias = results
-    _core.normalize_grad(
-        below.reshape(layout.folded),
-        None if of_weight is None else of_weight.reshape(-1),
-        None if of_bias is None else of_bias.reshape(-1),
-        grad.reshape(layout.folded),
-        input.reshape(layout.folded),
-        weight,
-        mean,
-        rstd,
-        layout.groups,
-        fixed,
-    )
+    _core.normalize_grad(*results, grad, input, weight, mean, rstd, layout.folded, layout.groups, fixed)
     return delivered(results, out)
 
 

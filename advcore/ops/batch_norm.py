@@ -109,8 +109,7 @@ def batch_norm(
     smallest = _check.real("eps", eps, above=0.0)
     return_stats = _check.flag("return_stats", return_stats)
     result = _check.output(out, input.shape, input.dtype, (input, mean, variance, factor, shift))
-    folded = layout.folded
-    _core.normalize_fixed(result.reshape(folded), input.reshape(folded), mean, variance, factor, shift, smallest)
+    _core.normalize_fixed(result, input, mean, variance, factor, shift, layout.folded, smallest)
     result = _check.deliver(result, out)
     return (result, (mean.copy(), _rstd(variance, smallest))) if return_stats else result
 
@@ -177,8 +176,7 @@ def batch_norm_grad(
     if results[1] is not None:
         rstd = _rstd(variance, smallest)
         return _norm.run_backward(grad, input, layout, factor, mean, rstd, True, results, out)
-    folded = layout.folded
-    _core.normalize_fixed(results[0].reshape(folded), grad.reshape(folded), None, variance, factor, None, smallest)
+    _core.normalize_fixed(results[0], grad, None, variance, factor, None, layout.folded, smallest)
     return _norm.delivered(results, out)
 
 

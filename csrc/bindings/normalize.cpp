@@ -1,6 +1,8 @@
-// Normalisation: arrays are (samples, channels, plane); groups is 0 where a channel of all samples is normalised.
+// Normalisation of arrays of any rank that are folded to (samples, channels, plane); groups is 0 where a channel of all
+// samples is normalised.
 #include <limits>
 #include <memory>
+#include <tuple>
 
 #include "arrays.h"
 
@@ -9,9 +11,11 @@ namespace {
 
 constexpr int64_t elements_per_piece = 32768;  // a thread's share
 
-template <class T>
-NormShape shape_of(const Array<T>& x, int64_t groups) {
-    return {extent(x, 0), extent(x, 1), extent(x, 2), groups};
+using Folded = std::tuple<int64_t, int64_t, int64_t>;  // (samples, channels, plane) of an array of any rank
+
+NormShape shape_of(const Folded& folded, int64_t groups) {
+    const auto [samples, channels, plane] = folded;
+    return {samples, channels, plane, groups, groups > 0 ? channels / groups : 0};
 }
 
 // How many of the items a thread takes at once.
@@ -32,21 +36,23 @@ void update(Array<T>& running, int64_t samples, double momentum, Value value) {
     }
 }
 
-// Running statistics take the unbiased variance.
+// Running statistics take the unbiased variance; they come with mean and rstd.
 template <class T>
-void normalize(Array<T> out, Array<T> mean, Array<T> rstd, const Array<T>& x, const MaybeArray<T>& weight,
-               const MaybeArray<T>& bias, int64_t groups, double eps, MaybeArray<T> running_mean,
+void normalize(Array<T> out, MaybeArray<T> mean, MaybeArray<T> rstd, const Array<T>& x, const MaybeArray<T>& weight,
+               const MaybeArray<T>& bias, const Folded& folded, int64_t groups, double eps, MaybeArray<T> running_mean,
                MaybeArray<T> running_var, double momentum) {
     if (x.size() == 0) {
-        std::fill_n(mean.mutable_data(), mean.size(), std::numeric_limits<T>::quiet_NaN());
-        std::fill_n(rstd.mutable_data(), rstd.size(), std::numeric_limits<T>::quiet_NaN());
+        constexpr T unknown = std::numeric_limits<T>::quiet_NaN();
+        if (mean) std::fill_n(mean->mutable_data(), mean->size(), unknown);
+        if (rstd) std::fill_n(rstd->mutable_data(), rstd->size(), unknown);
         return;
     }
     NormalizeArgs<T> args{};
     args.x = x.data(), args.weight = data_or_null(weight), args.bias = data_or_null(bias);
-    args.out = out.mutable_data(), args.mean = mean.mutable_data(), args.rstd = rstd.mutable_data();
-    args.eps = eps, args.shape = shape_of(x, groups);
-    const std::unique_ptr<double[]> variance(running_var ? new double[mean.size()] : nullptr);
+    args.out = out.mutable_data();
+    args.mean = mean ? mean->mutable_data() : nullptr, args.rstd = rstd ? rstd->mutable_data() : nullptr;
+    args.eps = eps, args.shape = shape_of(folded, groups);
+    const std::unique_ptr<double[]> variance(running_var ? new double[mean->size()] : nullptr);
     args.variance = variance.get();
     {
         const py::gil_scoped_release unlocked;
@@ -56,18 +62,18 @@ void normalize(Array<T> out, Array<T> mean, Array<T> rstd, const Array<T>& x, co
     if (running_mean)
         update(*running_mean, samples, momentum, [&](int64_t i) { return static_cast<double>(args.mean[i]); });
     if (running_var) {
-        const auto count = static_cast<double>(x.size() / mean.size());
+        const auto count = static_cast<double>(x.size() / mean->size());
         update(*running_var, samples, momentum, [&](int64_t i) { return variance[i] * (count / (count - 1)); });
     }
 }
 
 template <class T>
 void normalize_fixed(Array<T> out, const Array<T>& x, const MaybeArray<T>& mean, const Array<T>& variance,
-                     const MaybeArray<T>& weight, const MaybeArray<T>& bias, double eps) {
+                     const MaybeArray<T>& weight, const MaybeArray<T>& bias, const Folded& folded, double eps) {
     if (x.size() == 0) return;
     const NormalizeFixedArgs<T> args{
         x.data(), data_or_null(weight), data_or_null(bias), data_or_null(mean), variance.data(), out.mutable_data(),
-        eps,      shape_of(x, 0)};
+        eps,      shape_of(folded, 0)};
     const py::gil_scoped_release unlocked;
     run(kernels<T>().normalize_fixed, args, args.items(), piece(args.shape, args.items()));
 }
@@ -116,7 +122,7 @@ void run_rows_grad(NormalizeGradArgs<T> args) {
 template <class T>
 void normalize_grad(Array<T> grad_x, MaybeArray<T> weight_grad, MaybeArray<T> bias_grad, const Array<T>& grad,
                     const Array<T>& x, const MaybeArray<T>& weight, const Array<T>& mean, const Array<T>& rstd,
-                    int64_t groups, bool fixed) {
+                    const Folded& folded, int64_t groups, bool fixed) {
     if (x.size() == 0) {
         if (weight_grad) std::fill_n(weight_grad->mutable_data(), weight_grad->size(), T(0));
         if (bias_grad) std::fill_n(bias_grad->mutable_data(), bias_grad->size(), T(0));
@@ -127,7 +133,7 @@ void normalize_grad(Array<T> grad_x, MaybeArray<T> weight_grad, MaybeArray<T> bi
     args.mean = mean.data(), args.rstd = rstd.data(), args.grad_x = grad_x.mutable_data();
     args.weight_grad = weight_grad ? weight_grad->mutable_data() : nullptr;
     args.bias_grad = bias_grad ? bias_grad->mutable_data() : nullptr;
-    args.fixed = fixed, args.shape = shape_of(x, groups);
+    args.fixed = fixed, args.shape = shape_of(folded, groups);
     const py::gil_scoped_release unlocked;
     if (groups > 0 && args.shape.plane == 1) return run_rows_grad(args);
     const int64_t items = args.shape.items();
@@ -151,11 +157,11 @@ void bind(py::module_& m) {
     const auto array = [] { return py::arg().noconvert(); };
     const auto maybe = [] { return py::arg().noconvert().none(true); };
     const py::arg plain;
-    m.def("normalize", &normalize<T>, array(), array(), array(), array(), maybe(), maybe(), plain, plain, maybe(),
-          maybe(), plain);
-    m.def("normalize_fixed", &normalize_fixed<T>, array(), array(), maybe(), array(), maybe(), maybe(), plain);
+    m.def("normalize", &normalize<T>, array(), maybe(), maybe(), array(), maybe(), maybe(), plain, plain, plain,
+          maybe(), maybe(), plain);
+    m.def("normalize_fixed", &normalize_fixed<T>, array(), array(), maybe(), array(), maybe(), maybe(), plain, plain);
     m.def("normalize_grad", &normalize_grad<T>, array(), maybe(), maybe(), array(), array(), maybe(), array(), array(),
-          plain, plain);
+          plain, plain, plain);
     m.def("first_negative", &first_negative<T>, array());
 }
 

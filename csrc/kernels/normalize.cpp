@@ -6,12 +6,15 @@
 namespace advcore::ADVCORE_LEVEL {
 namespace {
 
-// to = (from - centre) * scale + shift
+// to = (from - centre) * scale + shift. Asks for what lies `ahead`, which the next item sums up: writing leaves time to
+// read.
 template <class T>
-ADVCORE_INLINE void scale_plane(const T* from, T* to, int64_t length, T centre, T scale, T shift) {
+ADVCORE_INLINE void scale_plane(const T* from, T* to, int64_t length, T centre, T scale, T shift, int64_t ahead) {
     const Vec<T> c = splat(centre), a = splat(scale), b = splat(shift);
-    cover<T>(length,
-             [&](int64_t at, int used) { store_used(to + at, fma<T>(load_used(from + at, used) - c, a, b), used); });
+    cover<T>(length, [&](int64_t at, int used) {
+        prefetch(from + at, ahead);
+        store_used(to + at, fma<T>(load_used(from + at, used) - c, a, b), used);
+    });
 }
 
 // A mean in two parts, as distances from the first alone would be off by its rounding.
@@ -29,32 +32,51 @@ ADVCORE_INLINE void scale_elements(const NormalizeArgs<T>& args, const NormGroup
     const T* const weight = args.weight ? args.weight + group.channel : nullptr;
     const T* const bias = args.bias ? args.bias + group.channel : nullptr;
     const Vec<T> c = splat(centre.high), a = splat(rstd), b = splat(-centre.low * rstd);
-    cover<T>(group.planes, [&](int64_t at, int used) {
-        Vec<T> y = fma<T>(load_used(from + at, used) - c, a, b);
-        if (weight && bias)
-            y = fma<T>(y, load_used(weight + at, used), load_used(bias + at, used));
-        else if (weight)
-            y *= load_used(weight + at, used);
-        else if (bias)
-            y += load_used(bias + at, used);
-        store_used(to + at, y, used);
-    });
+    const auto scale = [&](auto finish) {
+        cover<T>(group.planes, [&](int64_t at, int used) {
+            prefetch(from + at, group.planes);
+            store_used(to + at, finish(fma<T>(load_used(from + at, used) - c, a, b), at, used), used);
+        });
+    };
+    if (weight && bias)
+        scale([&](Vec<T> y, int64_t at, int used) {
+            return fma<T>(y, load_used(weight + at, used), load_used(bias + at, used));
+        });
+    else if (weight)
+        scale([&](Vec<T> y, int64_t at, int used) { return y * load_used(weight + at, used); });
+    else if (bias)
+        scale([&](Vec<T> y, int64_t at, int used) { return y + load_used(bias + at, used); });
+    else
+        scale([&](Vec<T> y, int64_t, int) { return y; });
 }
 
 template <class T>
-ADVCORE_INLINE void normalize_group(const NormalizeArgs<T>& args, int64_t item) {
+ADVCORE_INLINE void scale_group(const NormalizeArgs<T>& args, int64_t item, const Moments& moments) {
     const NormGroup group = group_of(args.shape, item);
-    const Moments moments = moments_of(args.x, group.segments());
     const Centre<T> centre(moments.mean);
     const T rstd = T(moments.rstd(args.eps));
-    args.mean[item] = centre.high, args.rstd[item] = rstd;
+    if (args.mean) args.mean[item] = centre.high, args.rstd[item] = rstd;
     if (args.variance) args.variance[item] = moments.squares / moments.count;
     if (group.plane == 1) return scale_elements(args, group, centre, rstd);
     for (int64_t i = 0; i < group.planes; ++i) {
         const int64_t offset = group.offset + i * group.stride, channel = group.channel + i * group.channel_step;
         const T scale = rstd * channel_value(args.weight, channel, T(1));
         scale_plane(args.x + offset, args.out + offset, group.plane, centre.high, scale,
-                    channel_value(args.bias, channel, T(0)) - centre.low * scale);
+                    channel_value(args.bias, channel, T(0)) - centre.low * scale, group.next());
+    }
+}
+
+// Small groups are taken several at a time, so that one's roots and quotients do not wait for another's.
+template <class T>
+ADVCORE_INLINE void normalize_groups(const NormalizeArgs<T>& args, int64_t begin, int64_t end) {
+    constexpr int64_t most = 8, small = 4096 / sizeof(T);
+    const int64_t together = group_of(args.shape, begin).segments().size() <= small ? most : 1;
+    Moments moments[most];
+    for (int64_t first = begin; first < end; first += together) {
+        const int64_t last = smaller(end, first + together);
+        for (int64_t item = first; item < last; ++item)
+            moments[item - first] = moments_of(args.x, group_of(args.shape, item).segments());
+        for (int64_t item = first; item < last; ++item) scale_group(args, item, moments[item - first]);
     }
 }
 
@@ -112,7 +134,8 @@ ADVCORE_INLINE void normalize_columns(const NormalizeArgs<T>& args, int64_t item
             const int64_t channel = first + i;
             const Centre<T> centre(moments[i].mean);
             const T rstd = T(moments[i].rstd(args.eps));
-            args.mean[channel] = high[i] = centre.high, args.rstd[channel] = rstd;
+            high[i] = centre.high;
+            if (args.mean) args.mean[channel] = centre.high, args.rstd[channel] = rstd;
             if (args.variance) args.variance[channel] = moments[i].squares / moments[i].count;
             scale[i] = rstd * channel_value(args.weight, channel, T(1));
             shift[i] = channel_value(args.bias, channel, T(0)) - centre.low * scale[i];
@@ -149,9 +172,8 @@ ADVCORE_INLINE void normalize_fixed_columns(const NormalizeFixedArgs<T>& args, i
 template <class T>
 void normalize(const NormalizeArgs<T>& args_, int64_t begin, int64_t end, void*) {
     const NormalizeArgs<T> args = args_;
-    const bool by_columns = args.shape.across_samples() && args.shape.plane == 1;
-    for (int64_t item = begin; item < end; ++item)
-        by_columns ? normalize_columns(args, item) : normalize_group(args, item);
+    if (!args.shape.across_samples() || args.shape.plane > 1) return normalize_groups(args, begin, end);
+    for (int64_t item = begin; item < end; ++item) normalize_columns(args, item);
 }
 
 template <class T>
@@ -164,7 +186,7 @@ void normalize_fixed(const NormalizeFixedArgs<T>& args_, int64_t begin, int64_t 
         }
         const int64_t channel = item % args.shape.channels, offset = item * args.shape.plane;
         scale_plane(args.x + offset, args.out + offset, args.shape.plane, channel_value(args.mean, channel, T(0)),
-                    fixed_scale(args, channel), channel_value(args.bias, channel, T(0)));
+                    fixed_scale(args, channel), channel_value(args.bias, channel, T(0)), args.shape.plane);
     }
 }
 

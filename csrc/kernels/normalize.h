@@ -14,9 +14,9 @@ constexpr int64_t norm_block =
 // neighbouring channels of a sample.
 struct NormShape {
     int64_t samples, channels, plane;
-    int64_t groups;  // of a sample; 0: a channel of all samples
+    int64_t groups;    // of a sample; 0: a channel of all samples
+    int64_t together;  // channels of a group
     [[gnu::always_inline]] bool across_samples() const { return groups == 0; }
-    [[gnu::always_inline]] int64_t together() const { return channels / groups; }  // channels of a group
     [[gnu::always_inline]] int64_t column_blocks() const { return (channels + norm_columns - 1) / norm_columns; }
     [[gnu::always_inline]] int64_t row_blocks() const { return (samples + norm_rows - 1) / norm_rows; }
     // Channels of one number lie side by side and are taken by the block.
@@ -86,7 +86,7 @@ template <class T>
 struct NormalizeRowsSumsArgs {
     NormalizeRowsGradArgs<T> rows;
     [[gnu::always_inline]] int64_t blocks() const {
-        return (rows.grad.shape.together() + norm_columns - 1) / norm_columns;
+        return (rows.grad.shape.together + norm_columns - 1) / norm_columns;
     }
 };
 

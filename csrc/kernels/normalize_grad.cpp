@@ -42,19 +42,21 @@ template <class T>
 struct Line {
     T slope, shift, rest;
     // From the sums of weighted gradients over the n numbers.
-    Line(const GradSums& sums, double rstd, int64_t n) {
-        const double offset = sums.distance / double(n);
-        const double covariance = rstd * rstd * (sums.product - offset * sums.grad) / double(n);
+    Line(const GradSums& sums, double rstd, double share) {  // share = 1 / n
+        const double offset = sums.distance * share;
+        const double covariance = rstd * rstd * (sums.product - offset * sums.grad) * share;
         slope = T(-rstd * covariance);
-        shift = T(rstd * (covariance * offset - sums.grad / double(n)));
+        shift = T(rstd * (covariance * offset - sums.grad * share));
         rest = T(offset);
     }
 };
 
 template <class T>
-ADVCORE_INLINE void grad_plane(const T* grad, const T* x, T* to, int64_t length, T scale, T mean, Line<T> line) {
+ADVCORE_INLINE void grad_plane(const T* grad, const T* x, T* to, int64_t length, T scale, T mean, Line<T> line,
+                               int64_t ahead) {
     const Vec<T> a = splat(scale), b = splat(line.slope), c = splat(line.shift), centre = splat(mean);
     cover<T>(length, [&](int64_t at, int used) {
+        prefetch(x + at, ahead), prefetch(grad + at, ahead);
         const Vec<T> d = load_used(x + at, used) - centre;
         store_used(to + at, fma<T>(a, load_used(grad + at, used), fma<T>(b, d, c)), used);
     });
@@ -81,13 +83,13 @@ ADVCORE_INLINE void grad_of_channel(const NormalizeGradArgs<T>& args, int64_t ch
     }
     GradSums weighted;
     weighted.add(double(weight), sums);
-    const Line<T> line(weighted, double(rstd), group.planes * group.plane);
+    const Line<T> line(weighted, double(rstd), 1 / double(group.planes * group.plane));
     for (int64_t i = 0, offset = group.offset; i < group.planes; ++i, offset += group.stride) {
         if (args.fixed)
             grad_of_plane_fixed(args.grad + offset, args.grad_x + offset, group.plane, weight * rstd);
         else
             grad_plane(args.grad + offset, args.x + offset, args.grad_x + offset, group.plane, weight * rstd, mean,
-                       line);
+                       line, group.next());
     }
 }
 
@@ -106,11 +108,12 @@ ADVCORE_INLINE void grad_of_group(const NormalizeGradArgs<T>& args, int64_t item
         args.weight_grad[first_part + i] = T(sums.product);
         args.bias_grad[first_part + i] = T(sums.grad);
     }
-    const Line<T> line(total, double(rstd), group.planes * group.plane);
+    const Line<T> line(total, double(rstd), 1 / double(group.planes * group.plane));
     for (int64_t i = 0; i < group.planes; ++i) {
         const int64_t offset = group.offset + i * group.plane;
         const T weight = channel_value(args.weight, group.channel + i, T(1));
-        grad_plane(args.grad + offset, args.x + offset, args.grad_x + offset, group.plane, weight * rstd, mean, line);
+        grad_plane(args.grad + offset, args.x + offset, args.grad_x + offset, group.plane, weight * rstd, mean, line,
+                   group.next());
         if (!args.weight_grad) continue;
         T& product = args.weight_grad[first_part + i];
         product = rstd * (product - line.rest * args.bias_grad[first_part + i]);
@@ -165,17 +168,17 @@ ADVCORE_INLINE void grad_of_columns(const NormalizeGradArgs<T>& args, int64_t fi
         }
 }
 
-// Weights of elements: grad_x of one group, and the rest of its mean.
+// Weights of elements: grad_x of one group, of which a number is a `share`, and the rest of its mean.
 template <class T>
-ADVCORE_INLINE void grad_of_row(const NormalizeRowsGradArgs<T>& rows, int64_t item) {
+ADVCORE_INLINE void grad_of_row(const NormalizeRowsGradArgs<T>& rows, int64_t item, double share) {
     const NormalizeGradArgs<T>& args = rows.grad;
     const NormGroup group = group_of(args.shape, item);
     const T mean = args.mean[item], rstd = args.rstd[item];
     const T *const grad = args.grad + group.offset, *const x = args.x + group.offset;
     const T* const weight = args.weight ? args.weight + group.channel : nullptr;
-    const Line<T> line(sums_of(grad, x, weight, mean, Segments{0, 1, group.planes, 0}), double(rstd), group.planes);
+    const Line<T> line(sums_of(grad, x, weight, mean, Segments{0, 1, group.planes, 0}), double(rstd), share);
     rows.shift[item] = -line.rest * rstd;
-    if (!weight) return grad_plane(grad, x, args.grad_x + group.offset, group.planes, rstd, mean, line);
+    if (!weight) return grad_plane(grad, x, args.grad_x + group.offset, group.planes, rstd, mean, line, group.planes);
     const Vec<T> a = splat(rstd), b = splat(line.slope), c = splat(line.shift), centre = splat(mean);
     cover<T>(group.planes, [&](int64_t at, int used) {
         const Vec<T> d = load_used(x + at, used) - centre,
@@ -233,6 +236,7 @@ template <class T>
 void normalize_rows_grad(const NormalizeRowsGradArgs<T>& args_, int64_t begin, int64_t end, void*) {
     const NormalizeRowsGradArgs<T> args = args_;
     const NormShape& shape = args.grad.shape;
+    const double share = 1 / double(shape.together);
     for (int64_t part = begin; part < end; ++part) {
         const int64_t first = part * args.samples_per_part,
                       last = smaller(shape.samples, first + args.samples_per_part);
@@ -242,10 +246,11 @@ void normalize_rows_grad(const NormalizeRowsGradArgs<T>& args_, int64_t begin, i
             for (int64_t i = 0; i < shape.channels; ++i) weight_grad[i] = bias_grad[i] = T(0);
         for (int64_t block = first, block_end; block < last; block = block_end) {
             block_end = smaller(last, block + larger(1, smaller(norm_rows, norm_block / shape.channels)));
-            for (int64_t row = block * shape.groups; row < block_end * shape.groups; ++row) grad_of_row(args, row);
+            for (int64_t row = block * shape.groups; row < block_end * shape.groups; ++row)
+                grad_of_row(args, row, share);
             if (!weight_grad) continue;
             for (int64_t g = 0; g < shape.groups; ++g)
-                add_samples(args, block, block_end, g, g * shape.together(), (g + 1) * shape.together(), weight_grad,
+                add_samples(args, block, block_end, g, g * shape.together, (g + 1) * shape.together, weight_grad,
                             bias_grad);
         }
     }
@@ -256,9 +261,9 @@ void normalize_rows_sums(const NormalizeRowsSumsArgs<T>& args_, int64_t begin, i
     const NormalizeRowsSumsArgs<T> args = args_;
     const NormalizeGradArgs<T>& grad = args.rows.grad;
     for (int64_t item = begin; item < end; ++item) {
-        const int64_t group = item / args.blocks(), first = group * grad.shape.together();
+        const int64_t group = item / args.blocks(), first = group * grad.shape.together;
         const int64_t from = first + item % args.blocks() * norm_columns;
-        const int64_t to = smaller(from + norm_columns, first + grad.shape.together());
+        const int64_t to = smaller(from + norm_columns, first + grad.shape.together);
         for (int64_t i = from; i < to; ++i) grad.weight_grad[i] = grad.bias_grad[i] = T(0);
         for (int64_t sample = 0; sample < grad.shape.samples; sample += norm_rows)
             add_samples(args.rows, sample, smaller(grad.shape.samples, sample + norm_rows), group, from, to,

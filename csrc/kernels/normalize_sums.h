@@ -19,6 +19,7 @@ struct Segments {
 // The planes of one item, which has the channels from `channel` on, or only that one, and their segments.
 struct NormGroup {
     int64_t offset, planes, plane, stride, channel, channel_step;
+    int64_t next() const { return channel_step * planes * plane + (1 - channel_step) * plane; }  // from item to item
     Segments segments() const {
         return stride == plane ? Segments{offset, 1, planes * plane, 0} : Segments{offset, planes, plane, stride};
     }
@@ -26,14 +27,15 @@ struct NormGroup {
 
 inline NormGroup group_of(const NormShape& s, int64_t item) {
     if (s.across_samples()) return {item * s.plane, s.samples, s.plane, s.channels * s.plane, item, 0};
-    return {item * s.together() * s.plane, s.together(), s.plane, s.plane, item % s.groups * s.together(), 1};
+    return {
+        item * s.together * s.plane, s.together, s.plane, s.plane, s.groups == 1 ? 0 : item % s.groups * s.together, 1};
 }
 
 // Calls f(block) for parts of the segments of 256 registers at most: several segments together, or part of one.
 template <class T, class Function>
 ADVCORE_INLINE void for_each_block(const Segments& s, Function f) {
     constexpr int64_t most = registers_per_block * lanes<T>;
-    const int64_t together = larger(1, most / s.length);
+    const int64_t together = s.count == 1 ? 1 : larger(1, most / s.length);
     for (int64_t first = 0; first < s.count; first += together)
         for (int64_t at = 0; at < s.length; at += most)
             f(Segments{s.offset + first * s.stride + at, smaller(together, s.count - first),
@@ -87,7 +89,7 @@ struct Moments {
 
 // From the sums of the distances from a centre near the mean, and of their squares.
 ADVCORE_INLINE Moments moments_around(double centre, double count, double distances, double squares) {
-    const double off = distances / count;
+    const double off = distances * (1 / count);
     const double rest = squares - distances * off;
     return {count, centre + off, rest < 0 ? 0 : rest};
 }
