@@ -337,8 +337,9 @@ def outputs(out: object, count: int) -> tuple[Any, ...]:
     if len(members) != count:
         raise ValueError(f"out must be {COUNTS[count]} arrays, got {len(members)} values")
     arrays = [member for member in members if isinstance(member, np.ndarray)]
-    if any(np.may_share_memory(a, b) for a, b in itertools.combinations(arrays, 2)):
-        raise ValueError(f"out must be {COUNTS[count]} arrays that share no memory")
+    for a, b in itertools.combinations(arrays, 2):
+        if np.may_share_memory(a, b):
+            raise ValueError(f"out must be {COUNTS[count]} arrays that share no memory")
     return tuple(members)
 
 
@@ -372,10 +373,13 @@ def output(out: object, shape: Sequence[int], dtype: np.dtype[Any], inputs: Sequ
         raise ValueError(f"out must have shape {tuple(shape)}, got {out.shape}")
     if not out.flags.writeable:
         raise ValueError("out must be writeable, got a read-only array")
-    usable = type(out) is np.ndarray and out.flags.c_contiguous and out.flags.aligned
-    if usable and not any(x is not None and np.may_share_memory(out, x) for x in inputs):
-        return out
-    return np.empty(shape, dtype)
+    flags = out.flags
+    if not (type(out) is np.ndarray and flags.c_contiguous and flags.aligned):
+        return np.empty(shape, dtype)
+    for x in inputs:  # any() of a generator would take twice as long
+        if x is not None and np.may_share_memory(out, x):
+            return np.empty(shape, dtype)
+    return out
 
 
 def deliver(result: Array, out: object) -> Array:

@@ -80,10 +80,10 @@ def normalize_grad(
     input: Array,
     weight: Array | None,
     mean: Array,
-    rstd: Array,
+    rstd: Array,  # the variance where eps is given: then both are fixed, and do not depend on the input
     folded: tuple[int, int, int],
     groups: int,
-    fixed: bool,
+    eps: float | None,
 ) -> None: ...
 def first_negative(x: Array) -> int: ...
 

@@ -174,8 +174,8 @@ def batch_norm_grad(
     smallest = _check.real("eps", eps, above=0.0)
     results = _norm.grads_to_fill(grad, input, factor, layout.affine, need_parameters, out)
     if results[1] is not None:
-        rstd = _rstd(variance, smallest)
-        return _norm.run_backward(grad, input, layout, factor, mean, rstd, True, results, out)
+        _core.normalize_grad(*results, grad, input, factor, mean, variance, layout.folded, 0, smallest)
+        return _norm.delivered(results, out)
     _core.normalize_fixed(results[0], grad, None, variance, factor, None, layout.folded, smallest)
     return _norm.delivered(results, out)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal, overload
 
 from advcore import _check
@@ -130,5 +131,9 @@ def group_norm_grad(
 
 
 def _layout(input: Array, num_groups: object) -> Layout:
-    groups = _check.divisor("num_groups", num_groups, "the number of channels", input.shape[1])
-    return Layout(_norm.fold(input.shape), groups, (input.shape[0], groups), input.shape[1:2])
+    return _of_groups(input.shape, _check.divisor("num_groups", num_groups, "the number of channels", input.shape[1]))
+
+
+@lru_cache(maxsize=1024)
+def _of_groups(shape: tuple[int, ...], groups: int) -> Layout:
+    return Layout(_norm.fold(shape), groups, (shape[0], groups), shape[1:2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Literal, overload
 
 from advcore import _check
@@ -129,6 +130,10 @@ def layer_norm_grad(
 
 def _layout(input: Array, normalized_shape: object) -> Layout:
     """Take the normalised numbers for a sample's channels, all in one group."""
-    shape = _check.trailing("normalized_shape", normalized_shape, input.shape)
-    leading = input.shape[: input.ndim - len(shape)]
-    return Layout((math.prod(leading), math.prod(shape), 1), 1, leading, shape)
+    return _of_axes(input.shape, _check.trailing("normalized_shape", normalized_shape, input.shape))
+
+
+@lru_cache(maxsize=1024)
+def _of_axes(shape: tuple[int, ...], normalized: tuple[int, ...]) -> Layout:
+    leading = shape[: len(shape) - len(normalized)]
+    return Layout((math.prod(leading), math.prod(normalized), 1), 1, leading, normalized)

@@ -1,5 +1,6 @@
 // Normalisation of arrays of any rank that are folded to (samples, channels, plane); groups is 0 where a channel of all
 // samples is normalised.
+#include <cmath>
 #include <limits>
 #include <memory>
 #include <tuple>
@@ -119,10 +120,11 @@ void run_rows_grad(NormalizeGradArgs<T> args) {
     run(kernels<T>().normalize_rows_sums, columns, items, piece(shape, items));
 }
 
+// rstd is the variance where eps is given: mean and variance are fixed then.
 template <class T>
 void normalize_grad(Array<T> grad_x, MaybeArray<T> weight_grad, MaybeArray<T> bias_grad, const Array<T>& grad,
                     const Array<T>& x, const MaybeArray<T>& weight, const Array<T>& mean, const Array<T>& rstd,
-                    const Folded& folded, int64_t groups, bool fixed) {
+                    const Folded& folded, int64_t groups, std::optional<double> eps) {
     if (x.size() == 0) {
         if (weight_grad) std::fill_n(weight_grad->mutable_data(), weight_grad->size(), T(0));
         if (bias_grad) std::fill_n(bias_grad->mutable_data(), bias_grad->size(), T(0));
@@ -133,7 +135,14 @@ void normalize_grad(Array<T> grad_x, MaybeArray<T> weight_grad, MaybeArray<T> bi
     args.mean = mean.data(), args.rstd = rstd.data(), args.grad_x = grad_x.mutable_data();
     args.weight_grad = weight_grad ? weight_grad->mutable_data() : nullptr;
     args.bias_grad = bias_grad ? bias_grad->mutable_data() : nullptr;
-    args.fixed = fixed, args.shape = shape_of(folded, groups);
+    args.fixed = eps.has_value(), args.shape = shape_of(folded, groups);
+    std::unique_ptr<T[]> fixed_rstd;
+    if (eps) {
+        fixed_rstd.reset(new T[args.shape.channels]);
+        for (int64_t c = 0; c < args.shape.channels; ++c)
+            fixed_rstd[c] = static_cast<T>(1 / std::sqrt(static_cast<double>(args.rstd[c]) + *eps));
+        args.rstd = fixed_rstd.get();
+    }
     const py::gil_scoped_release unlocked;
     if (groups > 0 && args.shape.plane == 1) return run_rows_grad(args);
     const int64_t items = args.shape.items();
