@@ -5,6 +5,7 @@ The text always says what was expected and what came. Nothing below the function
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 import os
@@ -22,6 +23,7 @@ Choice = TypeVar("Choice")
 Kind = TypeVar("Kind")
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+COUNTS = {2: "two", 3: "three"}
 LARGEST_SIZE = 2**62  # bytes: products of extents beyond it cannot be allocated anyway
 
 
@@ -73,8 +75,12 @@ def array(
         raise ValueError(f"{name} must have shape {shape_text(axes)}, got {value.shape}")
     if value.ndim < min_ndim:
         raise ValueError(f"{name} must have at least {min_ndim} axes, got shape {value.shape}")
-    if shape is not None and (
-        value.ndim != len(shape) or any(s is not None and s != v for s, v in zip(shape, value.shape, strict=True))
+    if (
+        shape is not None
+        and value.shape != shape
+        and (  # equal tuples are the common case, and the quickest
+            value.ndim != len(shape) or any(s is not None and s != v for s, v in zip(shape, value.shape, strict=True))
+        )
     ):
         raise ValueError(f"{name} must have shape {shape_text(shape)}, got {value.shape}")
     flags = value.flags
@@ -116,6 +122,30 @@ def finite(name: str, value: Array) -> None:
     if at >= 0:
         sample = at // math.prod(value.shape[1:])
         raise ValueError(f"{name} must be finite, got NaN or infinity in sample {sample}")
+
+
+def running(name: str, value: object, *, dtype: np.dtype[Any], channels: int, updated: bool) -> Array | None:
+    """Return a running statistic of the channels as array() does, or None; one that is updated must be writeable."""
+    if value is None:
+        return None
+    checked = array(name, value, dtype=dtype, shape=(channels,))
+    assert isinstance(value, np.ndarray)  # array() has refused anything else
+    if updated and not value.flags.writeable:
+        raise ValueError(f"{name} must be writeable, got a read-only array")
+    return checked
+
+
+def not_negative(name: str, value: Array) -> None:
+    """Refuse numbers below 0 in an array from array(); NaN is let through."""
+    at = _core.first_negative(value)
+    if at >= 0:
+        raise ValueError(f"{name} must be at least 0, got {value.ravel()[at]:g} at index {at}")
+
+
+def several(name: str, shape: Sequence[int], values: int) -> None:
+    """Refuse an array of one value in each set that shares a mean and a variance."""
+    if values == 1:
+        raise ValueError(f"{name} must have more than 1 value a channel to normalise by, got shape {tuple(shape)}")
 
 
 def integers(name: str, value: object, *, shape: Sequence[int | None], minimum: int, maximum: int) -> NDArray[np.int64]:
@@ -188,6 +218,24 @@ def sizes(name: str, value: object, *, axes: Sequence[str] | None = None, minimu
     return tuple(integer(f"{name}[{i}]", extent, minimum=minimum) for i, extent in enumerate(value))
 
 
+def trailing(name: str, value: object, shape: Sequence[int]) -> tuple[int, ...]:
+    """Return value, an integer or a tuple, if an array's last axes have those extents."""
+    extents = sizes(name, value) if isinstance(value, (tuple, list)) else (integer(name, value, minimum=0),)
+    if not extents:
+        raise ValueError(f"{name} must have at least 1 axis, got ()")
+    if tuple(shape[-len(extents) :]) != extents:
+        raise ValueError(f"{name} must be the input's last axes, got {extents} for an input of shape {tuple(shape)}")
+    return extents
+
+
+def divisor(name: str, value: object, of: str, total: int) -> int:
+    """Return value as a positive integer that divides the total."""
+    number = integer(name, value, minimum=1)
+    if total % number:
+        raise ValueError(f"{name} must divide {of} {total}, got {number}")
+    return number
+
+
 def sequence(name: str, value: object) -> Sequence[Any]:
     """Return value if it is a list or tuple."""
     if not isinstance(value, (tuple, list)):
@@ -213,6 +261,8 @@ def real(
     below: float = math.inf,
 ) -> float:
     """Return value as a finite float in [minimum, maximum], greater than ``above`` and less than ``below``."""
+    if type(value) is float and minimum <= value <= maximum and above < value < below:
+        return value
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name} must be a number, got {_describe(value)}")
     number = float(value)
@@ -284,19 +334,25 @@ def methods(name: str, value: object, needed: Sequence[str]) -> None:
 
 def flag(name: str, value: object) -> bool:
     """Return value if it is a bool."""
+    if value is True or value is False:
+        return value
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, got {_describe(value)}")
     return bool(value)
 
 
-def output_pair(out: object) -> tuple[Any, Any]:
-    """Return the two arrays that receive two results, or two None; each is checked by output()."""
+def outputs(out: object, count: int) -> tuple[Any, ...]:
+    """Return the arrays that receive ``count`` results, or as many None; each is checked by output()."""
     if out is None:
-        return None, None
-    first, second = pair("out", out)
-    if all(isinstance(x, np.ndarray) for x in (first, second)) and np.may_share_memory(first, second):
-        raise ValueError("out must be two arrays that share no memory")
-    return first, second
+        return (None,) * count
+    members = sequence("out", out)
+    if len(members) != count:
+        raise ValueError(f"out must be {COUNTS[count]} arrays, got {len(members)} values")
+    arrays = [member for member in members if isinstance(member, np.ndarray)]
+    for a, b in itertools.combinations(arrays, 2):
+        if np.may_share_memory(a, b):
+            raise ValueError(f"out must be {COUNTS[count]} arrays that share no memory")
+    return tuple(members)
 
 
 def path(name: str, value: object) -> Path:
@@ -329,10 +385,13 @@ def output(out: object, shape: Sequence[int], dtype: np.dtype[Any], inputs: Sequ
         raise ValueError(f"out must have shape {tuple(shape)}, got {out.shape}")
     if not out.flags.writeable:
         raise ValueError("out must be writeable, got a read-only array")
-    usable = type(out) is np.ndarray and out.flags.c_contiguous and out.flags.aligned
-    if usable and not any(x is not None and np.may_share_memory(out, x) for x in inputs):
-        return out
-    return np.empty(shape, dtype)
+    flags = out.flags
+    if not (type(out) is np.ndarray and flags.c_contiguous and flags.aligned):
+        return np.empty(shape, dtype)
+    for x in inputs:  # any() of a generator would take twice as long
+        if x is not None and np.may_share_memory(out, x):
+            return np.empty(shape, dtype)
+    return out
 
 
 def deliver(result: Array, out: object) -> Array:

@@ -59,6 +59,46 @@ def recurrent_backward(
     reverse: bool,
 ) -> None: ...
 
+# Arrays are folded to (samples, channels, plane); groups is 0 where a channel of all samples is normalised.
+def normalize(
+    out: Array,
+    mean: Array | None,
+    rstd: Array | None,
+    input: Array,
+    weight: Array | None,
+    bias: Array | None,
+    folded: tuple[int, int, int],
+    groups: int,
+    eps: float,
+    running_mean: Array | None,
+    running_var: Array | None,
+    momentum: float,
+) -> None: ...
+def normalize_fixed(
+    out: Array,
+    input: Array,
+    mean: Array | None,
+    variance: Array,
+    weight: Array | None,
+    bias: Array | None,
+    folded: tuple[int, int, int],
+    eps: float,
+) -> None: ...
+def normalize_grad(
+    grad_input: Array,
+    grad_weight: Array | None,
+    grad_bias: Array | None,
+    grad_output: Array,
+    input: Array,
+    weight: Array | None,
+    mean: Array,
+    rstd: Array,  # the variance where eps is given: then both are fixed, and do not depend on the input
+    folded: tuple[int, int, int],
+    groups: int,
+    eps: float | None,
+) -> None: ...
+def first_negative(x: Array) -> int: ...
+
 # Stride, padding (before the first element) and dilation, each vertical and horizontal, and groups.
 ConvOptions = tuple[int, int, int, int, int, int, int]
 

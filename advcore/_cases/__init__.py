@@ -1,6 +1,15 @@
 """The cases of every family of operations: they drive the tests against advcore.reference, the selftest and timings."""
 
-from advcore._cases import activations, conv2d, coordinate_gradient, linear, neighbors, pooling, recurrent
+from advcore._cases import (
+    activations,
+    conv2d,
+    coordinate_gradient,
+    linear,
+    neighbors,
+    normalization,
+    pooling,
+    recurrent,
+)
 from advcore._cases.case import Case, compare, run, run_reference, tolerance
 
 FAMILIES: dict[str, list[Case]] = {
@@ -11,6 +20,7 @@ FAMILIES: dict[str, list[Case]] = {
     "neighbors": neighbors.CASES,
     "coordinate_gradient": coordinate_gradient.CASES,
     "pooling": pooling.CASES,
+    "normalization": normalization.CASES,
 }
 CASES: list[Case] = [case for cases in FAMILIES.values() for case in cases]
 

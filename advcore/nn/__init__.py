@@ -9,6 +9,7 @@ from advcore.nn.linear import Linear
 from advcore.nn.merge import Add, Concatenate, Multiply, Subtract
 from advcore.nn.metrics import hierarchical_accuracy
 from advcore.nn.network import Network, Sequential
+from advcore.nn.normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
 from advcore.nn.optimizers import SGD, Adam, Optimizer
 from advcore.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from advcore.nn.rbf import laplacian_rbf_network
@@ -29,13 +30,17 @@ __all__ = [
     "AvgPool2d",
     "Clip",
     "Concatenate",
+    "BatchNorm",
     "Conv2d",
     "Dropout",
     "Epoch",
     "Flatten",
+    "GroupNorm",
     "History",
+    "InstanceNorm",
     "Layer",
     "LeakyReLU",
+    "LayerNorm",
     "Linear",
     "LogSoftmax",
     "MaxPool2d",

@@ -102,7 +102,7 @@ class Programs:
 
     def __init__(self, steps: Sequence[Node], dtype: np.dtype[Any]) -> None:
         self._steps, self._dtype = steps, dtype
-        self._layers = [layer for layer in map(_layer_of, steps) if layer.parameter_shapes]
+        self._layers = [layer for layer in map(_layer_of, steps) if layer.parameter_shapes or layer.buffer_shapes]
         self._compiled: dict[Shape, tuple[object, Program | None]] = {}
 
     def of(self, shapes: Mapping[str, Shape]) -> Program | None:

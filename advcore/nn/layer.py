@@ -32,13 +32,25 @@ class Layer:
         In the order in which they are initialised.
     parameters : dict of str to array
         Empty until ``initialise``.
+    buffer_shapes : dict of str to tuple
+        Of what belongs to the layer's state but is not trained, such as running statistics.
+    buffers : dict of str to array
+        Empty until ``initialise``; changed by ``forward`` in training mode.
     version : int
-        Counted up by whoever changes the parameters within the library.
+        Counted up by whoever changes parameters or buffers within the library.
     """
 
-    def __init__(self, parameter_shapes: Mapping[str, Shape] | None = None, init_bound: float = 0.0) -> None:
+    def __init__(
+        self,
+        parameter_shapes: Mapping[str, Shape] | None = None,
+        init_bound: float = 0.0,
+        *,
+        buffer_shapes: Mapping[str, Shape] | None = None,
+    ) -> None:
         self.parameter_shapes = dict(parameter_shapes or {})
+        self.buffer_shapes = dict(buffer_shapes or {})
         self._parameters: dict[str, Array] = {}
+        self._buffers: dict[str, Array] = {}
         self._handed_out = False
         self.version = 0
         self._init_bound = init_bound
@@ -49,11 +61,18 @@ class Layer:
         self._handed_out = self._handed_out or watched()
         return self._parameters
 
+    @property
+    def buffers(self) -> dict[str, Array]:
+        """The buffers themselves, by name."""
+        self._handed_out = self._handed_out or watched()
+        return self._buffers
+
     def stamp(self) -> object:
         """Return what changes with the parameters: a version, and checksums once they were handed out."""
         if not self._handed_out:
             return self.version
-        return self.version, *(_core.checksum(array) for array in self._parameters.values())
+        arrays = (*self._parameters.values(), *self._buffers.values())
+        return self.version, *map(_core.checksum, arrays)
 
     def config(self) -> dict[str, Any]:
         """Return the arguments that make a layer like this one, without its parameters: numbers, strings, tuples."""

@@ -80,9 +80,9 @@ class Network:
         rng = np.random.default_rng(_check.integer("seed", seed, minimum=0))
         with by_the_network():
             for name, layer in self.layers.items():
-                if layer.parameter_shapes and not layer.parameters:
+                if not layer.parameters and not layer.buffers:
                     layer.initialise(rng, self.dtype)
-                for array in layer.parameters.values():
+                for array in (*layer.parameters.values(), *layer.buffers.values()):
                     if array.dtype != self.dtype:
                         raise TypeError(f"layer {name} must have parameters of type {self.dtype}, got {array.dtype}")
 
@@ -245,13 +245,25 @@ class Network:
             for parameter, array in node.layer.parameters.items()
         }
 
-    def state_dict(self) -> dict[str, Array]:
-        """Return copies of the parameters by name."""
+    def buffers(self) -> dict[str, Array]:
+        """Return what is not trained but belongs to the state, running statistics, by name (no copies)."""
+        return {
+            f"{node.name}.{buffer}": array
+            for node in self._nodes
+            if node.name == node.owner
+            for buffer, array in node.layer.buffers.items()
+        }
+
+    def _state(self) -> dict[str, Array]:
         with by_the_network():
-            return {name: array.copy() for name, array in self.parameters().items()}
+            return self.parameters() | self.buffers()
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return copies of the parameters and buffers by name."""
+        return {name: array.copy() for name, array in self._state().items()}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
-        """Copy the parameters from a dict with the names, shapes and type of ``state_dict()``.
+        """Copy parameters and buffers from a dict with the names, shapes and type of ``state_dict()``.
 
         Raises
         ------
@@ -260,16 +272,15 @@ class Network:
         ValueError
             If a name is missing or unknown, or a shape differs. Nothing has been changed then.
         """
-        with by_the_network():
-            parameters = self.parameters()
-        if set(state) != set(parameters):
-            missing, unknown = sorted(set(parameters) - set(state)), sorted(set(state) - set(parameters))
+        own_state = self._state()
+        if set(state) != set(own_state):
+            missing, unknown = sorted(set(own_state) - set(state)), sorted(set(state) - set(own_state))
             raise ValueError(f"state must have the network's parameters, got {missing} missing and {unknown} unknown")
         arrays = {
             name: _check.array(f"state[{name!r}]", state[name], dtype=self.dtype, shape=own.shape)
-            for name, own in parameters.items()
+            for name, own in own_state.items()
         }
-        for name, own in parameters.items():
+        for name, own in own_state.items():
             own[...] = arrays[name]
         self.parameters_changed()
 
@@ -279,7 +290,7 @@ class Network:
             layer.version += 1
 
     def to_torch(self) -> torch.nn.Sequential:
-        """Return the network as a torch.nn.Sequential in evaluation mode, with copies of the parameters.
+        """Return the network as a torch.nn.Sequential in evaluation mode, with copies of the state.
 
         Raises
         ------
@@ -313,7 +324,10 @@ class Network:
         Unlike the methods above it takes the batch as it is: unchecked, and in one piece.
         """
         with by_the_network():
-            return passes.forward(self._steps, x, rng)
+            result = passes.forward(self._steps, x, rng)
+        if rng is not None:
+            self.parameters_changed()  # running statistics, if there are any
+        return result
 
     def backward(
         self, saved: list[Any], grad: Array, *, need_input: bool = True, need_parameters: bool = False

@@ -16,6 +16,7 @@ from advcore.nn.conv import Conv2d
 from advcore.nn.dropout import Dropout
 from advcore.nn.layer import Layer
 from advcore.nn.linear import Linear
+from advcore.nn.normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
 from advcore.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from advcore.nn.recurrent import GRU, LSTM, RNN
 from advcore.nn.reshape import Flatten, RowsAsSteps
@@ -25,13 +26,16 @@ if TYPE_CHECKING:
 
 
 def to_torch(network: Network) -> torch.nn.Sequential:
-    """Return the network as a module in evaluation mode, with copies of the parameters."""
+    """Return the network as a module in evaluation mode, with copies of the state."""
     modules: OrderedDict[str, torch.nn.Module] = OrderedDict()
     for name, layer in network.layers.items():
         if type(layer) not in _MODULES:
             raise ValueError(f"layer {name}, {layer!r}, has no PyTorch module")
         module = _MODULES[type(layer)](layer)
-        state = {key: torch.from_numpy(array.copy()) for key, array in layer.parameters.items()}
+        arrays = layer.parameters | layer.buffers
+        state = {key: torch.from_numpy(array.copy()) for key, array in arrays.items()}
+        if "num_batches_tracked" in module.state_dict():
+            state["num_batches_tracked"] = torch.tensor(0)  # of no use where momentum is a number
         getattr(module, "cells", module).load_state_dict(state, assign=True)
         modules[name] = module
     return torch.nn.Sequential(modules).eval()
@@ -66,6 +70,19 @@ def _recurrent(kind: Callable[..., torch.nn.RNNBase], layer: RNN | GRU | LSTM) -
     return _Recurrent(kind(layer.input_size, layer.hidden_size, layer.num_layers, **options), layer.output)
 
 
+class _BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
+    def _check_input_dim(self, input: torch.Tensor) -> None:
+        """Take any rank."""
+
+
+class _InstanceNorm(torch.nn.modules.instancenorm._InstanceNorm):
+    def _check_input_dim(self, input: torch.Tensor) -> None:
+        """Take any rank."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.instance_norm(input, weight=self.weight, bias=self.bias, eps=self.eps)
+
+
 def _conv2d(layer: Conv2d) -> torch.nn.Conv2d:
     geometry = (layer.stride, layer.padding, layer.dilation, layer.groups)
     return torch.nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size, *geometry, layer.bias)
@@ -87,6 +104,10 @@ _MODULES: dict[type[Layer], Callable[[Any], torch.nn.Module]] = {
     MaxPool2d: _max_pool2d,
     AvgPool2d: _avg_pool2d,
     AdaptiveAvgPool2d: lambda layer: torch.nn.AdaptiveAvgPool2d(layer.output_size),
+    BatchNorm: lambda layer: _BatchNorm(layer.num_features, layer.eps, layer.momentum, layer.affine),
+    GroupNorm: lambda layer: torch.nn.GroupNorm(layer.num_groups, layer.num_channels, layer.eps, layer.affine),
+    InstanceNorm: lambda layer: _InstanceNorm(layer.num_features, layer.eps, affine=layer.affine),
+    LayerNorm: lambda layer: torch.nn.LayerNorm(layer.normalized_shape, layer.eps, layer.elementwise_affine),
     RNN: lambda layer: _recurrent(torch.nn.RNN, layer),
     GRU: lambda layer: _recurrent(torch.nn.GRU, layer),
     LSTM: lambda layer: _recurrent(torch.nn.LSTM, layer),

@@ -89,7 +89,8 @@ def fit(
     epochs : int
         Passes over the samples, at least 1.
     batch_size : int
-        Samples an update, at least 1; the last batch of an epoch takes what is left.
+        Samples an update, at least 1; the last batch of an epoch takes what is left. A single sample that is left joins
+        the batch before it where the network has layers that normalise by their batch.
     optimizer : Optimizer, optional
         Adam with its defaults unless given. It keeps its state: pass it again to go on.
     loss : str or callable
@@ -134,14 +135,17 @@ def fit(
     with by_the_network():
         parameters = network.parameters()
     updates_an_epoch = -(-len(x) // batch_size)
+    if network.buffers() and len(x) % batch_size == 1 and updates_an_epoch > 1:
+        updates_an_epoch -= 1  # a batch of one sample may have no variance
     updates = epochs * updates_an_epoch
     with _progress_bar(updates, progress) as advance:
         for number in range(1, epochs + 1):
             start = time.perf_counter()
             order = np.random.default_rng((seed, number)).permutation(len(x))
             total_loss, correct = 0.0, 0
-            for step, begin in enumerate(range(0, len(x), batch_size)):
-                batch = order[begin : begin + batch_size]
+            for step in range(updates_an_epoch):
+                begin = step * batch_size
+                batch = order[begin : begin + batch_size] if step + 1 < updates_an_epoch else order[begin:]
                 logits, saved = network.forward(x[batch], np.random.default_rng((seed, number, step)))
                 values, gradient = function(logits, labels[batch])
                 batch_loss = float(values.sum(dtype=np.float64))

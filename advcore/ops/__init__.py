@@ -19,9 +19,13 @@ from advcore.ops.activations import (
     tanh,
     tanh_grad,
 )
+from advcore.ops.batch_norm import batch_norm, batch_norm_grad
 from advcore.ops.conv2d import PackedConv2d, conv2d, conv2d_input_grad, conv2d_weight_grad
 from advcore.ops.conv2d_workspace import Conv2dWorkspace, conv2d_workspace
 from advcore.ops.coordinate_gradient import coordinate_gradient
+from advcore.ops.group_norm import group_norm, group_norm_grad
+from advcore.ops.instance_norm import instance_norm, instance_norm_grad
+from advcore.ops.layer_norm import layer_norm, layer_norm_grad
 from advcore.ops.linear import linear, linear_input_grad, linear_weight_grad, matmul
 from advcore.ops.neighbors import knn, lid
 from advcore.ops.pooling import (
@@ -45,6 +49,8 @@ __all__ = [
     "adaptive_avg_pool2d_grad",
     "avg_pool2d",
     "avg_pool2d_grad",
+    "batch_norm",
+    "batch_norm_grad",
     "conv2d",
     "conv2d_input_grad",
     "conv2d_weight_grad",
@@ -52,10 +58,16 @@ __all__ = [
     "coordinate_gradient",
     "gelu",
     "gelu_grad",
+    "group_norm",
+    "group_norm_grad",
     "gru",
     "gru_cell",
     "gru_grad",
+    "instance_norm",
+    "instance_norm_grad",
     "knn",
+    "layer_norm",
+    "layer_norm_grad",
     "lid",
     "linear",
     "linear_input_grad",

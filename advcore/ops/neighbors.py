@@ -130,7 +130,7 @@ def _search(
     exclude: NDArray[np.int64] | None,
     out: tuple[Array, NDArray[np.int64]] | None,
 ) -> tuple[Array, NDArray[np.int64]]:
-    out_distances, out_indices = _check.output_pair(out)
+    out_distances, out_indices = _check.outputs(out, 2)
     inputs = (queries, reference, exclude)
     distances = _check.output(out_distances, (len(queries), k), queries.dtype, inputs)
     indices = _check.output(out_indices, (len(queries), k), np.dtype(np.int64), inputs)

@@ -128,7 +128,7 @@ def lstm_cell(
     ValueError
         If a shape does not fit.
     """
-    out_h, out_c = _check.output_pair(out)
+    out_h, out_c = _check.outputs(out, 2)
     input, weights = _arguments(Cell.LSTM, input, w_ih, w_hh, b_ih, b_hh)
     shape = (len(input), weights.hidden)
     h, c = states(Cell.LSTM, "hx", hx, shape, input.dtype)

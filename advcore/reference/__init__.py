@@ -26,6 +26,16 @@ from advcore.reference.conv2d import PackedConv2d, conv2d, conv2d_input_grad, co
 from advcore.reference.coordinate_gradient import coordinate_gradient
 from advcore.reference.linear import linear, linear_input_grad, linear_weight_grad, matmul
 from advcore.reference.neighbors import knn, lid
+from advcore.reference.normalization import (
+    batch_norm,
+    batch_norm_grad,
+    group_norm,
+    group_norm_grad,
+    instance_norm,
+    instance_norm_grad,
+    layer_norm,
+    layer_norm_grad,
+)
 from advcore.reference.pooling import (
     adaptive_avg_pool2d,
     adaptive_avg_pool2d_grad,
@@ -52,16 +62,24 @@ __all__ = [
     "adaptive_avg_pool2d_grad",
     "avg_pool2d",
     "avg_pool2d_grad",
+    "batch_norm",
+    "batch_norm_grad",
     "conv2d",
     "conv2d_input_grad",
     "conv2d_weight_grad",
     "coordinate_gradient",
     "gelu",
     "gelu_grad",
+    "group_norm",
+    "group_norm_grad",
     "gru",
     "gru_cell",
     "gru_grad",
+    "instance_norm",
+    "instance_norm_grad",
     "knn",
+    "layer_norm",
+    "layer_norm_grad",
     "lid",
     "linear",
     "linear_input_grad",

@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "../engine/linear.h"
+#include "../kernels/tile.h"
+#include "arrays.h"
 
 namespace advcore {
 namespace {

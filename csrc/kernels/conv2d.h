@@ -125,7 +125,7 @@ struct Conv2dWeightGradArgs {
     [[gnu::always_inline]] int64_t items() const { return segments * patches.groups * tap_tiles * row_tiles; }
 };
 
-// total[i] = parts[0, i] + parts[1, i] + ..., in that order. An item is one element.
+// total[i] = parts[0, i] + parts[1, i] + ..., in that order, in blocks of 256. An item is one element.
 template <class T>
 struct SumPartsArgs {
     const T* parts;

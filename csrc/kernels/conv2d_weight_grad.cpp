@@ -164,8 +164,13 @@ void sum_parts(const SumPartsArgs<T>& args, int64_t begin, int64_t end, void*) {
     constexpr int L = lanes<T>;
     for (int64_t i = begin; i < end; i += L) {
         const int count = static_cast<int>(smaller(L, end - i));
-        Vec<T> total = load_part(args.parts + i, count);
-        for (int64_t part = 1; part < args.count; ++part) total += load_part(args.parts + part * args.size + i, count);
+        Vec<T> total{};
+        for (int64_t first = 0; first < args.count; first += 256) {
+            Vec<T> block = load_part(args.parts + first * args.size + i, count);
+            for (int64_t part = first + 1; part < smaller(args.count, first + 256); ++part)
+                block += load_part(args.parts + part * args.size + i, count);
+            total = first == 0 ? block : total + block;
+        }
         store_part(args.total + i, total, count);
     }
 }

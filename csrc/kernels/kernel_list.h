@@ -11,6 +11,7 @@
 #include "lid.h"
 #include "limits.h"
 #include "matmul.h"
+#include "normalize.h"
 #include "perturb.h"
 #include "pointwise.h"
 #include "pool.h"
@@ -36,6 +37,11 @@
     KERNEL(pointwise, PointwiseArgs)                       \
     KERNEL(softmax, SoftmaxArgs)                           \
     KERNEL(softmax_grad, SoftmaxArgs)                      \
+    KERNEL(normalize, NormalizeArgs)                       \
+    KERNEL(normalize_fixed, NormalizeFixedArgs)            \
+    KERNEL(normalize_grad, NormalizeGradArgs)              \
+    KERNEL(normalize_rows_grad, NormalizeRowsGradArgs)     \
+    KERNEL(normalize_rows_sums, NormalizeRowsSumsArgs)     \
     KERNEL(recurrent_pack, RecurrentPackArgs)              \
     KERNEL(recurrent_pack_gates, RecurrentPackGatesArgs)   \
     KERNEL(recurrent_forward, RecurrentForwardArgs)        \

@@ -52,6 +52,20 @@ ADVCORE_INLINE Vec<T> odd_lanes(Vec<T> a, Vec<T> b) {
     return odd_lanes<T>(a, b, typename Iota<lanes<T>>::type{});
 }
 
+// The sum of all lanes, in every lane: halves, quarters, ... are added.
+template <class T, int Step, int... I>
+ADVCORE_INLINE Vec<T> swapped(Vec<T> x, Lanes<I...>) {
+    return __builtin_shufflevector(x, x, (I ^ Step)...);
+}
+template <class T, int Step = lanes<T> / 2>
+ADVCORE_INLINE Vec<T> sum_of_lanes(Vec<T> x) {
+    x += swapped<T, Step>(x, typename Iota<lanes<T>>::type{});
+    if constexpr (Step > 1)
+        return sum_of_lanes<T, Step / 2>(x);
+    else
+        return x;
+}
+
 template <class T, int Step, int End>
 ADVCORE_INLINE void exchange_all(Vec<T> (&rows)[lanes<T>]) {
     if constexpr (Step < End) {

@@ -12,6 +12,7 @@ from advcore._cases import Case, run_reference
 
 _FORWARD = (
     *("matmul", "linear", "conv2d", "PackedConv2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"),
+    *("batch_norm", "layer_norm", "group_norm", "instance_norm"),
     *("relu", "sigmoid", "tanh", "gelu", "softmax", "log_softmax"),
 )
 _IMAGES = (

@@ -5,6 +5,7 @@ Each function takes what advcore.ops takes, as tensors, and returns the call to 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -79,6 +80,60 @@ def _pair(value: Any) -> list[int]:
     return list(value) if isinstance(value, (tuple, list)) else [value, value]
 
 
+def _batch_norm_grad(
+    grad_output: Tensor,
+    input: Tensor,
+    weight: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    training: bool = False,
+    stats: tuple[Tensor | None, Tensor | None] = (None, None),
+    eps: float = 1e-5,
+) -> Run:
+    import torch
+
+    backward = torch.ops.aten.native_batch_norm_backward
+    running = (running_mean, running_var)
+    return lambda: backward(grad_output, input, weight, *running, *stats, training, eps, [True] * 3)
+
+
+def _layer_norm_grad(
+    grad_output: Tensor, input: Tensor, weight: Tensor, normalized_shape: Any, stats: tuple[Tensor, Tensor]
+) -> Run:
+    import torch
+
+    backward = torch.ops.aten.native_layer_norm_backward
+    bias, moments = torch.zeros_like(weight), [s.reshape(*s.shape, *[1] * weight.ndim) for s in stats]
+    return lambda: backward(grad_output, input, list(normalized_shape), *moments, weight, bias, [True] * 3)
+
+
+def _group_norm_grad(
+    grad_output: Tensor, input: Tensor, weight: Tensor, num_groups: int, stats: tuple[Tensor, Tensor]
+) -> Run:
+    import torch
+
+    backward = torch.ops.aten.native_group_norm_backward
+    n, c, *plane = input.shape
+    size = (n, c, math.prod(plane), num_groups)
+    return lambda: backward(grad_output, input, *stats, weight, *size, [True] * 3)
+
+
+def _instance_norm_grad(grad_output: Tensor, input: Tensor, weight: Tensor, stats: tuple[Tensor, Tensor]) -> Run:
+    """As torch does: batch normalisation of all instances as channels of one sample, the weight repeated for each."""
+    import torch
+
+    backward = torch.ops.aten.native_batch_norm_backward
+    n, c, *plane = input.shape
+    flat, moments = (1, n * c, *plane), [s.flatten() for s in stats]
+
+    def run() -> Any:
+        scale, grad, x = weight.repeat(n), grad_output.reshape(flat), input.reshape(flat)
+        below, *others = backward(grad, x, scale, None, None, *moments, True, 1e-5, [True] * 3)
+        return below.reshape(input.shape), *(own.reshape(n, c).sum(0) for own in others)
+
+    return run
+
+
 OPERATIONS: dict[str, Callable[..., Run]] = {
     "linear_input_grad": _linear_input_grad,
     "linear_weight_grad": _linear_weight_grad,
@@ -86,4 +141,8 @@ OPERATIONS: dict[str, Callable[..., Run]] = {
     "conv2d_weight_grad": _conv2d_weight_grad,
     "max_pool2d_grad": _max_pool2d_grad,
     "avg_pool2d_grad": _avg_pool2d_grad,
+    "batch_norm_grad": _batch_norm_grad,
+    "layer_norm_grad": _layer_norm_grad,
+    "group_norm_grad": _group_norm_grad,
+    "instance_norm_grad": _instance_norm_grad,
 }
