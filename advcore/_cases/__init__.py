@@ -1,6 +1,15 @@
 """The cases of every family of operations: they drive the tests against advcore.reference, the selftest and timings."""
 
-from advcore._cases import activations, conv2d, coordinate_gradient, linear, neighbors, pooling, recurrent
+from advcore._cases import (
+    activations,
+    batch_norm_lstm,
+    conv2d,
+    coordinate_gradient,
+    linear,
+    neighbors,
+    pooling,
+    recurrent,
+)
 from advcore._cases.case import Case, compare, run, run_reference, tolerance
 
 FAMILIES: dict[str, list[Case]] = {
@@ -8,6 +17,7 @@ FAMILIES: dict[str, list[Case]] = {
     "conv2d": conv2d.CASES,
     "activations": activations.CASES,
     "recurrent": recurrent.CASES,
+    "batch_norm_lstm": batch_norm_lstm.CASES,
     "neighbors": neighbors.CASES,
     "coordinate_gradient": coordinate_gradient.CASES,
     "pooling": pooling.CASES,

@@ -2,6 +2,7 @@
 
 from advcore.nn.activations import GELU, Clip, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from advcore.nn.affine import Affine, Normalize
+from advcore.nn.batch_norm_lstm import BatchNormLSTM
 from advcore.nn.conv import Conv2d
 from advcore.nn.dropout import Dropout
 from advcore.nn.layer import Layer
@@ -9,7 +10,7 @@ from advcore.nn.linear import Linear
 from advcore.nn.merge import Add, Concatenate, Multiply, Subtract
 from advcore.nn.metrics import hierarchical_accuracy
 from advcore.nn.network import Network, Sequential
-from advcore.nn.optimizers import SGD, Adam, Optimizer
+from advcore.nn.optimizers import SGD, Adam, Optimizer, RMSProp
 from advcore.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from advcore.nn.rbf import laplacian_rbf_network
 from advcore.nn.recurrent import GRU, LSTM, RNN
@@ -27,6 +28,7 @@ __all__ = [
     "Add",
     "Affine",
     "AvgPool2d",
+    "BatchNormLSTM",
     "Clip",
     "Concatenate",
     "Conv2d",
@@ -46,6 +48,7 @@ __all__ = [
     "Optimizer",
     "Pad",
     "Permute",
+    "RMSProp",
     "ReLU",
     "Reshape",
     "RowsAsSteps",

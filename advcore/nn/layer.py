@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from advcore import _check
 from advcore._check import Array
 
 Shape = tuple[int, ...]
@@ -30,11 +31,14 @@ class Layer:
         In the order in which they are initialised.
     parameters : dict of str to array
         Empty until ``initialise``.
+    buffers : dict of str to array
+        What training changes beside the parameters and no gradient is taken for: saved with them.
     """
 
     def __init__(self, parameter_shapes: Mapping[str, Shape] | None = None, init_bound: float = 0.0) -> None:
         self.parameter_shapes = dict(parameter_shapes or {})
         self.parameters: dict[str, Array] = {}
+        self.buffers: dict[str, Array] = {}
         self._init_bound = init_bound
 
     def config(self) -> dict[str, Any]:
@@ -47,6 +51,15 @@ class Layer:
         """Draw every parameter from U(-bound, bound), the bound being torch's default for the layer."""
         for name, shape in self.parameter_shapes.items():
             self.parameters[name] = rng.uniform(-self._init_bound, self._init_bound, shape).astype(dtype)
+
+    def check_buffers(self, prefix: str, state: Mapping[str, Array]) -> dict[str, Array]:
+        """Return copies of the buffers in a state, where their names start with ``prefix``, or say what does not fit."""
+        return {
+            name: _check.array(
+                f"state[{prefix + name!r}]", state[prefix + name], dtype=own.dtype, shape=own.shape
+            ).copy()
+            for name, own in self.buffers.items()
+        }
 
     def infer(self, x: Array) -> Array:
         """Return the layer's output in evaluation mode."""

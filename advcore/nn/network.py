@@ -77,7 +77,7 @@ class Network:
         for name, layer in self.layers.items():
             if layer.parameter_shapes and not layer.parameters:
                 layer.initialise(rng, self.dtype)
-            for array in layer.parameters.values():
+            for array in (*layer.parameters.values(), *layer.buffers.values()):
                 if array.dtype != self.dtype:
                     raise TypeError(f"layer {name} must have parameters of type {self.dtype}, got {array.dtype}")
 
@@ -225,12 +225,18 @@ class Network:
             for parameter, array in node.layer.parameters.items()
         }
 
+    def buffers(self) -> dict[str, Array]:
+        """Return the layers' buffers (running statistics) themselves by name: "1.running_mean", ..."""
+        return {
+            f"{name}.{buffer}": array for name, layer in self.layers.items() for buffer, array in layer.buffers.items()
+        }
+
     def state_dict(self) -> dict[str, Array]:
-        """Return copies of the parameters by name."""
-        return {name: array.copy() for name, array in self.parameters().items()}
+        """Return copies of the parameters by name, and after them of the layers' buffers."""
+        return {name: array.copy() for name, array in (self.parameters() | self.buffers()).items()}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
-        """Copy the parameters from a dict with the names, shapes and type of ``state_dict()``.
+        """Copy the parameters and buffers from a dict with the names, shapes and type of ``state_dict()``.
 
         Raises
         ------
@@ -240,15 +246,19 @@ class Network:
             If a name is missing or unknown, or a shape differs. Nothing has been changed then.
         """
         parameters = self.parameters()
-        if set(state) != set(parameters):
-            missing, unknown = sorted(set(parameters) - set(state)), sorted(set(state) - set(parameters))
+        names = {*parameters, *self.buffers()}
+        if set(state) != names:
+            missing, unknown = sorted(names - set(state)), sorted(set(state) - names)
             raise ValueError(f"state must have the network's parameters, got {missing} missing and {unknown} unknown")
         arrays = {
             name: _check.array(f"state[{name!r}]", state[name], dtype=self.dtype, shape=own.shape)
             for name, own in parameters.items()
         }
+        buffers = [(layer, layer.check_buffers(f"{name}.", state)) for name, layer in self.layers.items()]
         for name, own in parameters.items():
             own[...] = arrays[name]
+        for layer, loaded in buffers:
+            layer.buffers.update(loaded)
 
     def to_torch(self) -> torch.nn.Sequential:
         """Return the network as a torch.nn.Sequential in evaluation mode, with copies of the parameters.

@@ -43,6 +43,7 @@ inline int64_t grain(int64_t work, int64_t items) {
 }
 
 void bind_activations(py::module_& m);
+void bind_batch_norm_lstm(py::module_& m);
 void bind_conv2d(py::module_& m);
 void bind_conv2d_weight_grad(py::module_& m);
 void bind_depthwise(py::module_& m);
