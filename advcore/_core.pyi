@@ -46,7 +46,6 @@ def recurrent_backward(
     cell: int,
     reverse: bool,
 ) -> None: ...
-
 def batch_norm_lstm_forward(
     output: Array,
     input_part: Array,

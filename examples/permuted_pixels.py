@@ -31,11 +31,11 @@ class Settings:
     """What a run depends on beside its model and seed; the order of the pixels is drawn from seed 0 in all."""
 
     keep_every: int = 4
-    training_samples: int = 20_000
-    test_samples: int = 10_000
-    hidden: int = 100
-    epochs: int = 6
-    batch_size: int = 100
+    training_samples: int = 10_000
+    test_samples: int = 5_000
+    hidden: int = 64
+    epochs: int = 4
+    batch_size: int = 50
     lr: float = 1e-3
     decay: float = 0.9
     clip_norm: float = 1.0

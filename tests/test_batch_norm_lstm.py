@@ -257,7 +257,7 @@ def test_noise_on_the_first_state_is_the_generators_and_training_alone():
 
 @pytest.mark.parametrize("output", ["sequence", "last"])
 def test_a_layer_takes_the_gradient_of_its_output(output):
-    network = nn.Sequential(nn.BatchNormLSTM(3, 4, output=output), nn.Linear(4, 2), dtype=np.float64)
+    network = nn.Sequential(nn.BatchNormLSTM(3, 4, output=output, gamma=1.0), nn.Linear(4, 2), dtype=np.float64)
     rng = np.random.default_rng(0)
     x, direction = rng.standard_normal((2, 6, 5, 3))
     cotangent = rng.standard_normal(network.logits(x).shape)

@@ -18,9 +18,9 @@ class BatchNormLSTM(Layer):
     """An LSTM whose two products and whose cell are normalised over the batch, from h = c = 0.
 
     ``a = BN(W_ih x; gamma_ih) + BN(W_hh h; gamma_hh) + b``, ``c' = sigmoid(f) c + sigmoid(i) tanh(g)``,
-    ``h' = sigmoid(o) tanh(BN(c'; gamma_c) + beta_c)``: see ``ops.batch_norm_lstm``. Gammas, biases and beta are shared over
-    time; statistics are a step's own. In training they are those of the batch, which must have at least 2 samples; in
-    evaluation running means, so that a sample's result has the same bits in any batch.
+    ``h' = sigmoid(o) tanh(BN(c'; gamma_c) + beta_c)``: see ``ops.batch_norm_lstm``. Gammas, biases and beta are shared
+    over time; statistics are a step's own. In training they are those of the batch, which must have at least 2
+    samples; in evaluation running means, so that a sample's result has the same bits in any batch.
 
     There are as many rows of running statistics as the longest sequence seen in training has steps; in evaluation later
     steps share the last row. A longer sequence in training adds rows, which start from the last one.
@@ -38,7 +38,7 @@ class BatchNormLSTM(Layer):
     eps : float
         Added to the variance, positive.
     gamma : float
-        Where the three gammas begin, positive. Larger ones saturate tanh and let gradients vanish through time.
+        Where the three gammas begin, positive. It decides how gradients fare through time: see docs/recurrent.md.
     h0_noise : float
         In training the first h is normal noise of this standard deviation, so that the first steps' statistics do not
         degenerate where inputs are constant. At least 0; the paper's experiments on pixels take 0.1.
@@ -52,8 +52,8 @@ class BatchNormLSTM(Layer):
     References
     ----------
     Cooijmans, Ballas, Laurent, Gülçehre, Courville: Recurrent batch normalization. ICLR 2017.
-    Differs from the paper: evaluation uses running means of the batches' statistics, as torch's batch_norm, and not those
-    of the whole training set.
+    Differs from the paper: evaluation uses running means of the batches' statistics, as torch's batch_norm, and not
+    those of the whole training set.
     """
 
     def __init__(
@@ -109,9 +109,7 @@ class BatchNormLSTM(Layer):
     def _run(self, x: Array, hx: tuple[Array, None] | None, *, training: bool, return_tape: bool) -> tuple[Any, ...]:
         statistics = None if training else (self.buffers["running_mean"], self.buffers["running_var"])
         params = list(self.parameters.values())
-        return ops.batch_norm_lstm(
-            x, hx, params, statistics, eps=self.eps, batch_first=True, return_tape=return_tape
-        )
+        return ops.batch_norm_lstm(x, hx, params, statistics, eps=self.eps, batch_first=True, return_tape=return_tape)
 
     def infer(self, x: Array) -> Array:
         """See Layer.infer."""

@@ -53,7 +53,7 @@ class Layer:
             self.parameters[name] = rng.uniform(-self._init_bound, self._init_bound, shape).astype(dtype)
 
     def check_buffers(self, prefix: str, state: Mapping[str, Array]) -> dict[str, Array]:
-        """Return copies of the buffers in a state, where their names start with ``prefix``, or say what does not fit."""
+        """Return copies of the buffers in a state, their names there after ``prefix``, or say what does not fit."""
         return {
             name: _check.array(
                 f"state[{prefix + name!r}]", state[prefix + name], dtype=own.dtype, shape=own.shape

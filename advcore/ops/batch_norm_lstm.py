@@ -82,8 +82,8 @@ def batch_norm_lstm(
     hx : pair of arrays (h, c), each (N, H), or None
         The first state and cell; None, also in the place of one of the two, is zeros.
     params : sequence of arrays
-        w_ih (4 H, I), w_hh (4 H, H), bias (4 H,), gamma_ih (4 H,), gamma_hh (4 H,), gamma_c (H,), beta_c (H,); the gates
-        in the order i, f, g, o.
+        w_ih (4 H, I), w_hh (4 H, H), bias (4 H,), gamma_ih (4 H,), gamma_hh (4 H,), gamma_c (H,), beta_c (H,); the
+        gates in the order i, f, g, o.
     statistics : pair of arrays (mean, variance), each (R, 9, H), R >= 1, optional
         Evaluation: those of step t are used, those of the last one beyond it, and every sample is by itself. Without
         them, training: the mean and variance over this batch, N >= 2. The nine are the input's part of i, f, g, o, the

@@ -69,9 +69,7 @@ def _run(
     outputs = []
     for t in range(len(x)):
 
-        def normalise(
-            y: Tensor, parts: slice, gamma: Tensor, beta: Tensor | None = None, step: int = t
-        ) -> Tensor:
+        def normalise(y: Tensor, parts: slice, gamma: Tensor, beta: Tensor | None = None, step: int = t) -> Tensor:
             if statistics is None:
                 return batch_norm(y, None, None, gamma, beta, training=True, eps=eps)
             mean, variance = (each[min(step, len(each) - 1), parts].flatten() for each in statistics)

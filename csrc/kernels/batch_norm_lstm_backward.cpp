@@ -96,6 +96,10 @@ struct BackwardUnits {
         const NormaliseGrad<T> to_state = grad_of(state, totals[0], totals[2]);
         for (int64_t n = 0; n < args.samples; ++n) {
             const int64_t place = n * row() + first;
+            // The step before comes next, and no hardware sees such strides coming.
+            prefetch(args.input_part + place, -args.samples * row());
+            prefetch(args.state_part + place, -args.samples * row());
+            prefetch(args.gates + place, -args.samples * row());
             const Vec<T> grad = at.get(args.grad_state_part + place);
             at.put(args.grad_input_part + place, to_input(grad, at.get(args.input_part + place)));
             at.put(args.grad_state_part + place, to_state(grad, at.get(args.state_part + place)));

@@ -39,7 +39,9 @@ struct ForwardUnits {
             Vec<T> sum[4];
 #pragma GCC unroll 4
             for (int gate = 0; gate < 4; ++gate) {
-                const Vec<T> u = at.get(args.input_part + first + gate * hidden);
+                const T* const input_part = args.input_part + first + gate * hidden;
+                prefetch(input_part, args.samples * row());  // of the next step: no hardware sees such strides coming
+                const Vec<T> u = at.get(input_part);
                 const Vec<T> v = at.get(args.state_part + first + gate * hidden);
                 sum[gate] = fma<T>(v - state[gate].mean, state[gate].scale, input[gate].scaled(u) + bias[gate]);
             }
