@@ -172,5 +172,5 @@ class BatchNormLSTM(Layer):
         return 8 * input_shape[0] * self.hidden_size * (self.input_size + self.hidden_size)
 
     def saved_size(self, input_shape: Shape) -> int:
-        """See Layer.saved_size: both parts of the gates, the gates and three states of every step."""
-        return input_shape[0] * self.hidden_size * (3 * 4 + 3)
+        """See Layer.saved_size: both parts of the gates and three states of every step."""
+        return input_shape[0] * self.hidden_size * (2 * 4 + 3)

@@ -53,7 +53,6 @@ class BatchNormLstmTape:
     input: Array
     input_part: Array
     state_part: Array
-    gates: Array
     states: Array
     cells: Array
     tanh_cell: Array
@@ -139,7 +138,8 @@ def batch_norm_lstm(
     input_part = np.empty((steps, samples, 4 * hidden), dtype)
     _core.linear(_rows(input_part), _rows(x), known.w_ih, None, 0)
     kept, slots = (steps, steps + 1) if return_tape else (1, 2)
-    state_part, gates = np.empty((2, kept, samples, 4 * hidden), dtype)
+    state_part = np.empty((kept, samples, 4 * hidden), dtype)
+    gates = np.empty((1, samples, 4 * hidden), dtype)
     tanh_cell = np.empty((kept, samples, hidden), dtype)
     states, cells = np.empty((2, slots, samples, hidden), dtype)
     states[0], cells[0] = 0 if h is None else h, 0 if c is None else c
@@ -153,7 +153,7 @@ def batch_norm_lstm(
         return result, h_n
     tape = BatchNormLstmTape(
         *(mean, variance, training, eps, batch_first, known),
-        *(x, input_part, state_part, gates, states, cells, tanh_cell),
+        *(x, input_part, state_part, states, cells, tanh_cell),
     )
     return result, h_n, tape
 
@@ -207,12 +207,13 @@ def batch_norm_lstm_grad(
     result = _check.output(out, outside(features), dtype, (grad_output, h, c, tape.input, *tape.params))
     grad_h = np.zeros((samples, hidden), dtype) if h is None else h.copy()
     grad_c = np.zeros((samples, hidden), dtype) if c is None else c.copy()
-    grad_input_part, grad_state_part = np.empty((2, *tape.gates.shape), dtype)
+    grad_input_part, grad_state_part = np.empty((2, *tape.state_part.shape), dtype)
+    gates = np.empty((1, samples, 4 * hidden), dtype)
     of_vectors = [np.zeros_like(vector) for vector in tape.params.of_steps[1:]]
     _core.batch_norm_lstm_backward(
         *(grad_input_part, grad_state_part, grad_h, grad_c, of_vectors),
         grad_output.swapaxes(0, 1) if tape.batch_first else grad_output,
-        *(tape.input_part, tape.state_part, tape.gates, tape.states, tape.cells, tape.tanh_cell),
+        *(tape.input_part, tape.state_part, gates, tape.states, tape.cells, tape.tanh_cell),
         *(tape.mean, tape.variance, tape.params.of_steps, tape.eps, tape.training),
     )
     grad_input = np.empty_like(tape.input) if tape.batch_first else result

@@ -32,7 +32,8 @@ struct BatchNormLstmStep {
     const T *gamma_c, *beta_c;            // [hidden]
     T *mean, *variance;                   // of this step: [batch_norm_lstm_parts][hidden]; the variance divided by N
     T* input_part;                        // of this step: [samples][4][hidden]
-    T *state_part, *gates;                // likewise; the gates after activation
+    T* state_part;                        // likewise
+    T* gates;                             // workspace like them
     T *state, *cell;                      // before the step: [samples][hidden]
     T* next_cell;
     T* tanh_cell;  // of the normalised cell: [samples][hidden]

@@ -1,5 +1,5 @@
-#include "batch_norm_columns.h"
 #include "batch_norm_lstm_product.h"
+#include "batch_norm_lstm_units.h"
 #include "kernel_list.h"
 
 namespace advcore::ADVCORE_LEVEL {
@@ -16,19 +16,11 @@ struct NormaliseGrad {
     }
 };
 
-// One register of units from `unit` on, at one step, for all samples.
+// One register of units, at one step, for all samples.
 template <class T, class At>
-struct BackwardUnits {
+struct BackwardUnits : Units<T, At> {
     const BatchNormLstmBackwardArgs<T>& args;
-    At at;
-    int64_t unit;
-
-    int64_t row() const { return 4 * args.hidden; }
-
-    Normalise<T> normalisation_of(int part, const T* gamma) const {
-        const int64_t first = part * args.hidden + unit;
-        return normalisation(at, args.mean + first, args.variance + first, gamma + unit, args.eps);
-    }
+    using Units<T, At>::at, Units<T, At>::unit, Units<T, At>::row, Units<T, At>::normalisation_of;
 
     NormaliseGrad<T> grad_of(const Normalise<T>& forward, Vec<T> sum, Vec<T> sum_unit) const {
         const T share = args.training ? T(1) / static_cast<T>(args.samples) : T(0);
@@ -41,11 +33,14 @@ struct BackwardUnits {
     NormaliseGrad<T> state_to_cell() const {
         const int64_t hidden = args.hidden;
         const Normalise<T> cell = normalisation_of(batch_norm_lstm_parts - 1, args.gamma_c);
+        const GateNormalisations<T> of = this->gate_normalisations();
         Vec<T> totals[2];
         sum_samples<T, 2>(args.samples, totals, [&](int64_t n, Vec<T>(&sums)[2]) {
             const int64_t place = n * hidden + unit;
-            const Vec<T> tanh_c = at.get(args.tanh_cell + place);
-            const Vec<T> o = at.get(args.gates + n * row() + 3 * hidden + unit);
+            Vec<T> gates[4];
+            this->activate(of, n, -args.samples * row(), gates);
+            for (int gate = 0; gate < 3; ++gate) at.put(args.gates + n * row() + gate * hidden + unit, gates[gate]);
+            const Vec<T> o = gates[3], tanh_c = at.get(args.tanh_cell + place);
             const Vec<T> dh =
                 at.get(args.grad_state + place) + at.get(args.grad_output + n * args.output_sample + unit);
             const Vec<T> dy = dh * o * tanh_slope<T>(tanh_c);
@@ -96,10 +91,6 @@ struct BackwardUnits {
         const NormaliseGrad<T> to_state = grad_of(state, totals[0], totals[2]);
         for (int64_t n = 0; n < args.samples; ++n) {
             const int64_t place = n * row() + first;
-            // The step before comes next, and no hardware sees such strides coming.
-            prefetch(args.input_part + place, -args.samples * row());
-            prefetch(args.state_part + place, -args.samples * row());
-            prefetch(args.gates + place, -args.samples * row());
             const Vec<T> grad = at.get(args.grad_state_part + place);
             at.put(args.grad_input_part + place, to_input(grad, at.get(args.input_part + place)));
             at.put(args.grad_state_part + place, to_state(grad, at.get(args.state_part + place)));
@@ -123,7 +114,7 @@ void batch_norm_lstm_backward(const BatchNormLstmBackwardArgs<T>& args, int64_t 
     if (args.only_product) return;
     for (int64_t block = begin; block < end; ++block) {
         along_row<T>(packed.units(block), [&](auto at, int64_t i) {
-            BackwardUnits<T, decltype(at)>{args, at, block * args.block_units + i}.run();
+            BackwardUnits<T, decltype(at)>{{args, at, block * args.block_units + i}, args}.run();
         });
     }
 }
