@@ -29,14 +29,15 @@ class _Shape:
 
 
 # In training there are samples enough that the statistics tell them apart: of two, each is 1 or -1 and no gradient is
-# left but rounding.
+# left but rounding; nor for the one weight of a single unit, of whose scale nothing depends.
 _SHAPES = [
-    _Shape(20, 1, 3, 1),
+    _Shape(20, 1, 3, 2),
     _Shape(9, 3, 7, 33, batch_first=True),
     _Shape(17, 5, 4, 100),
     _Shape(260, 3, 5, 16),
     _Shape(14, 2, 300, 70),
     _Shape(1, 4, 3, 7, rows=4),
+    _Shape(2, 4, 3, 1, rows=4),
     _Shape(15, 5, 6, 33, batch_first=True, rows=2),
     _Shape(3, 2, 20, 300, rows=1),
     _Shape(0, 2, 3, 5, rows=1),
