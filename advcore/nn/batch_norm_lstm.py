@@ -114,7 +114,8 @@ class BatchNormLSTM(Layer):
     def infer(self, x: Array) -> Array:
         """See Layer.infer."""
         output, (h, _) = self._run(x, None, training=False, return_tape=False)
-        return h if self.output == "last" else output
+        result: Array = h if self.output == "last" else output
+        return result
 
     def forward(self, x: Array, rng: np.random.Generator | None) -> tuple[Array, Any]:
         """Keep the operation's tape; in training the running statistics move."""
