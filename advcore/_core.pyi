@@ -58,6 +58,39 @@ def recurrent_backward(
     cell: int,
     reverse: bool,
 ) -> None: ...
+def batch_norm_lstm_forward(
+    output: Array,
+    input_part: Array,
+    state_part: Array,
+    gates: Array,
+    states: Array,
+    cells: Array,
+    tanh_cell: Array,
+    mean: Array,
+    variance: Array,
+    params: list[Array],
+    eps: float,
+    training: bool,
+) -> None: ...
+def batch_norm_lstm_backward(
+    grad_input_part: Array,
+    grad_state_part: Array,
+    grad_state: Array,
+    grad_cell: Array,
+    grad_params: list[Array],
+    grad_output: Array,
+    input_part: Array,
+    state_part: Array,
+    gates: Array,
+    states: Array,
+    cells: Array,
+    tanh_cell: Array,
+    mean: Array,
+    variance: Array,
+    params: list[Array],
+    eps: float,
+    training: bool,
+) -> None: ...
 
 # Arrays are folded to (samples, channels, plane); groups is 0 where a channel of all samples is normalised.
 def normalize(

@@ -7,6 +7,7 @@ import torch
 import advcore
 from advcore import data, models, nn
 from advcore.nn import schedules
+from advcore.nn.optimizers import clip_gradients
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,11 @@ from advcore.nn import schedules
             lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
         ),
         (lambda: nn.Adam(), lambda p: torch.optim.Adam(p)),
+        (lambda: nn.RMSProp(), lambda p: torch.optim.RMSprop(p)),
+        (
+            lambda: nn.RMSProp(0.02, alpha=0.9, eps=1e-5, momentum=0.8, weight_decay=0.1),
+            lambda p: torch.optim.RMSprop(p, 0.02, alpha=0.9, eps=1e-5, momentum=0.8, weight_decay=0.1),
+        ),
         (
             lambda: nn.Adam(0.02, betas=(0.8, 0.99), eps=1e-5, weight_decay=0.1),
             lambda p: torch.optim.Adam(p, 0.02, betas=(0.8, 0.99), eps=1e-5, weight_decay=0.1),
@@ -92,11 +98,39 @@ def test_wrong_schedules(schedule, error, message):
 
 
 def test_float32_parameters_stay_float32():
-    for optimizer in (nn.SGD(0.1, momentum=0.9, weight_decay=0.1), nn.Adam(weight_decay=0.1)):
+    for optimizer in (nn.SGD(0.1, momentum=0.9, weight_decay=0.1), nn.Adam(weight_decay=0.1), nn.RMSProp(momentum=0.9)):
         p = np.ones(3, np.float32)
         optimizer.step({"p": p}, {"p": np.ones(3, np.float32)})
         assert p.dtype == np.float32
         assert np.all(p < 1)
+
+
+@pytest.mark.parametrize("norm", [0.01, 100.0])
+def test_clipped_gradients_are_pytorchs(norm):
+    rng = np.random.default_rng(0)
+    gradients = {"a": rng.standard_normal((3, 4)), "b": rng.standard_normal(5)}
+    tensors = [torch.zeros(array.shape, dtype=torch.float64) for array in gradients.values()]
+    for tensor, array in zip(tensors, gradients.values(), strict=True):
+        tensor.grad = torch.from_numpy(array.copy())
+    assert clip_gradients(gradients, norm) == pytest.approx(float(torch.nn.utils.clip_grad_norm_(tensors, norm)))
+    for tensor, array in zip(tensors, gradients.values(), strict=True):
+        np.testing.assert_allclose(array, tensor.grad, rtol=1e-4)  # torch adds 1e-6 to the norm
+
+
+def test_fit_clips_what_the_optimizer_is_given():
+    digits, norms = data.digits(), []
+
+    class Watch(nn.SGD):
+        def step(self, parameters, gradients, factor=1.0):
+            norms.append(np.sqrt(sum(np.sum(g.astype(np.float64) ** 2) for g in gradients.values())))
+
+    for clip_norm in (None, 0.01):
+        network = models.mlp((1, 8, 8), 10, hidden=(8,))
+        nn.fit(network, digits.x_train[:64], digits.y_train[:64], epochs=1, optimizer=Watch(), clip_norm=clip_norm)
+    assert norms[0] > 0.1
+    assert norms[1] == pytest.approx(0.01, rel=1e-5)
+    with pytest.raises(ValueError, match="clip_norm must be greater than 0, got 0"):
+        nn.fit(network, digits.x_train, digits.y_train, epochs=1, clip_norm=0.0)
 
 
 def test_one_epoch_is_pytorchs():

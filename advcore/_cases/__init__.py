@@ -2,6 +2,7 @@
 
 from advcore._cases import (
     activations,
+    batch_norm_lstm,
     conv2d,
     coordinate_gradient,
     linear,
@@ -17,6 +18,7 @@ FAMILIES: dict[str, list[Case]] = {
     "conv2d": conv2d.CASES,
     "activations": activations.CASES,
     "recurrent": recurrent.CASES,
+    "batch_norm_lstm": batch_norm_lstm.CASES,
     "neighbors": neighbors.CASES,
     "coordinate_gradient": coordinate_gradient.CASES,
     "pooling": pooling.CASES,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from advcore import _check
-from advcore.nn import GRU, LSTM, Linear, Network, RowsAsSteps, Sequential
+from advcore.nn import GRU, LSTM, BatchNormLSTM, Layer, Linear, Network, RowsAsSteps, Sequential
 
 
 def gru_classifier(
@@ -44,7 +44,8 @@ def gru_classifier(
     TypeError, ValueError
         If an argument is of another type or out of range.
     """
-    return _classifier(GRU, input_shape, classes, hidden_size, num_layers, bidirectional, seed, dtype)
+    recurrent = GRU(_features(input_shape), hidden_size, num_layers, bidirectional=bidirectional, output="last")
+    return _classifier([recurrent], hidden_size * (1 + bidirectional), classes, seed, dtype)
 
 
 def lstm_classifier(
@@ -54,24 +55,45 @@ def lstm_classifier(
     hidden_size: int = 64,
     num_layers: int = 1,
     bidirectional: bool = False,
+    batch_norm: bool = False,
     seed: int = 0,
     dtype: DTypeLike = np.float32,
 ) -> Network:
-    """Build an LSTM over the rows of an image, and a linear layer on its last state; arguments as gru_classifier."""
-    return _classifier(LSTM, input_shape, classes, hidden_size, num_layers, bidirectional, seed, dtype)
+    """Build an LSTM over the rows of an image, and a linear layer on its last state.
+
+    Parameters
+    ----------
+    input_shape, classes, hidden_size, num_layers, bidirectional, seed, dtype
+        As gru_classifier.
+    batch_norm : bool
+        Layers are ``nn.BatchNormLSTM``, which read in one direction.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    TypeError, ValueError
+        As gru_classifier, and if batch_norm is to be bidirectional.
+    """
+    features = _features(input_shape)
+    if not _check.flag("batch_norm", batch_norm):
+        lstm = LSTM(features, hidden_size, num_layers, bidirectional=bidirectional, output="last")
+        return _classifier([lstm], hidden_size * (1 + bidirectional), classes, seed, dtype)
+    if _check.flag("bidirectional", bidirectional):
+        raise ValueError("bidirectional must be False with batch_norm, got True")
+    below = _check.integer("num_layers", num_layers, minimum=1) - 1
+    layers = [BatchNormLSTM(hidden_size if i else features, hidden_size) for i in range(below)]
+    last = BatchNormLSTM(hidden_size if below else features, hidden_size, output="last")
+    return _classifier([*layers, last], hidden_size, classes, seed, dtype)
 
 
-def _classifier(
-    kind: type[GRU] | type[LSTM],
-    input_shape: Sequence[int],
-    classes: int,
-    hidden_size: int,
-    num_layers: int,
-    bidirectional: bool,
-    seed: int,
-    dtype: DTypeLike,
-) -> Network:
+def _features(input_shape: Sequence[int]) -> int:
+    """Return the pixels of a row, of all channels."""
     channels, _, width = _check.sizes("input_shape", input_shape, axes=("C", "H", "W"), minimum=1)
-    recurrent = kind(channels * width, hidden_size, num_layers, bidirectional=bidirectional, output="last")
-    states = 2 * hidden_size if bidirectional else hidden_size
-    return Sequential(RowsAsSteps(), recurrent, Linear(states, classes), seed=seed, dtype=dtype)
+    return channels * width
+
+
+def _classifier(recurrent: Sequence[Layer], states: int, classes: int, seed: int, dtype: DTypeLike) -> Network:
+    return Sequential(RowsAsSteps(), *recurrent, Linear(states, classes), seed=seed, dtype=dtype)

@@ -2,6 +2,7 @@
 
 from advcore.nn.activations import GELU, Clip, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from advcore.nn.affine import Affine, Normalize
+from advcore.nn.batch_norm_lstm import BatchNormLSTM
 from advcore.nn.conv import Conv2d
 from advcore.nn.dropout import Dropout
 from advcore.nn.layer import Layer
@@ -10,7 +11,7 @@ from advcore.nn.merge import Add, Concatenate, Multiply, Subtract
 from advcore.nn.metrics import hierarchical_accuracy
 from advcore.nn.network import Network, Sequential
 from advcore.nn.normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
-from advcore.nn.optimizers import SGD, Adam, Optimizer
+from advcore.nn.optimizers import SGD, Adam, Optimizer, RMSProp
 from advcore.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from advcore.nn.rbf import laplacian_rbf_network
 from advcore.nn.recurrent import GRU, LSTM, RNN
@@ -28,9 +29,10 @@ __all__ = [
     "Add",
     "Affine",
     "AvgPool2d",
+    "BatchNorm",
+    "BatchNormLSTM",
     "Clip",
     "Concatenate",
-    "BatchNorm",
     "Conv2d",
     "Dropout",
     "Epoch",
@@ -39,8 +41,8 @@ __all__ = [
     "History",
     "InstanceNorm",
     "Layer",
-    "LeakyReLU",
     "LayerNorm",
+    "LeakyReLU",
     "Linear",
     "LogSoftmax",
     "MaxPool2d",
@@ -51,6 +53,7 @@ __all__ = [
     "Optimizer",
     "Pad",
     "Permute",
+    "RMSProp",
     "ReLU",
     "Reshape",
     "RowsAsSteps",

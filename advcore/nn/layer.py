@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from advcore import _core
+from advcore import _check, _core
 from advcore._check import Array
 from advcore.nn._watch import watched
 
@@ -84,6 +84,15 @@ class Layer:
         """Draw every parameter from U(-bound, bound), the bound being torch's default for the layer."""
         for name, shape in self.parameter_shapes.items():
             self.parameters[name] = rng.uniform(-self._init_bound, self._init_bound, shape).astype(dtype)
+
+    def check_buffers(self, prefix: str, state: Mapping[str, Array]) -> dict[str, Array]:
+        """Return copies of the buffers in a state, their names there after ``prefix``, or say what does not fit."""
+        return {
+            name: _check.array(
+                f"state[{prefix + name!r}]", state[prefix + name], dtype=own.dtype, shape=own.shape
+            ).copy()
+            for name, own in self.buffers.items()
+        }
 
     def infer(self, x: Array) -> Array:
         """Return the layer's output in evaluation mode."""

@@ -276,12 +276,18 @@ class Network:
         if set(state) != set(own_state):
             missing, unknown = sorted(set(own_state) - set(state)), sorted(set(state) - set(own_state))
             raise ValueError(f"state must have the network's parameters, got {missing} missing and {unknown} unknown")
-        arrays = {
-            name: _check.array(f"state[{name!r}]", state[name], dtype=self.dtype, shape=own.shape)
-            for name, own in own_state.items()
-        }
-        for name, own in own_state.items():
-            own[...] = arrays[name]
+        with by_the_network():
+            parameters = self.parameters()
+            arrays = {
+                name: _check.array(f"state[{name!r}]", state[name], dtype=self.dtype, shape=own.shape)
+                for name, own in parameters.items()
+            }
+            owners = {node.owner: node.layer for node in self._nodes}
+            buffers = [(layer, layer.check_buffers(f"{name}.", state)) for name, layer in owners.items()]
+            for name, own in parameters.items():
+                own[...] = arrays[name]
+            for layer, loaded in buffers:
+                layer.buffers.update(loaded)
         self.parameters_changed()
 
     def parameters_changed(self) -> None:

@@ -72,6 +72,62 @@ class SGD(Optimizer):
             p -= factor * self.lr * g
 
 
+class RMSProp(Optimizer):
+    """RMSProp: ``v = alpha v + (1 - alpha) g^2, b = momentum b + g / (sqrt(v) + eps), p = p - lr b``, as torch.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate, positive.
+    alpha : float
+        Decay of the mean square, in [0, 1).
+    eps : float
+        Added to the denominator, positive.
+    momentum : float
+        In [0, 1].
+    weight_decay : float
+        At least 0; ``weight_decay * p`` is added to the gradient.
+
+    References
+    ----------
+    Tieleman, Hinton: Lecture 6.5, RMSProp. Neural networks for machine learning, 2012.
+    """
+
+    def __init__(
+        self,
+        lr: float = 1e-2,
+        *,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+    ) -> None:
+        self.lr = _check.real("lr", lr, above=0.0)
+        self.alpha = _check.real("alpha", alpha, minimum=0.0, below=1.0)
+        self.eps = _check.real("eps", eps, above=0.0)
+        self.momentum = _check.real("momentum", momentum, minimum=0.0, maximum=1.0)
+        self.weight_decay = _check.real("weight_decay", weight_decay, minimum=0.0)
+        self._squares: dict[str, Array] = {}
+        self._velocities: dict[str, Array] = {}
+
+    def step(self, parameters: Mapping[str, Array], gradients: Mapping[str, Array], factor: float = 1.0) -> None:
+        """See Optimizer.step."""
+        for name, p in parameters.items():
+            g = gradients[name]
+            if self.weight_decay:
+                g = g + self.weight_decay * p
+            square = self._squares.setdefault(name, np.zeros_like(p))
+            square *= self.alpha
+            square += g * g * (1 - self.alpha)
+            update = g / (np.sqrt(square) + self.eps)
+            if self.momentum:
+                velocity = self._velocities.setdefault(name, np.zeros_like(p))
+                velocity *= self.momentum
+                velocity += update
+                update = velocity
+            p -= factor * self.lr * update
+
+
 class Adam(Optimizer):
     """Adam: ``p = p - lr m' / (sqrt(v') + eps)``, m' and v' the bias-corrected means of the gradient and its square.
 
@@ -125,3 +181,12 @@ class Adam(Optimizer):
             square *= beta2
             square += g * g * (1 - beta2)
             p -= rate * mean / (np.sqrt(square) / root_of_correction + self.eps)
+
+
+def clip_gradients(gradients: Mapping[str, Array], norm: float) -> float:
+    """Scale all gradients in place so that their common L2 norm is at most ``norm``; return what it was."""
+    total = math.sqrt(sum(float(np.sum(np.square(g, dtype=np.float64))) for g in gradients.values()))
+    if total > norm:
+        for g in gradients.values():
+            g *= norm / total
+    return total

@@ -15,7 +15,7 @@ from advcore._check import Array
 from advcore.nn._watch import by_the_network
 from advcore.nn.losses import Loss, loss_function
 from advcore.nn.network import Network
-from advcore.nn.optimizers import Adam, Optimizer
+from advcore.nn.optimizers import Adam, Optimizer, clip_gradients
 from advcore.nn.schedules import Schedule, schedule_function
 
 
@@ -70,6 +70,7 @@ def fit(
     optimizer: Optimizer | None = None,
     loss: str | Loss = "cross_entropy",
     schedule: str | Schedule = "constant",
+    clip_norm: float | None = None,
     seed: int = 0,
     validation: tuple[Array, object] | None = None,
     progress: bool = False,
@@ -99,6 +100,8 @@ def fit(
     schedule : str or callable
         "constant", "cosine" or a function of the share of all updates that are done, in [0, 1): the factor of the
         optimizer's learning rate.
+    clip_norm : float, optional
+        Positive: where the L2 norm of all parameters' gradients together is larger, they are scaled down to it.
     seed : int
         Of the order of the samples and of dropout.
     validation : pair (x, y), optional
@@ -129,6 +132,7 @@ def fit(
     seed = _check.integer("seed", seed, minimum=0)
     optimizer = Adam() if optimizer is None else _check.instance("optimizer", optimizer, Optimizer)
     function, factor = loss_function(loss), schedule_function(schedule)
+    clip_norm = None if clip_norm is None else _check.real("clip_norm", clip_norm, above=0.0)
     progress = _check.flag("progress", progress)
 
     history = History()
@@ -155,6 +159,8 @@ def fit(
                     )
                 gradient *= 1 / len(batch)
                 _, gradients = network.backward(saved, gradient, need_input=False, need_parameters=True)
+                if clip_norm is not None:
+                    clip_gradients(gradients, clip_norm)
                 done = (number - 1) * updates_an_epoch + step
                 optimizer.step(parameters, gradients, _check.real("schedule", factor(done / updates), minimum=0.0))
                 network.parameters_changed()

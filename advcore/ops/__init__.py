@@ -20,6 +20,7 @@ from advcore.ops.activations import (
     tanh_grad,
 )
 from advcore.ops.batch_norm import batch_norm, batch_norm_grad
+from advcore.ops.batch_norm_lstm import BatchNormLstmTape, batch_norm_lstm, batch_norm_lstm_grad
 from advcore.ops.conv2d import PackedConv2d, conv2d, conv2d_input_grad, conv2d_weight_grad
 from advcore.ops.conv2d_workspace import Conv2dWorkspace, conv2d_workspace
 from advcore.ops.coordinate_gradient import coordinate_gradient
@@ -42,6 +43,7 @@ from advcore.ops.recurrent_cells import gru_cell, lstm_cell, rnn_tanh_cell
 from advcore.ops.recurrent_grad import gru_grad, lstm_grad, rnn_tanh_grad
 
 __all__ = [
+    "BatchNormLstmTape",
     "Conv2dWorkspace",
     "PackedConv2d",
     "RecurrentTape",
@@ -51,6 +53,8 @@ __all__ = [
     "avg_pool2d_grad",
     "batch_norm",
     "batch_norm_grad",
+    "batch_norm_lstm",
+    "batch_norm_lstm_grad",
     "conv2d",
     "conv2d_input_grad",
     "conv2d_weight_grad",

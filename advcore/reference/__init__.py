@@ -22,6 +22,7 @@ from advcore.reference.activations import (
     tanh,
     tanh_grad,
 )
+from advcore.reference.batch_norm_lstm import batch_norm_lstm, batch_norm_lstm_grad
 from advcore.reference.conv2d import PackedConv2d, conv2d, conv2d_input_grad, conv2d_weight_grad
 from advcore.reference.coordinate_gradient import coordinate_gradient
 from advcore.reference.linear import linear, linear_input_grad, linear_weight_grad, matmul
@@ -64,6 +65,8 @@ __all__ = [
     "avg_pool2d_grad",
     "batch_norm",
     "batch_norm_grad",
+    "batch_norm_lstm",
+    "batch_norm_lstm_grad",
     "conv2d",
     "conv2d_input_grad",
     "conv2d_weight_grad",

@@ -33,6 +33,7 @@ int64_t extent(const Array<T>& array, int axis) {
 inline Activation activation_from(int code) { return static_cast<Activation>(code); }
 
 void bind_activations(py::module_& m);
+void bind_batch_norm_lstm(py::module_& m);
 void bind_convolution(py::module_& m);
 void bind_limits(py::module_& m);
 void bind_neighbors(py::module_& m);
