@@ -4,17 +4,18 @@ from advcore.nn.activations import GELU, Clip, LeakyReLU, LogSoftmax, ReLU, Sigm
 from advcore.nn.affine import Affine, Normalize
 from advcore.nn.conv import Conv2d
 from advcore.nn.dropout import Dropout
+from advcore.nn.history import Epoch, History
 from advcore.nn.layer import Layer
 from advcore.nn.linear import Linear
 from advcore.nn.merge import Add, Concatenate, Multiply, Subtract
 from advcore.nn.metrics import hierarchical_accuracy
 from advcore.nn.network import Network, Sequential
-from advcore.nn.optimizers import SGD, Adam, Optimizer
+from advcore.nn.optimizers import SGD, Adam, Optimizer, RMSProp
 from advcore.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from advcore.nn.rbf import laplacian_rbf_network
 from advcore.nn.recurrent import GRU, LSTM, RNN
 from advcore.nn.reshape import Flatten, Mean, Pad, Permute, Reshape, RowsAsSteps
-from advcore.nn.training import Epoch, History, accuracy, fit
+from advcore.nn.training import accuracy, fit
 
 __all__ = [
     "GELU",
@@ -46,6 +47,7 @@ __all__ = [
     "Optimizer",
     "Pad",
     "Permute",
+    "RMSProp",
     "ReLU",
     "Reshape",
     "RowsAsSteps",

@@ -36,6 +36,7 @@ void bind_activations(py::module_& m);
 void bind_convolution(py::module_& m);
 void bind_limits(py::module_& m);
 void bind_neighbors(py::module_& m);
+void bind_optimizer(py::module_& m);
 void bind_perturb(py::module_& m);
 void bind_random(py::module_& m);
 void bind_recurrent(py::module_& m);

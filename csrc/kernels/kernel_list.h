@@ -11,6 +11,7 @@
 #include "lid.h"
 #include "limits.h"
 #include "matmul.h"
+#include "optimizer.h"
 #include "perturb.h"
 #include "pointwise.h"
 #include "pool.h"
@@ -46,6 +47,7 @@
     KERNEL(knn_merge, KnnMergeArgs)                        \
     KERNEL(lid, LidArgs)                                   \
     KERNEL(perturb, PerturbArgs)                           \
+    KERNEL(update, UpdateArgs)                             \
     KERNEL(pool, PoolArgs)                                 \
     KERNEL(max_pool, MaxPoolArgs)                          \
     KERNEL(max_pool_grad, MaxPoolGradArgs)                 \
