@@ -226,19 +226,31 @@ def child(checkpoint, result):
     finally:
         os._exit(code)
 
-random.seed(int(sys.argv[3]))
+def written():
+    # one checkpoint is another file than the next
+    try:
+        return os.stat(folder / "run").st_ino
+    except FileNotFoundError:
+        return None
+
+random.seed(0)
 began = killed = 0
 while killed < kills:
-    had = folder.joinpath("run").exists()
-    pid = child(folder / "run", folder / "resumed")
-    time.sleep(random.uniform(0, 0.25 if had else 0.5))
-    os.kill(pid, signal.SIGKILL)
-    _, status = os.waitpid(pid, 0)
-    if os.WIFEXITED(status):  # it was faster: again from the start
-        assert os.WEXITSTATUS(status) == 0
-        folder.joinpath("run").unlink()
-        continue
-    killed, began = killed + 1, began + had
+    last, pid = written(), child(folder / "run", folder / "resumed")
+    began, status = began + (last is not None), 0
+    for _ in range(random.randint(0, 8)):  # so many checkpoints later, wherever it is then
+        while not status and written() == last:
+            status = os.waitpid(pid, os.WNOHANG)[0]
+            time.sleep(0.0005)
+        last = written()
+    time.sleep(random.uniform(0, 0.01))
+    if not status:
+        os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+        if os.WIFSIGNALED(status):
+            killed += 1
+            continue
+    folder.joinpath("run").unlink()  # it came to its end: again from the start
 for checkpoint, name in ((folder / "run", "resumed"), (None, "whole")):
     _, status = os.waitpid(child(checkpoint, folder / name), 0)
     assert os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0
@@ -248,10 +260,10 @@ print(began)
 
 @pytest.mark.parametrize("kills", [10, pytest.param(200, marks=pytest.mark.slow)])
 def test_a_training_that_is_killed_at_any_moment_gives_the_same_bits(tmp_path, kills):
-    command = [sys.executable, "-c", KILLS, str(tmp_path), str(kills), "1"]
+    command = [sys.executable, "-c", KILLS, str(tmp_path), str(kills)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=PACKAGES, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 0, "no kill came after a checkpoint was written"
+    assert int(done.stdout) >= kills // 2, "most kills came before a checkpoint was written"
     resumed, whole = ((tmp_path / name).read_bytes() for name in ("resumed", "whole"))
     assert resumed == whole
