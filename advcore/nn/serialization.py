@@ -14,6 +14,7 @@ import numpy as np
 
 from advcore import _check, _files, _safetensors
 from advcore._check import Array
+from advcore.nn._watch import by_the_network
 from advcore.nn.activations import GELU, Clip, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from advcore.nn.affine import Affine, Normalize
 from advcore.nn.conv import Conv2d
@@ -101,7 +102,8 @@ def _network(arrays: dict[str, Array], metadata: Mapping[str, str]) -> Network:
             layers[name] = layers[owner]
         else:
             layers[name] = _layer(name, entry)
-            _fill(name, layers[name], arrays, dtype)
+            with by_the_network():
+                _fill(name, layers[name], arrays, dtype)
         wiring[name] = inputs
     if arrays:
         raise ValueError(f"it has tensors of no layer: {', '.join(sorted(arrays)[:5])}")

@@ -174,7 +174,9 @@ class _Task:
                 number, start = len(at.history.epochs) + 1, time.perf_counter() - at.seconds
                 order = np.random.default_rng((self.seed, number)).permutation(len(self.x))
                 while at.step < steps:
-                    self._update(at, parameters, number, order, ((number - 1) * steps + at.step) / (self.epochs * steps))
+                    self._update(
+                        at, parameters, number, order, ((number - 1) * steps + at.step) / (self.epochs * steps)
+                    )
                     advance(number, at.loss / min(at.step * self.batch_size, len(order)))
                     if file is not None and every is not None and at.step % every == 0 and at.step < steps:
                         at.seconds = time.perf_counter() - start
