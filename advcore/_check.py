@@ -103,6 +103,15 @@ def returned(name: str, value: object) -> Array:
     return floats
 
 
+def in_place(name: str, value: object) -> None:
+    """Refuse what a kernel cannot change where it lies: an array that array() would copy, or a read-only one."""
+    if array(name, value) is not value:
+        raise ValueError(f"{name} must be contiguous, aligned and native, to be changed in place")
+    assert isinstance(value, np.ndarray)  # array() has refused anything else
+    if not value.flags.writeable:
+        raise ValueError(f"{name} must be writeable, got a read-only array")
+
+
 def maybe_array(name: str, value: object, **expected: Any) -> Array | None:
     """Like array, but None stays None."""
     return None if value is None else array(name, value, **expected)
@@ -265,7 +274,10 @@ def real(
         return value
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name} must be a number, got {_describe(value)}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer of more than 308 digits
+        number = math.inf
     if not math.isfinite(number):
         raise ValueError(f"{name} must be finite, got {number}")
     if number <= above:

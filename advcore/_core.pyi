@@ -288,6 +288,38 @@ class Program64(Program32): ...
 def perturb(
     batch: Array, x: Array, coordinates: Array, upper: Array, lower: Array, keep: bool, first_row: int
 ) -> None: ...
+def sgd_update(
+    parameter: Array,
+    grad: Array,
+    velocity: Array | None,
+    rate: float,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+) -> None: ...
+def rmsprop_update(
+    parameter: Array,
+    grad: Array,
+    velocity: Array | None,
+    square: Array,
+    rate: float,
+    momentum: float,
+    decay: float,
+    eps: float,
+    weight_decay: float,
+) -> None: ...
+def adam_update(
+    parameter: Array,
+    grad: Array,
+    mean: Array,
+    square: Array,
+    rate: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    correction: float,
+    weight_decay: float,
+) -> None: ...
 def first_nonfinite(data: Array) -> int: ...
 def max_pool2d(
     out: Array, indices: Array | None, input: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair

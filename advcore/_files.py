@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from pathlib import Path
 
 
@@ -18,10 +19,18 @@ def check_writable(folder: Path) -> None:
 
 
 def write(file: Path, content: str | bytes) -> None:
-    """Write a file by way of a temporary one beside it."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    """Write a file by way of a temporary one beside it; it is on the disk when this returns."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
     try:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        with temporary.open("wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
+            stream.flush()
+            os.fsync(stream.fileno())
         temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
+    folder = os.open(file.parent, os.O_RDONLY)  # a name is on the disk when its folder is
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from advcore import models
 from advcore.nn import losses
 
 RNG = np.random.default_rng(0)
@@ -22,6 +23,7 @@ ELEMENTWISE = [
 BINARY = [losses.perceptron, losses.log, losses.zero_one]
 CLASSIFICATION = [
     (losses.cross_entropy, {}),
+    (losses.cross_entropy, {"temperature": 2.5}),
     (losses.multiclass_hinge, {}),
     (losses.margin, {}),
     (losses.rbf_metric_loss, LAMBDA),
@@ -47,6 +49,45 @@ def test_cross_entropy_of_soft_targets_is_pytorchs():
     want = torch_loss(lambda z, y: F.cross_entropy(z, y, reduction="none"), torch.from_numpy(target))
     for got, expected in zip(losses.cross_entropy(LOGITS, target), want, strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_cross_entropy_at_a_temperature_is_pytorchs(soft):
+    target = RNG.random(LOGITS.shape) if soft else LABELS
+    want = torch_loss(lambda z, y: F.cross_entropy(z / 7, y, reduction="none"), torch.from_numpy(target))
+    for got, expected in zip(losses.cross_entropy(LOGITS, target, temperature=7), want, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-13)
+
+
+def test_a_capped_loss_stops_paying():
+    logits = np.array([[1.0, 4, 2], [9, 1, 2], [5.25, 0, 0], [5, 0, 0]])
+    labels = np.zeros(4, np.int64)
+    capped = losses.Capped(losses.margin, eps=0.25)
+    values, gradient = capped(logits, labels)
+    np.testing.assert_array_equal(values, [3, -5.25, -5.25, -5])
+    np.testing.assert_array_equal(gradient, [[-1, 1, 0], [0, 0, 0], [-1, 1, 0], [-1, 1, 0]])
+    single = losses.Capped(losses.LOSSES["squared"], floor=2.0)
+    values, gradient = single(np.array([[1.0, 2.0], [1.0, 0.5]]), np.zeros((2, 2)))
+    np.testing.assert_array_equal(values, [5, 2])
+    np.testing.assert_array_equal(gradient, [[2, 4], [0, 0]])
+    elementwise, slope = losses.Capped(losses.squared, floor=2.0)(np.array([[1.0, 2.0]]), np.zeros((1, 2)))
+    np.testing.assert_array_equal([elementwise, slope], [[[2, 4]], [[0, 4]]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", losses.LOSSES)
+def test_a_network_takes_every_loss_by_name(name, dtype):
+    network = models.mlp((4,), 6, dtype=dtype)
+    x = RNG.random((11, 4)).astype(dtype)
+    target = LABELS if name in losses.CLASSIFICATION else np.sign(LOGITS).astype(dtype)
+    values, gradient = losses.LOSSES[name](network.logits(x), target)
+    assert values.shape == (11,)
+    assert values.dtype == gradient.dtype == dtype
+    np.testing.assert_array_equal(network.loss_gradient(x, target, name), network.vjp(x, gradient))
+    assert losses.LOSSES[name](network.logits(x[:0]), target[:0])[0].shape == (0,)
+    if name not in losses.CLASSIFICATION:
+        each = getattr(losses, name)(network.logits(x), target)[0]
+        np.testing.assert_allclose(values, each.sum(axis=1), rtol=1e-5)
 
 
 def test_hinge_is_the_sum_of_pytorchs():
@@ -147,6 +188,10 @@ def test_log_loss_of_huge_scores():
         (lambda: losses.cross_entropy(LOGITS[0], LABELS), ValueError, r"logits must have shape \(N, K\)"),
         (lambda: losses.cross_entropy(LOGITS, LABELS - 1), ValueError, r"labels must be in \[0, 5\], got -1"),
         (lambda: losses.cross_entropy(LOGITS, LOGITS[:3]), ValueError, r"target must have shape \(11, 6\)"),
+        (lambda: losses.cross_entropy(LOGITS, LABELS, temperature=0), ValueError, "temperature must be greater than 0"),
+        (lambda: losses.Capped("margin"), TypeError, "loss must be a function, got str"),
+        (lambda: losses.Capped(losses.margin, eps=-1), ValueError, "eps must be at least 0"),
+        (lambda: losses.Capped(losses.margin, floor=np.nan), ValueError, "floor must be finite"),
         (lambda: losses.margin(LOGITS[:, :1], LABELS * 0), ValueError, "at least 2 classes"),
         (lambda: losses.rbf_metric_loss(LOGITS, LABELS, lambda_=0), ValueError, "lambda_ must be greater than 0"),
         (lambda: losses.noise_class_loss(LOGITS, lambda_=np.nan), ValueError, "lambda_ must be finite"),

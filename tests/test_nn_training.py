@@ -1,4 +1,6 @@
-"""Optimisers step by step against PyTorch's; training: what it learns, that it repeats itself, what it refuses."""
+"""Training: what it learns, that it repeats itself, what it refuses."""
+
+import functools
 
 import numpy as np
 import pytest
@@ -6,63 +8,7 @@ import torch
 
 import advcore
 from advcore import data, models, nn
-from advcore.nn import schedules
-from advcore.nn.optimizers import clip_gradients
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs"),
-    [
-        (lambda: nn.SGD(0.1), lambda p: torch.optim.SGD(p, 0.1)),
-        (lambda: nn.SGD(0.1, momentum=0.9), lambda p: torch.optim.SGD(p, 0.1, momentum=0.9)),
-        (
-            lambda: nn.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
-            lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
-        ),
-        (lambda: nn.Adam(), lambda p: torch.optim.Adam(p)),
-        (lambda: nn.RMSProp(), lambda p: torch.optim.RMSprop(p)),
-        (
-            lambda: nn.RMSProp(0.02, alpha=0.9, eps=1e-5, momentum=0.8, weight_decay=0.1),
-            lambda p: torch.optim.RMSprop(p, 0.02, alpha=0.9, eps=1e-5, momentum=0.8, weight_decay=0.1),
-        ),
-        (
-            lambda: nn.Adam(0.02, betas=(0.8, 0.99), eps=1e-5, weight_decay=0.1),
-            lambda p: torch.optim.Adam(p, 0.02, betas=(0.8, 0.99), eps=1e-5, weight_decay=0.1),
-        ),
-    ],
-)
-def test_updates_are_pytorchs(ours, theirs):
-    rng = np.random.default_rng(0)
-    parameters = {"a": rng.standard_normal((3, 4)), "b": rng.standard_normal(5)}
-    tensors = {name: torch.from_numpy(array.copy()).requires_grad_() for name, array in parameters.items()}
-    optimizer, reference = ours(), theirs(tensors.values())
-    for _ in range(7):
-        gradients = {name: rng.standard_normal(array.shape) for name, array in parameters.items()}
-        kept = {name: gradient.copy() for name, gradient in gradients.items()}
-        for name, tensor in tensors.items():
-            tensor.grad = torch.from_numpy(gradients[name].copy())
-        optimizer.step(parameters, gradients)
-        reference.step()
-        for name, array in parameters.items():
-            np.testing.assert_allclose(array, tensors[name].detach(), rtol=1e-12, atol=1e-15)
-            np.testing.assert_array_equal(gradients[name], kept[name])
-
-
-def test_a_factor_scales_the_learning_rate_of_one_update():
-    for make in (lambda lr: nn.SGD(lr, momentum=0.9), nn.Adam):
-        ours, reference = {"p": np.ones(3)}, torch.ones(3, dtype=torch.float64, requires_grad=True)
-        optimizer = make(0.1)
-        theirs = (torch.optim.Adam if make is nn.Adam else lambda p, lr: torch.optim.SGD(p, lr, momentum=0.9))(
-            [reference], lr=0.1
-        )
-        for step in range(5):
-            share = step / 5
-            gradient = np.arange(3.0) - 0.7 * step
-            theirs.param_groups[0]["lr"] = 0.1 * (1 + np.cos(np.pi * share)) / 2
-            reference.grad = torch.from_numpy(gradient.copy())
-            theirs.step()
-            optimizer.step(ours, {"p": gradient}, schedules.cosine(share))
-        np.testing.assert_allclose(ours["p"], reference.detach(), rtol=1e-12)
+from advcore.nn import losses
 
 
 def test_fit_asks_the_schedule_for_every_update():
@@ -95,42 +41,6 @@ def test_wrong_schedules(schedule, error, message):
     digits = data.digits()
     with pytest.raises(error, match=message):
         nn.fit(models.mlp((1, 8, 8), 10), digits.x_train[:8], digits.y_train[:8], epochs=1, schedule=schedule)
-
-
-def test_float32_parameters_stay_float32():
-    for optimizer in (nn.SGD(0.1, momentum=0.9, weight_decay=0.1), nn.Adam(weight_decay=0.1), nn.RMSProp(momentum=0.9)):
-        p = np.ones(3, np.float32)
-        optimizer.step({"p": p}, {"p": np.ones(3, np.float32)})
-        assert p.dtype == np.float32
-        assert np.all(p < 1)
-
-
-@pytest.mark.parametrize("norm", [0.01, 100.0])
-def test_clipped_gradients_are_pytorchs(norm):
-    rng = np.random.default_rng(0)
-    gradients = {"a": rng.standard_normal((3, 4)), "b": rng.standard_normal(5)}
-    tensors = [torch.zeros(array.shape, dtype=torch.float64) for array in gradients.values()]
-    for tensor, array in zip(tensors, gradients.values(), strict=True):
-        tensor.grad = torch.from_numpy(array.copy())
-    assert clip_gradients(gradients, norm) == pytest.approx(float(torch.nn.utils.clip_grad_norm_(tensors, norm)))
-    for tensor, array in zip(tensors, gradients.values(), strict=True):
-        np.testing.assert_allclose(array, tensor.grad, rtol=1e-4)  # torch adds 1e-6 to the norm
-
-
-def test_fit_clips_what_the_optimizer_is_given():
-    digits, norms = data.digits(), []
-
-    class Watch(nn.SGD):
-        def step(self, parameters, gradients, factor=1.0):
-            norms.append(np.sqrt(sum(np.sum(g.astype(np.float64) ** 2) for g in gradients.values())))
-
-    for clip_norm in (None, 0.01):
-        network = models.mlp((1, 8, 8), 10, hidden=(8,))
-        nn.fit(network, digits.x_train[:64], digits.y_train[:64], epochs=1, optimizer=Watch(), clip_norm=clip_norm)
-    assert norms[0] > 0.1
-    assert norms[1] == pytest.approx(0.01, rel=1e-5)
-    with pytest.raises(ValueError, match="clip_norm must be greater than 0, got 0"):
-        nn.fit(network, digits.x_train, digits.y_train, epochs=1, clip_norm=0.0)
 
 
 def test_one_epoch_is_pytorchs():
@@ -277,6 +187,19 @@ def with_nan(sample):
         ({"validation": X}, TypeError, r"validation must be a pair \(x, y\)"),
         ({"validation": (X, Y[:2])}, ValueError, r"validation\[1\] must have shape \(6,\)"),
         ({"validation": (with_nan(2), Y)}, ValueError, r"validation\[0\] must be finite.*sample 2"),
+        ({"y": X.reshape(6, -1)[:, :9]}, ValueError, r"y must have shape \(6, 10\), got \(6, 9\)"),
+        ({"y": np.full((6, 10), np.inf, np.float32)}, ValueError, "y must be finite.*sample 0"),
+        ({"y": np.zeros((6, 10))}, TypeError, "y must be of type float32"),
+        (
+            {"loss": "squared"},
+            TypeError,
+            "y must be a NumPy array of float32 or float64, got|y must be of type float32",
+        ),
+        ({"clip_norm": 0}, ValueError, "clip_norm must be greater than 0"),
+        ({"patience": 0, "validation": (X, Y)}, ValueError, "patience must be at least 1"),
+        ({"patience": 3}, ValueError, "patience needs validation data"),
+        ({"checkpoint_steps": 3}, ValueError, "checkpoint_steps needs a checkpoint"),
+        ({"checkpoint": 3}, TypeError, "checkpoint must be a path"),
         ({"network": object()}, TypeError, "network must be of type Network"),
     ],
 )
@@ -289,18 +212,65 @@ def test_bad_input_is_refused(arguments, error, message):
         np.testing.assert_array_equal(array, before[name])
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: nn.SGD(0), "lr must be greater than 0"),
-        (lambda: nn.SGD(0.1, momentum=2), "momentum must be at most 1"),
-        (lambda: nn.SGD(0.1, nesterov=True), "nesterov needs a momentum"),
-        (lambda: nn.Adam(betas=(0.9, 1.0)), r"betas\[1\] must be less than 1"),
-        (lambda: nn.Adam(betas=0.9), "betas must be a pair"),
-        (lambda: nn.Adam(eps=0), "eps must be greater than 0"),
-        (lambda: nn.Adam(weight_decay=-1), "weight_decay must be at least 0"),
-    ],
-)
-def test_bad_optimizers_are_refused(make, message):
-    with pytest.raises(ValueError, match=message):
-        make()
+def test_soft_labels_are_learnt():
+    digits = data.digits()
+    teacher, student = models.mlp((1, 8, 8), seed=1), models.mlp((1, 8, 8), hidden=(50,))
+    nn.fit(teacher, digits.x_train, digits.y_train, epochs=5)
+    soft = nn.Softmax().infer(teacher.logits(digits.x_train) / np.float32(5))
+    distilled = functools.partial(losses.cross_entropy, temperature=5)
+    history = nn.fit(student, digits.x_train, soft, epochs=15, optimizer=nn.Adam(1e-2), loss=distilled)
+    assert nn.accuracy(student, digits.x_test, digits.y_test) > 0.9
+    assert history.epochs[-1].accuracy > 0.9
+
+
+def test_numbers_are_learnt():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((300, 4)).astype(np.float32)
+    y = (x[:, :2] * x[:, 2:]).astype(np.float32)
+    network = models.mlp((4,), 2, hidden=(50,))
+    history = nn.fit(network, x, y, epochs=60, batch_size=30, loss="squared", optimizer=nn.Adam(1e-2))
+    assert history.epochs[-1].loss < 0.05 * history.epochs[0].loss
+    assert history.epochs[-1].accuracy is None
+    signs = np.sign(y).astype(np.float32)
+    nn.fit(network, x, signs, epochs=20, batch_size=30, loss="log", optimizer=nn.Adam(1e-2))
+    assert np.mean(np.sign(network.logits(x)) == signs) > 0.9
+
+
+def test_patience_ends_with_the_best_epoch():
+    digits = data.digits()
+    seen = {}
+    network = models.mlp((1, 8, 8), hidden=(8,))
+    history = nn.fit(
+        network,
+        digits.x_train[:100],
+        digits.y_train[:100],
+        epochs=200,
+        optimizer=nn.Adam(0.05),
+        validation=(digits.x_test, digits.y_test),
+        patience=3,
+        callback=lambda epoch: seen.setdefault(epoch.number, network.state_dict()),
+    )
+    accuracies = [epoch.validation_accuracy for epoch in history.epochs]
+    best = int(np.argmax(accuracies)) + 1
+    assert history.best.number == best
+    assert len(accuracies) == best + 3 < 200
+    for name, array in network.state_dict().items():
+        np.testing.assert_array_equal(array, seen[best][name])
+
+
+def test_clipping_is_pytorchs():
+    digits = data.digits()
+    x, y = digits.x_train[:60].astype(np.float64), digits.y_train[:60]
+    network = models.mlp((1, 8, 8), dtype=np.float64)
+    module = network.to_torch()
+    optimizer = torch.optim.SGD(module.parameters(), 0.5)
+    order = np.random.default_rng((0, 1)).permutation(60)
+    for begin in range(0, 60, 20):
+        batch = order[begin : begin + 20]
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(module(torch.from_numpy(x[batch])), torch.from_numpy(y[batch])).backward()
+        assert torch.nn.utils.clip_grad_norm_(module.parameters(), 0.3) > 0.3
+        optimizer.step()
+    nn.fit(network, x, y, epochs=1, batch_size=20, optimizer=nn.SGD(0.5), clip_norm=0.3)
+    for got, want in zip(network.parameters().values(), module.parameters(), strict=True):
+        np.testing.assert_allclose(got, want.detach(), rtol=1e-10, atol=1e-12)

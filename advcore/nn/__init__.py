@@ -5,6 +5,7 @@ from advcore.nn.affine import Affine, Normalize
 from advcore.nn.batch_norm_lstm import BatchNormLSTM
 from advcore.nn.conv import Conv2d
 from advcore.nn.dropout import Dropout
+from advcore.nn.history import Epoch, History
 from advcore.nn.layer import Layer
 from advcore.nn.linear import Linear
 from advcore.nn.merge import Add, Concatenate, Multiply, Subtract
@@ -16,7 +17,7 @@ from advcore.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from advcore.nn.rbf import laplacian_rbf_network
 from advcore.nn.recurrent import GRU, LSTM, RNN
 from advcore.nn.reshape import Flatten, Mean, Pad, Permute, Reshape, RowsAsSteps
-from advcore.nn.training import Epoch, History, accuracy, fit
+from advcore.nn.training import accuracy, fit
 
 __all__ = [
     "GELU",

@@ -77,14 +77,16 @@ def connect(layers: Mapping[str, Layer], wiring: Mapping[str, Sequence[str]]) ->
         raise ValueError(f"wiring must name layers, got {', '.join(map(repr, unknown))}")
     nodes: list[Node] = []
     owners: dict[int, str] = {}
+    known = {INPUT}
     before = INPUT
     for name, layer in layers.items():
         if not isinstance(layer, Layer):
             raise TypeError(f"layer {name} must be a Layer, got {type(layer).__name__}")
         if name == INPUT:
             raise ValueError(f"{INPUT!r} is the name of the network's input and cannot be a layer's")
-        inputs = _inputs(name, layer, wiring.get(name, (before,)), [INPUT, *(node.name for node in nodes)])
+        inputs = _inputs(name, layer, wiring.get(name, (before,)), known)
         nodes.append(Node(name, owners.setdefault(id(layer), name), layer, inputs))
+        known.add(name)
         before = name
     used = {source for node in nodes for source in node.inputs}
     unused = [node.name for node in nodes[:-1] if node.name not in used]
@@ -93,7 +95,7 @@ def connect(layers: Mapping[str, Layer], wiring: Mapping[str, Sequence[str]]) ->
     return nodes
 
 
-def _inputs(name: str, layer: Layer, inputs: object, known: Sequence[str]) -> tuple[str, ...]:
+def _inputs(name: str, layer: Layer, inputs: object, known: set[str]) -> tuple[str, ...]:
     if isinstance(inputs, str) or not isinstance(inputs, Sequence):
         raise TypeError(f"wiring[{name!r}] must be a sequence of names, got {type(inputs).__name__}")
     for source in inputs:

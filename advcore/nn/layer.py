@@ -76,9 +76,12 @@ class Layer:
 
     def config(self) -> dict[str, Any]:
         """Return the arguments that make a layer like this one, without its parameters: numbers, strings, tuples."""
-        if type(self).__init__ is Layer.__init__:
-            return {}
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        return {name: getattr(self, name) for name in self.arguments()}
+
+    @classmethod
+    def arguments(cls) -> tuple[str, ...]:
+        """Return the names of the constructor's arguments; none where a subclass has no constructor of its own."""
+        return () if cls.__init__ is Layer.__init__ else tuple(inspect.signature(cls).parameters)
 
     def initialise(self, rng: np.random.Generator, dtype: np.dtype[Any]) -> None:
         """Draw every parameter from U(-bound, bound), the bound being torch's default for the layer."""

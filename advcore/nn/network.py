@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -294,6 +295,35 @@ class Network:
         """Say that parameters were changed in place, which is otherwise found out by reading all of them."""
         for layer in self.layers.values():
             layer.version += 1
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write parameters, layers and wiring to one safetensors file, which is there whole or not at all.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        ValueError
+            If a layer is of a class that advcore.nn does not have.
+        """
+        from advcore.nn import serialization
+
+        serialization.save(self, path)
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> Network:
+        """Return the network in a file that ``save`` wrote, with the same bits. Safe for files from anyone.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
+        ValueError
+            If it is not such a file, whole and of a format that this version knows.
+        """
+        from advcore.nn import serialization
+
+        return serialization.load(path)
 
     def to_torch(self) -> torch.nn.Sequential:
         """Return the network as a torch.nn.Sequential in evaluation mode, with copies of the state.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from advcore import _check, ops
 from advcore._check import Array
@@ -14,6 +15,7 @@ from advcore.nn._window import positions, used_share
 from advcore.nn.layer import Layer, Shape, expect_shape, options_text
 
 Pair = int | tuple[int, int]
+Indices = NDArray[np.int64]
 
 
 class MaxPool2d(Layer):
@@ -63,11 +65,22 @@ class MaxPool2d(Layer):
         pooled: Array = ops.max_pool2d(x, *self._geometry)
         return pooled
 
+    def forward(self, x: Array, rng: np.random.Generator | None) -> tuple[Array, tuple[Array, Indices]]:
+        """Keep where the maxima are, too: the way back does not search them again."""
+        kernel_size, stride, padding, dilation, ceil_mode = self._geometry
+        pooled, indices = ops.max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode, return_indices=True)
+        return pooled, (x, indices)
+
     def backward(
-        self, saved: Array, grad: Array, *, need_input: bool = True, need_parameters: bool = False
+        self, saved: tuple[Array, Indices], grad: Array, *, need_input: bool = True, need_parameters: bool = False
     ) -> tuple[Array | None, dict[str, Array]]:
         """See Layer.backward."""
-        return ops.max_pool2d_grad(grad, saved, *self._geometry), {}
+        x, indices = saved
+        return ops.max_pool2d_grad(grad, x, *self._geometry, indices=indices), {}
+
+    def saved_size(self, input_shape: Shape) -> int:
+        """See Layer.saved_size: an index is as large as two float32."""
+        return 3 * super().saved_size(input_shape)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """See Layer.output_shape."""

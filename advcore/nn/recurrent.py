@@ -29,7 +29,7 @@ class _Recurrent(Layer):
     ) -> None:
         self.input_size = _check.integer("input_size", input_size, minimum=1)
         self.hidden_size = _check.integer("hidden_size", hidden_size, minimum=1)
-        self.num_layers = _check.integer("num_layers", num_layers, minimum=1)
+        self.num_layers = _check.integer("num_layers", num_layers, minimum=1, maximum=1000)
         self.bias = _check.flag("bias", bias)
         self.bidirectional = _check.flag("bidirectional", bidirectional)
         self.output = _check.choice("output", output, ("sequence", "last"))
@@ -141,7 +141,7 @@ class RNN(_Recurrent):
     hidden_size : int
         Units of the state.
     num_layers : int
-        Each layer runs over the outputs of the one before.
+        Each layer runs over the outputs of the one before; at most 1000.
     bias : bool
         Whether there are biases.
     bidirectional : bool

@@ -38,6 +38,7 @@ void bind_convolution(py::module_& m);
 void bind_limits(py::module_& m);
 void bind_neighbors(py::module_& m);
 void bind_normalize(py::module_& m);
+void bind_optimizer(py::module_& m);
 void bind_perturb(py::module_& m);
 void bind_random(py::module_& m);
 void bind_recurrent(py::module_& m);

@@ -17,6 +17,7 @@ PYBIND11_MODULE(_core, m) {
     bind_limits(m);
     bind_neighbors(m);
     bind_normalize(m);
+    bind_optimizer(m);
     bind_perturb(m);
     bind_random(m);
     bind_recurrent(m);

@@ -13,6 +13,7 @@
 #include "limits.h"
 #include "matmul.h"
 #include "normalize.h"
+#include "optimizer.h"
 #include "perturb.h"
 #include "pointwise.h"
 #include "pool.h"
@@ -53,6 +54,7 @@
     KERNEL(knn_merge, KnnMergeArgs)                           \
     KERNEL(lid, LidArgs)                                      \
     KERNEL(perturb, PerturbArgs)                              \
+    KERNEL(update, UpdateArgs)                                \
     KERNEL(pool, PoolArgs)                                    \
     KERNEL(max_pool, MaxPoolArgs)                             \
     KERNEL(max_pool_grad, MaxPoolGradArgs)                    \

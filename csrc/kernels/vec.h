@@ -200,6 +200,20 @@ ADVCORE_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
 #endif
 }
 
+// Without errno, which the kernels' flags say, this is one instruction.
+template <class T>
+ADVCORE_INLINE Vec<T> square_root(Vec<T> x) {
+    T lane[lanes<T>];
+    store(lane, x);
+    for (T& value : lane) {
+        if constexpr (sizeof(T) == 4)
+            value = __builtin_sqrtf(value);
+        else
+            value = __builtin_sqrt(value);
+    }
+    return load(lane);
+}
+
 // The larger of the two; a NaN in either is kept.
 template <class T>
 ADVCORE_INLINE Vec<T> max_nan(Vec<T> a, Vec<T> b) {

@@ -19,29 +19,39 @@ def row_sums(x: Array) -> Array:
     return ops.matmul(x, np.ones(x.shape[1], x.dtype))
 
 
-def cross_entropy(logits: Array, target: object) -> tuple[Array, Array]:
-    """Cross-entropy of the softmax: ``-sum_k target_k log softmax(logits)_k``.
+def cross_entropy(logits: Array, target: object, *, temperature: float = 1.0) -> tuple[Array, Array]:
+    """Cross-entropy of the softmax: ``-sum_k target_k log softmax(logits / temperature)_k``.
 
     Parameters
     ----------
     logits : float32 or float64 array, (N, K)
     target : int array, (N,), or array of the logits' type, (N, K)
         Labels in [0, K), or a distribution over the classes a sample.
+    temperature : float
+        Positive; above 1 it makes the probabilities more alike.
 
     Returns
     -------
     loss : array, (N,)
     gradient : array, (N, K)
-        ``softmax(logits) * sum_k target_k - target``.
+        ``(softmax(logits / temperature) * sum_k target_k - target) / temperature``.
 
     Raises
     ------
     TypeError
         If logits is not an array of float32 or float64, or target is of another type.
     ValueError
-        If a shape does not fit, or a label is out of range.
+        If a shape does not fit, a label is out of range, or the temperature is not positive.
+
+    References
+    ----------
+    Hinton, Vinyals, Dean: Distilling the knowledge in a neural network. arXiv 1503.02531 (2015), equation 1.
     """
     logits = _check.array("logits", logits, axes=("N", "K"))
+    temperature = _check.real("temperature", temperature, above=0.0)
+    if temperature != 1:
+        loss, gradient = cross_entropy(logits / logits.dtype.type(temperature), target)
+        return loss, gradient / logits.dtype.type(temperature)
     log_probabilities = ops.log_softmax(logits)
     gradient = ops.softmax(logits)
     if isinstance(target, np.ndarray) and target.dtype.kind == "f":
