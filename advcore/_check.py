@@ -320,14 +320,6 @@ def inside(name: str, value: Array, limits: tuple[float, float]) -> None:
         )
 
 
-def not_negative(name: str, value: Array) -> None:
-    """Refuse entries below zero and NaN."""
-    wrong = ~(value >= 0)
-    if wrong.any():
-        where = int(np.argmax(wrong.ravel()))
-        raise ValueError(f"{name} must not be negative, got {value.ravel()[where]:g} at index {where}")
-
-
 def choice(name: str, value: object, choices: Sequence[Choice]) -> Choice:
     """Return value if it is one of the choices."""
     for candidate in choices:

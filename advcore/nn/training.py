@@ -198,8 +198,9 @@ class _Task:
 
     def _updates_an_epoch(self) -> int:
         whole, left = divmod(len(self.x), self.batch_size)
-        # A batch of one sample may have no variance: it joins the one before.
-        return whole if left == 0 or (left == 1 and whole and self.network.buffers()) else whole + 1
+        with by_the_network():  # a batch of one sample may have no variance: it joins the one before
+            joined = left == 1 and whole > 0 and bool(self.network.buffers())
+        return whole + (left > 0 and not joined)
 
     def _update(
         self, at: Progress, parameters: dict[str, Array], number: int, order: NDArray[np.int64], share: float
