@@ -60,10 +60,18 @@ def array(
     ``axes`` names the axes, as in ("N", "C", "H", "W"); ``shape`` fixes extents (None: any); ``dtype`` is the type that
     another argument has already fixed.
     """
-    if type(value) is np.ndarray and shape is not None and value.shape == shape and value.dtype is dtype:
-        flags = value.flags
-        if flags.c_contiguous and flags.aligned:
-            return value  # the quickest way for the many parameters of small layers
+    if (  # the common case, and the quickest
+        type(value) is np.ndarray
+        and value.dtype in FLOATS
+        and (dtype is None or value.dtype == dtype)
+        and (shape is None or value.shape == shape)
+        and axes is None
+        and value.ndim >= min_ndim
+        and value.flags.c_contiguous
+        and value.flags.aligned
+        and value.dtype.isnative
+    ):
+        return value
     if not isinstance(value, np.ndarray) or isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} must be a NumPy array of float32 or float64, got {_describe(value)}")
     native = value.dtype if value.dtype.isnative else value.dtype.newbyteorder("=")
@@ -78,14 +86,12 @@ def array(
     if (
         shape is not None
         and value.shape != shape
-        and (  # equal tuples are the common case, and the quickest
-            value.ndim != len(shape) or any(s is not None and s != v for s, v in zip(shape, value.shape, strict=True))
-        )
+        and (value.ndim != len(shape) or any(s is not None and s != v for s, v in zip(shape, value.shape, strict=True)))
     ):
         raise ValueError(f"{name} must have shape {shape_text(shape)}, got {value.shape}")
     flags = value.flags
     if flags.c_contiguous and flags.aligned and native is value.dtype and type(value) is np.ndarray:
-        return value  # the common case, and the quickest
+        return value
     plain = np.asarray(value, dtype=native)
     if strided and plain.flags.aligned and all(s % plain.itemsize == 0 for s in plain.strides):
         return plain
