@@ -28,9 +28,6 @@ void pack_forward(const Array<T>& weight, int64_t groups, T* packed) {
     pack(args);
 }
 
-// Enough for every thread to end at about the same time.
-int64_t wanted_items() { return get_num_threads() == 1 ? 1 : 4 * get_num_threads(); }
-
 // Large tiles reuse what they pack; there must be enough of them for every thread. No result depends on the choice.
 template <class T>
 void run_tiles(Conv2dArgs<T>& args) {
@@ -54,17 +51,6 @@ void run_tiles(Conv2dArgs<T>& args) {
     run(kernels<T>().conv2d, args, args.items(), grain(work, args.items()));
 }
 
-// The most elements that a slab of one sample takes for `height` output rows, and what registers read beyond it.
-int64_t slab_size(const PatchMatrix& m, int64_t height) {
-    const auto slots = [](const PatchAxis& axis) { return std::min(axis.step, axis.taps); };
-    const auto extent = [](const PatchAxis& axis, int64_t positions) {
-        return positions + (axis.taps - 1) * axis.tap_step / axis.step + 1;
-    };
-    const int64_t channels = std::min(m.channels, block_depth / m.taps() + 2);
-    return channels * slots(m.vertical) * slots(m.horizontal) * extent(m.vertical, height) *
-           extent(m.horizontal, m.horizontal.positions);
-}
-
 // Cuts a convolution into tiles of output rows whose slabs stay in the second-level cache; false where none is small
 // enough, or where taps of single elements make the patches as simple as a slab. No result depends on the choice.
 template <class T>
@@ -75,7 +61,7 @@ bool cut_directly(Conv2dDirectArgs<T>& args) {
     if (std::max(v.taps, h.taps) > most_phased_taps || m.groups * args.rows * m.positions() == 0) return false;
     constexpr int64_t element = sizeof(T), most = slab_bytes / element, enough = (384 << 10) / element;
     const int64_t pitch = h.positions + (h.taps - 1) * h.tap_step / h.step + 1, slack = pitch + 128;
-    if (slab_size(m, 1) + slack > most) return false;
+    if (slab_size(m, 1, block_depth) + slack > most) return false;
     // Rows by themselves leave the last registers of a row partly empty; together they compute what lies between them
     // and are dealt out afterwards, which counts as much as a few terms.
     const auto used = [](int64_t part, int64_t whole) {
@@ -89,7 +75,7 @@ bool cut_directly(Conv2dDirectArgs<T>& args) {
     const int64_t most_columns = args.by_row ? 2 * tile_cols<T> : tile_cols<T>;
     const int64_t columns = args.by_row ? h.positions : pitch;
     const auto fits = [&](int64_t samples, int64_t height) {
-        return samples * height * columns <= most_columns && samples * slab_size(m, height) <= enough;
+        return samples * height * columns <= most_columns && samples * slab_size(m, height, block_depth) <= enough;
     };
     args.height_per_tile = v.positions;
     while (args.height_per_tile > 1 && !fits(1, args.height_per_tile))

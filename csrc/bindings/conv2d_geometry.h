@@ -1,6 +1,8 @@
 // A convolution's options as the kernels take them.
 #pragma once
 
+#include <algorithm>
+
 #include "arrays.h"
 
 namespace advcore {
@@ -30,5 +32,20 @@ inline Geometry geometry(int64_t stride_y, int64_t stride_x, int64_t padding_y, 
                          int64_t dilation_x, int64_t groups) {
     return {{stride_y, padding_y, dilation_y}, {stride_x, padding_x, dilation_x}, groups};
 }
+
+// The most elements that a slab of one sample takes for `height` output rows, and what registers read beyond it;
+// `rows` of the patch matrix at once.
+inline int64_t slab_size(const PatchMatrix& m, int64_t height, int64_t rows) {
+    const auto slots = [](const PatchAxis& axis) { return std::min(axis.step, axis.taps); };
+    const auto extent = [](const PatchAxis& axis, int64_t positions) {
+        return positions + (axis.taps - 1) * axis.tap_step / axis.step + 1;
+    };
+    const int64_t channels = std::min(m.channels, rows / m.taps() + 2);
+    return channels * slots(m.vertical) * slots(m.horizontal) * extent(m.vertical, height) *
+           extent(m.horizontal, m.horizontal.positions);
+}
+
+// Enough for every thread to end at about the same time.
+inline int64_t wanted_items() { return get_num_threads() == 1 ? 1 : 4 * get_num_threads(); }
 
 }  // namespace advcore

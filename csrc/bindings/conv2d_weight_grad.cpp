@@ -21,6 +21,35 @@ int64_t weight_grad_segments(int64_t samples, int64_t positions, int64_t groups,
 }
 
 template <class T>
+TapSource tap_source(const PatchMatrix& m) {
+    const PatchAxis &v = m.vertical, &h = m.horizontal;
+    if (m.taps() == 1 && v.step == 1 && h.step == 1 && m.positions() == m.plane()) return TapSource::input;
+    if (std::max(v.taps, h.taps) > most_phased_taps) return TapSource::patches;
+    const int64_t samples = (block_depth - 2) / m.positions() + 2;
+    const int64_t size = samples * slab_size(m, weight_grad_slab_height(m), weight_grad_taps) + 128;
+    return size * static_cast<int64_t>(sizeof(T)) <= slab_bytes ? TapSource::slab : TapSource::patches;
+}
+
+// Large tiles pack the gradient less often. No result depends on the choice.
+template <class T>
+void cut_weights(Conv2dWeightGradArgs<T>& args) {
+    const PatchMatrix& m = args.patches;
+    constexpr int64_t whole_panels = 128 / sizeof(T), fewest_taps = 48;
+    args.source = tap_source<T>(m);
+    args.row_tiles = ceil_div(args.rows, tile_cols<T>);
+    args.rows_per_tile = ceil_div(ceil_div(args.rows, args.row_tiles), whole_panels) * whole_panels;
+    args.row_tiles = ceil_div(args.rows, args.rows_per_tile);
+    const int64_t most_taps = std::min(weight_grad_taps, weight_grad_sums<T> / args.rows_per_tile);
+    args.tap_tiles = ceil_div(m.rows(), most_taps);
+    const int64_t wanted = wanted_items();
+    if (args.items() < wanted)
+        args.tap_tiles = std::clamp(ceil_div(wanted * args.tap_tiles, args.items()), args.tap_tiles,
+                                    ceil_div(m.rows(), fewest_taps));
+    args.taps_per_tile = ceil_div(m.rows(), args.tap_tiles);
+    args.tap_tiles = ceil_div(m.rows(), args.taps_per_tile);
+}
+
+template <class T>
 void conv2d_weight_grad(Array<T> out, const Array<T>& input, const Array<T>& grad_output, int64_t stride_y,
                         int64_t stride_x, int64_t padding_y, int64_t padding_x, int64_t dilation_y, int64_t dilation_x,
                         int64_t groups) {
@@ -38,11 +67,9 @@ void conv2d_weight_grad(Array<T> out, const Array<T>& input, const Array<T>& gra
         std::memset(total, 0, static_cast<std::size_t>(size) * sizeof(T));
         return;
     }
-    args.row_tiles = ceil_div(args.rows, tile_rows);
-    args.columns_per_tile = std::min(tile_cols<T>, m.rows());
-    args.column_tiles = ceil_div(m.rows(), args.columns_per_tile);
     args.segments = weight_grad_segments<T>(m.samples, m.positions(), groups, args.rows, m.rows());
     args.samples_per_segment = ceil_div(m.samples, args.segments);
+    cut_weights(args);
     std::unique_ptr<T[]> parts;
     if (args.segments > 1) parts = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(args.segments * size));
     args.parts = parts ? parts.get() : total;

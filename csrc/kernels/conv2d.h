@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "activation.h"
+#include "tile.h"
 
 namespace advcore {
 
@@ -95,17 +96,33 @@ struct Conv2dInputGradArgs {
     [[gnu::always_inline]] int64_t items() const { return sample_items * patches.groups * channel_items; }
 };
 
+// Where the weight gradient reads the input: as it lies (taps of single elements), from a slab, or from copied patches.
+enum class TapSource { input, slab, patches };
+
+// The output rows of one sample that a block of the weight gradient's terms may touch.
+[[gnu::always_inline]] inline int64_t weight_grad_slab_height(const PatchMatrix& m) {
+    const int64_t most = (block_depth - 2) / m.horizontal.positions + 2;
+    return most < m.vertical.positions ? most : m.vertical.positions;
+}
+
+// The most taps of an item, and the most sums.
+constexpr int64_t weight_grad_taps = 512;
+template <class T>
+constexpr int64_t weight_grad_sums = (int64_t{256} << 10) / static_cast<int64_t>(sizeof(T));
+
 // part[g, row, :] = the sum over (n, y, x) of grad_output[n, g * rows + row, y, x] patches[:, (n, y, x)]
 //
-// The batch is cut into segments with a part each. An item is one tile of one group's part in one segment.
+// The batch is cut into segments with a part each. An item is some taps of some output channels of one group's part in
+// one segment.
 template <class T>
 struct Conv2dWeightGradArgs {
     PatchMatrix patches;
     const T* input;
     const T* grad_output;  // [samples, groups * rows, positions]
     T* parts;              // [segments, groups, rows, patches.rows()]
-    int64_t rows, segments, samples_per_segment, column_tiles, columns_per_tile, row_tiles;
-    [[gnu::always_inline]] int64_t items() const { return segments * patches.groups * column_tiles * row_tiles; }
+    TapSource source;
+    int64_t rows, segments, samples_per_segment, tap_tiles, taps_per_tile, row_tiles, rows_per_tile;
+    [[gnu::always_inline]] int64_t items() const { return segments * patches.groups * tap_tiles * row_tiles; }
 };
 
 // total[i] = parts[0, i] + parts[1, i] + ..., in that order. An item is one element.

@@ -117,15 +117,6 @@ ADVCORE_INLINE ChannelRange whole_registers(const PatchStrip<T>& s, int64_t begi
     return {first, larger(first, last)};
 }
 
-// A register of elements 0, Step, 2 Step, ...
-template <class T, int Step>
-ADVCORE_INLINE Vec<T> load_spaced(const T* from) {
-    if constexpr (Step == 1)
-        return load(from);
-    else
-        return even_lanes<T>(load_spaced<T, Step / 2>(from), load_spaced<T, Step / 2>(from + lanes<T> * (Step / 2)));
-}
-
 // Adds a register to elements 0, Step, 2 Step, ... and zero to those between.
 template <class T, int Step>
 ADVCORE_INLINE void add_spaced(T* to, Vec<T> x) {

@@ -16,20 +16,25 @@ void activate_stored(int rows, const PanelPair<T>& p) {
         }
 }
 
-template <class T, int Rows, int Vectors, bool Offsets>
+// Which factor lies where its offsets say.
+enum class Scattered { none, left, right };
+
+template <class T, int Rows, int Vectors, Scattered Where>
 void multiply(const PanelPair<T>& p) {
     constexpr int L = lanes<T>;
     Vec<T> sum[Rows][Vectors] = {};
     for (int r = 0; r < Rows; ++r) prefetch(p.c, r * p.c_stride);  // by the time of the sums it is there
-    const T* a = p.a;
+    const T* left_row[Rows];
+    for (int r = 0; r < Rows; ++r) left_row[r] = p.a + (Where == Scattered::left ? p.a_row_offset[r] : r);
     const int64_t depth = p.depth;
 #pragma GCC unroll 4
-    for (int64_t k = 0; k < depth; ++k, a += Rows) {
-        const T* const b = p.b + (Offsets ? p.b_offset[k] : k * (Vectors * L));
+    for (int64_t k = 0; k < depth; ++k) {
+        const T* const b = p.b + (Where == Scattered::right ? p.b_offset[k] : k * (Vectors * L));
+        const int64_t left_at = Where == Scattered::left ? p.a_term_offset[k] : k * Rows;
         if constexpr (Rows < Vectors) {  // whatever there are fewer of stays in registers
             Vec<T> left[Rows];
 #pragma GCC unroll 14
-            for (int r = 0; r < Rows; ++r) left[r] = splat(a[r]);
+            for (int r = 0; r < Rows; ++r) left[r] = splat(left_row[r][left_at]);
 #pragma GCC unroll 12
             for (int v = 0; v < Vectors; ++v) {
                 const Vec<T> right = load(b + v * L);
@@ -42,7 +47,7 @@ void multiply(const PanelPair<T>& p) {
             for (int v = 0; v < Vectors; ++v) right[v] = load(b + v * L);
 #pragma GCC unroll 14
             for (int r = 0; r < Rows; ++r) {
-                const Vec<T> left = splat(a[r]);
+                const Vec<T> left = splat(left_row[r][left_at]);
 #pragma GCC unroll 12
                 for (int v = 0; v < Vectors; ++v) sum[r][v] = fma<T>(left, right[v], sum[r][v]);
             }
@@ -95,18 +100,22 @@ void multiply(const PanelPair<T>& p) {
 template <class T, int Rows, int Vectors = 12>
 ADVCORE_INLINE void multiply_wide(const PanelPair<T>& p) {
     if constexpr (Vectors * Rows <= 12)
-        if (p.cols == Vectors * lanes<T>) return multiply<T, Rows, Vectors, true>(p);
+        if (p.cols == Vectors * lanes<T>) return multiply<T, Rows, Vectors, Scattered::right>(p);
     if constexpr (Vectors > 4) multiply_wide<T, Rows, Vectors == 12 ? 6 : 4>(p);
+}
+
+template <class T, int Rows, int Vectors>
+ADVCORE_INLINE void multiply_with(const PanelPair<T>& p) {
+    if (p.a_row_offset) return multiply<T, Rows, Vectors, Scattered::left>(p);
+    if (p.b_offset) return multiply<T, Rows, Vectors, Scattered::right>(p);
+    multiply<T, Rows, Vectors, Scattered::none>(p);
 }
 
 template <class T, int Rows = max_panel_rows>
 ADVCORE_INLINE void multiply_any(int rows, const PanelPair<T>& p) {
     if (rows == Rows) {
         if (p.cols > panel_cols<T>) return multiply_wide<T, Rows>(p);
-        if (p.cols > lanes<T>)
-            p.b_offset ? multiply<T, Rows, 2, true>(p) : multiply<T, Rows, 2, false>(p);
-        else
-            p.b_offset ? multiply<T, Rows, 1, true>(p) : multiply<T, Rows, 1, false>(p);
+        p.cols > lanes<T> ? multiply_with<T, Rows, 2>(p) : multiply_with<T, Rows, 1>(p);
     } else if constexpr (Rows > 1) {
         multiply_any<T, Rows - 1>(rows, p);
     }

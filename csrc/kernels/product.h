@@ -37,9 +37,12 @@ struct RowPanels {
 template <class T>
 struct PanelPair {
     int64_t depth;
-    const T* a;                         // [depth][rows of the panel]
-    const T* b;                         // [depth][columns of the panel, padded to whole vectors]
-    const int64_t* b_offset = nullptr;  // where given: row k of b is at b + b_offset[k]
+    const T* a;  // [depth][rows of the panel]
+    const T* b;  // [depth][columns of the panel, padded to whole vectors]
+    // Where given: term k of a's row r is a[a_row_offset[r] + a_term_offset[k]], or row k of b is at b + b_offset[k].
+    const int64_t* a_row_offset = nullptr;
+    const int64_t* a_term_offset = nullptr;
+    const int64_t* b_offset = nullptr;
     T* c;
     int64_t c_stride;
     int cols;

@@ -33,6 +33,15 @@ ADVCORE_INLINE Vec<T> even_lanes(Vec<T> a, Vec<T> b) {
     return even_lanes<T>(a, b, typename Iota<lanes<T>>::type{});
 }
 
+// A register of elements 0, Step, 2 Step, ...
+template <class T, int Step>
+ADVCORE_INLINE Vec<T> load_spaced(const T* from) {
+    if constexpr (Step == 1)
+        return load(from);
+    else
+        return even_lanes<T>(load_spaced<T, Step / 2>(from), load_spaced<T, Step / 2>(from + lanes<T> * (Step / 2)));
+}
+
 // And from the second on.
 template <class T, int... I>
 ADVCORE_INLINE Vec<T> odd_lanes(Vec<T> a, Vec<T> b, Lanes<I...>) {

@@ -42,7 +42,9 @@ ADVCORE_INLINE void sort_row(const T* row, int64_t source, int64_t step, int64_t
     if (step == 1)
         for (; i + L <= end; i += L, from += L) store(to + i, load(from));
     else if (step == 2)
-        for (; i + L < end; i += L, from += 2 * L) store(to + i, even_lanes<T>(load(from), load(from + L)));
+        for (; i + L < end; i += L, from += 2 * L) store(to + i, load_spaced<T, 2>(from));
+    else if (step == 4)
+        for (; i + L < end; i += L, from += 4 * L) store(to + i, load_spaced<T, 4>(from));
     for (; i < end; ++i, from += step) to[i] = *from;
     for (; i < length; i += L) store(to + i, Vec<T>{});
 }
