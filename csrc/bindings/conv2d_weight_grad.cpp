@@ -53,6 +53,7 @@ template <class T>
 void conv2d_weight_grad(Array<T> out, const Array<T>& input, const Array<T>& grad_output, int64_t stride_y,
                         int64_t stride_x, int64_t padding_y, int64_t padding_x, int64_t dilation_y, int64_t dilation_x,
                         int64_t groups) {
+    if (out.size() == 0) return;
     Conv2dWeightGradArgs<T> args{};
     args.patches = forward_patches(input, out, grad_output,
                                    geometry(stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x, groups));

@@ -14,23 +14,27 @@ constexpr int64_t most_repetitions = 8;  // of the weights' transform, before it
 constexpr int64_t fewest_tiles = 16, fewest_rows = 24;
 
 template <class T>
-WinogradShape shape_of(const Array<T>& input, const Array<T>& output, int64_t padding_y, int64_t padding_x,
-                       int64_t groups) {
+WinogradShape shape_of(int64_t taps, const Array<T>& input, const Array<T>& output, int64_t padding_y,
+                       int64_t padding_x, int64_t groups) {
     WinogradShape s{};
+    s.taps = static_cast<int>(taps);
     s.samples = extent(input, 0), s.groups = groups;
     s.channels = extent(input, 1) / groups, s.rows = extent(output, 1) / groups;
     s.height = extent(input, 2), s.width = extent(input, 3);
     s.out_height = extent(output, 2), s.out_width = extent(output, 3);
     s.padding_y = padding_y, s.padding_x = padding_x;
-    s.tiles_y = ceil_div(s.out_height, tile_out), s.tiles_x = ceil_div(s.out_width, tile_out);
+    s.tiles_y = ceil_div(s.out_height, tile_outputs(s.taps));
+    s.tiles_x = ceil_div(s.out_width, tile_outputs(s.taps));
     return s;
 }
 
-// weight[groups * rows, channels, 3, 3], or flipped: weight[groups * channels, rows, 3, 3] with its taps turned around.
+// weight[groups * rows, channels, taps, taps], or flipped: weight[groups * channels, rows, taps, taps] with its taps
+// turned around.
 template <class T>
-WinogradWeights<T> weights_of(const T* weight, int64_t rows, int64_t channels, bool flipped) {
-    const int64_t row = flipped ? 9 : 9 * channels, channel = flipped ? 9 * rows : 9;
-    return {weight, 9 * rows * channels, row, channel, flipped};
+WinogradWeights<T> weights_of(const Array<T>& weight, int64_t rows, int64_t channels, bool flipped) {
+    const int64_t taps = extent(weight, 2), filter = taps * taps;
+    const int64_t row = flipped ? filter : filter * channels, channel = flipped ? filter * rows : filter;
+    return {weight.data(), static_cast<int>(taps), filter * rows * channels, row, channel, flipped};
 }
 
 template <class T>
@@ -84,20 +88,20 @@ void winograd(Array<T> out, const Array<T>& input, const Array<T>& weight, const
               int64_t padding_x, int64_t groups, bool flipped, int activation) {
     if (out.size() == 0) return;
     WinogradArgs<T> args{};
-    args.shape = shape_of(input, out, padding_y, padding_x, groups);
-    args.weights = weights_of(weight.data(), args.shape.rows, args.shape.channels, flipped);
+    args.shape = shape_of(extent(weight, 2), input, out, padding_y, padding_x, groups);
+    args.weights = weights_of(weight, args.shape.rows, args.shape.channels, flipped);
     args.input = input.data(), args.bias = data_or_null(bias), args.out = out.mutable_data();
     args.activation = activation_from(activation);
     const py::gil_scoped_release unlocked;
     run_winograd(args);
 }
 
-// Returns transformed[groups, ...] of weight[groups * rows, channels, 3, 3].
+// Returns transformed[groups, ...] of weight[groups * rows, channels, taps, taps].
 template <class T>
 Array<T> winograd_pack(const Array<T>& weight, int64_t groups) {
     const int64_t rows = extent(weight, 0) / groups, channels = extent(weight, 1);
     Array<T> transformed({groups, transformed_size(rows, channels)});
-    const auto weights = weights_of(weight.data(), rows, channels, false);
+    const auto weights = weights_of(weight, rows, channels, false);
     T* const to = transformed.mutable_data();
     const py::gil_scoped_release unlocked;
     transform_all(weights, groups, rows, channels, to);
@@ -106,10 +110,10 @@ Array<T> winograd_pack(const Array<T>& weight, int64_t groups) {
 
 template <class T>
 void winograd_packed(Array<T> out, const Array<T>& input, const Array<T>& transformed, const MaybeArray<T>& bias,
-                     int64_t padding_y, int64_t padding_x, int activation) {
+                     int64_t taps, int64_t padding_y, int64_t padding_x, int activation) {
     if (out.size() == 0) return;
     WinogradArgs<T> args{};
-    args.shape = shape_of(input, out, padding_y, padding_x, extent(transformed, 0));
+    args.shape = shape_of(taps, input, out, padding_y, padding_x, extent(transformed, 0));
     args.transformed = transformed.data();
     args.input = input.data(), args.bias = data_or_null(bias), args.out = out.mutable_data();
     args.activation = activation_from(activation);
@@ -132,7 +136,7 @@ template <class T>
 void winograd_weight_grad(Array<T> out, const Array<T>& input, const Array<T>& grad_output, int64_t padding_y,
                           int64_t padding_x, int64_t groups) {
     WinogradWeightGradArgs<T> args{};
-    args.shape = shape_of(input, grad_output, padding_y, padding_x, groups);
+    args.shape = shape_of(extent(out, 2), input, grad_output, padding_y, padding_x, groups);
     const WinogradShape& s = args.shape;
     const int64_t size = static_cast<int64_t>(out.size());
     args.input = input.data(), args.grad_output = grad_output.data();
@@ -164,7 +168,8 @@ void bind(py::module_& m) {
     m.def("winograd", &winograd<T>, fixed, fixed, fixed, fixed, py::arg(), py::arg(), py::arg(), py::arg(), py::arg());
     m.def("winograd_pack", &winograd_pack<T>, fixed, py::arg());
     m.def("winograd_weight_grad", &winograd_weight_grad<T>, fixed, fixed, fixed, py::arg(), py::arg(), py::arg());
-    m.def("winograd_packed", &winograd_packed<T>, fixed, fixed, fixed, fixed, py::arg(), py::arg(), py::arg());
+    m.def("winograd_packed", &winograd_packed<T>, fixed, fixed, fixed, fixed, py::arg(), py::arg(), py::arg(),
+          py::arg());
 }
 
 }  // namespace
