@@ -15,7 +15,7 @@
 namespace advcore {
 
 constexpr int tile_in = 6, frequencies = tile_in * tile_in;
-constexpr int tile_outputs(int taps) { return tile_in + 1 - taps; }  // along an axis
+[[gnu::always_inline]] constexpr int tile_outputs(int taps) { return tile_in + 1 - taps; }  // along an axis
 
 constexpr int64_t plane_gap = 16;  // elements between two frequencies, so that they fall into different cache sets
 
