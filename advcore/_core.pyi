@@ -205,6 +205,7 @@ def winograd_packed(
     input: Array,
     transformed: Array,
     bias: Array | None,
+    taps: int,
     padding_y: int,
     padding_x: int,
     activation: int,

@@ -124,10 +124,12 @@ void check_conv2d(const Layer& l) {
         level::conv2d_direct(direct, 0, direct.items(), scratch);
         compare(by_row ? "conv2d row by row" : "conv2d from a slab", out, expected, 64);
     }
-    if (l.taps != 3 || l.stride != 1) return;
+    if ((l.taps != 3 && l.taps != 5) || l.stride != 1) return;
 
     WinogradArgs<T> winograd{};
-    winograd.shape = {l.samples,
+    const int taps = static_cast<int>(l.taps), outputs = tile_outputs(taps);
+    winograd.shape = {taps,
+                      l.samples,
                       1,
                       l.channels,
                       l.rows,
@@ -137,9 +139,9 @@ void check_conv2d(const Layer& l) {
                       l.out_width(),
                       l.padding,
                       l.padding,
-                      (l.out_height() + 3) / 4,
-                      (l.out_width() + 3) / 4};
-    winograd.weights = {weight.data(), 0, l.channels * 9, 9, false};
+                      (l.out_height() + outputs - 1) / outputs,
+                      (l.out_width() + outputs - 1) / outputs};
+    winograd.weights = {weight.data(), taps, 0, l.channels * taps * taps, taps * taps, false};
     winograd.input = input.data(), winograd.out = out.data();
     winograd.tiles_per_item = winograd_tiles<T>, winograd.row_items = 1;
     const int64_t tiles = l.samples * winograd.shape.tiles_y * winograd.shape.tiles_x;

@@ -44,6 +44,7 @@ LAYERS = {
     "winograd": (32, 256, 14, 256, 3, 1, 1, "auto"),
     "wide winograd": (16, 512, 14, 512, 3, 1, 1, "auto"),
     "many parts": (64, 64, 30, 64, 3, 1, 0, "auto"),
+    "winograd of 5 x 5": (16, 64, 27, 192, 5, 1, 2, "auto"),
     "direct": (16, 256, 14, 512, 3, 1, 1, "direct"),
     "strided": (16, 64, 56, 128, 5, 2, 2, "auto"),
 }

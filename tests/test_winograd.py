@@ -48,24 +48,25 @@ def directions(x, weight, padding, algorithm="auto", groups=1):
 
 
 LAYERS = {
-    name: (c, extent, k, padding)
+    name: (c, extent, k, kernel, padding)
     for name, (c, extent, k, kernel, stride, padding) in _LAYERS.items()
-    if kernel == 3 and stride == 1 and extent < 100
+    if kernel in (3, 5) and stride == 1 and extent < 100
 }
 
 
 @pytest.mark.parametrize(("algorithm", "bound"), [("auto", 1e-5), ("direct", 1e-6)])
 @pytest.mark.parametrize("layer", LAYERS)
 def test_errors_on_published_layers(layer, algorithm, bound):
-    c, extent, k, padding = LAYERS[layer]
-    for got, want in directions(normal(1, c, extent, extent), normal(k, c, 3, 3, seed=1), padding, algorithm):
+    c, extent, k, kernel, padding = LAYERS[layer]
+    weight = normal(k, c, kernel, kernel, seed=1)
+    for got, want in directions(normal(1, c, extent, extent), weight, padding, algorithm):
         assert distance(got, want) <= bound
 
 
-@pytest.mark.parametrize("layer", ["mnist4", "res3_3x3", "res5_3x3"])
+@pytest.mark.parametrize("layer", ["alex2", "mnist4", "res3_3x3", "res5_3x3"])
 def test_errors_of_each_output_channel_when_the_scales_of_the_inputs_differ(layer):
-    c, extent, k, padding = LAYERS[layer]
-    x, weight = normal(2, c, extent, extent), normal(k, c, 3, 3, seed=1)
+    c, extent, k, kernel, padding = LAYERS[layer]
+    x, weight = normal(2, c, extent, extent), normal(k, c, kernel, kernel, seed=1)
     x *= np.logspace(-3, 3, c, dtype=np.float32)[:, np.newaxis, np.newaxis]
     got, want = directions(x, weight, padding)[0]
     assert max(distance(got[:, i], want[:, i]) for i in range(k)) <= 1e-5
@@ -73,23 +74,25 @@ def test_errors_of_each_output_channel_when_the_scales_of_the_inputs_differ(laye
 
 @settings(max_examples=60, deadline=None)
 @given(
+    taps=st.sampled_from([3, 5]),
     samples=st.integers(1, 5),
     groups=st.integers(1, 2),
     channels=st.integers(12, 40),
     outputs=st.integers(12, 40),
-    extent=st.tuples(st.integers(3, 30), st.integers(3, 30)),
-    padding=st.tuples(st.integers(0, 3), st.integers(0, 3)),
+    extent=st.tuples(st.integers(5, 30), st.integers(5, 30)),
+    padding=st.tuples(st.integers(0, 5), st.integers(0, 5)),
 )
-def test_any_shape_agrees_with_float64(samples, groups, channels, outputs, extent, padding):
+def test_any_shape_agrees_with_float64(taps, samples, groups, channels, outputs, extent, padding):
     x = normal(samples, groups * channels, *extent, dtype=np.float64)
-    weight = normal(groups * outputs, channels, 3, 3, dtype=np.float64, seed=1)
+    weight = normal(groups * outputs, channels, taps, taps, dtype=np.float64, seed=1)
     for got, want in directions(x, weight, padding, groups=groups):
         assert distance(got, want) <= 1e-13
 
 
+@pytest.mark.parametrize("taps", [3, 5])
 @pytest.mark.parametrize("shape", [(70, 16, 14, 14), (3, 300, 7, 9), (9, 12, 30, 50)])
-def test_same_bits_for_any_batch_any_threads_and_packed(shape):
-    x, weight, bias = normal(*shape), normal(20, shape[1], 3, 3, seed=1), normal(20)
+def test_same_bits_for_any_batch_any_threads_and_packed(shape, taps):
+    x, weight, bias = normal(*shape), normal(20, shape[1], taps, taps, seed=1), normal(20)
     packed = ops.PackedConv2d(weight, bias, padding=1, input_size=shape[1:], activation="gelu")
     before, results = advcore.get_num_threads(), []
     for threads in (1, 2, 3):
@@ -111,21 +114,25 @@ def test_same_bits_for_any_batch_any_threads_and_packed(shape):
             np.testing.assert_array_equal(first, second)
 
 
-def test_nan_reaches_every_output_that_sees_it_and_no_further_than_its_tiles():
-    x, weight = normal(2, 16, 20, 20), normal(16, 16, 3, 3, seed=1)
+@pytest.mark.parametrize(
+    ("taps", "seen", "tiles"),  # outputs that see it, and those of tiles of 4 x 4 or 2 x 2 that do
+    [(3, np.s_[0, :, 8:11, 7:10], np.s_[0, :, 8:12, 4:12]), (5, np.s_[0, :, 6:11, 5:10], np.s_[0, :, 6:12, 4:10])],
+)
+def test_nan_reaches_every_output_that_sees_it_and_no_further_than_its_tiles(taps, seen, tiles):
+    x, weight = normal(2, 16, 20, 20), normal(16, 16, taps, taps, seed=1)
     x[0, 3, 10, 9] = np.nan
     got = np.isnan(ops.conv2d(x, weight))
-    assert got[0, :, 8:11, 7:10].all()
-    got[0, :, 8:12, 4:12] = False  # the tiles of 4 x 4 outputs that see it
+    assert got[seen].all()
+    got[tiles] = False
     assert not got.any()
     direct = np.isnan(ops.conv2d(x, weight, algorithm="direct"))
-    assert direct[0, :, 8:11, 7:10].all()
-    assert direct.sum() == 16 * 9
+    assert direct[seen].all()
+    assert direct.sum() == 16 * taps**2
 
 
 def test_the_algorithm_depends_on_the_layer_alone():
     wide_layer, narrow = normal(2, 16, 9, 9), normal(2, 4, 9, 9)
-    for x, k, differs in ((wide_layer, 16, True), (narrow, 16, False)):
-        weight = normal(k, x.shape[1], 3, 3, seed=1)
+    for x, taps, differs in ((wide_layer, 3, True), (wide_layer, 5, True), (narrow, 3, False), (wide_layer, 7, False)):
+        weight = normal(16, x.shape[1], taps, taps, seed=1)
         auto, direct = (ops.conv2d(x, weight, algorithm=algorithm) for algorithm in ("auto", "direct"))
         assert (auto != direct).any() == differs

@@ -123,6 +123,17 @@ _SWEEP: list[tuple[tuple[int, ...], tuple[int, ...], Options]] = [
     ((1, 12, 9, 9), (530, 12, 3, 3), {"padding": 1}),
     ((3, 17, 4, 31), (33, 17, 3, 3), {"padding": 1, "algorithm": "direct"}),
     ((1, 270, 9, 8), (100, 270, 3, 3), {"padding": 1, "algorithm": "direct"}),
+    # Winograd's 5 x 5: tiles of 2 x 2, cut at the border, with few and many channels.
+    ((2, 13, 9, 14), (17, 13, 5, 5), {"padding": 2}),
+    ((1, 12, 11, 8), (12, 12, 5, 5), {"padding": 5}),
+    ((20, 24, 7, 6), (70, 12, 5, 5), {"groups": 2, "padding": 1}),
+    ((1, 270, 9, 8), (100, 270, 5, 5), {"padding": 2}),
+    # Weight gradients of more taps and more outputs than an item takes, of small planes of many samples.
+    ((2, 70, 5, 6), (9, 70, 3, 3), {"algorithm": "direct"}),
+    ((3, 2, 20, 25), (300, 2, 2, 2), {}),
+    ((90, 3, 3, 3), (270, 3, 2, 2), {"padding": 1, "stride": 2}),
+    ((5, 600, 3, 4), (20, 600, 1, 1), {}),
+    ((1, 1, 300, 3), (3, 1, 290, 2), {}),
     ((0, 3, 8, 9), (4, 3, 3, 3), {}),
     ((0, 16, 8, 9), (16, 16, 3, 3), {}),
     ((3, 8, 9), (4, 3, 3, 3), {"padding": 1}),

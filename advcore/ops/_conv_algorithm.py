@@ -11,7 +11,7 @@ from advcore.ops._conv_geometry import Geometry
 
 ALGORITHMS = ("auto", "direct")
 DIRECT, WINOGRAD, DEPTHWISE = 0, 1, 2  # as in csrc/engine/conv2d.h
-TILE = 4  # outputs of one Winograd tile along each axis
+TILE = {3: 4, 5: 2}  # outputs of one Winograd tile along each axis, by the number of taps
 FEWEST_CHANNELS = 12  # of a group, on both sides: below, the transforms take longer than what they save
 MOST_DEPTHWISE_OUTPUTS = 2  # of a group
 MOST_DEPTHWISE_TAPS = 64
@@ -19,15 +19,18 @@ LEAST_USED = 0.45  # share of the tiles' outputs that exist
 
 
 def uses_winograd(algorithm: str, weight_size: Sequence[int], plan: Geometry) -> bool:
-    """Return whether the layer is computed by Winograd's F(4 x 4, 3 x 3): 3 x 3 taps, stride 1, enough channels."""
+    """Return whether Winograd's algorithm computes the layer: 3 x 3 or 5 x 5 taps, stride 1, enough channels."""
     stride_y, stride_x, _, _, dilation_y, dilation_x, groups = plan.kernel_args
     outputs, channels, *taps = weight_size
-    if algorithm == "direct" or taps != [3, 3] or (stride_y, stride_x, dilation_y, dilation_x) != (1, 1, 1, 1):
+    if algorithm == "direct" or taps not in ([3, 3], [5, 5]):
+        return False
+    if (stride_y, stride_x, dilation_y, dilation_x) != (1, 1, 1, 1):
         return False
     if min(outputs // groups, channels) < FEWEST_CHANNELS:
         return False
     height, width = plan.output
-    return height * width >= LEAST_USED * TILE**2 * -(-height // TILE) * -(-width // TILE)
+    tile = TILE[taps[0]]
+    return height * width >= LEAST_USED * tile**2 * -(-height // tile) * -(-width // tile)
 
 
 def is_depthwise(weight_size: Sequence[int], plan: Geometry) -> bool:

@@ -55,10 +55,11 @@ def conv2d(
     activation : None, "relu" or "gelu"
         Applied while the result is still in registers.
     algorithm : "auto" or "direct"
-        "auto" computes 3 x 3 layers of stride 1 with enough channels by Winograd's F(4 x 4, 3 x 3): a quarter of the
-        multiplications and errors of some 1e-6 in float32. What is NaN or infinite spreads over the tiles of 4 x 4
-        outputs that see it, and sums on the way, up to some 10,000 times as large as the result, may overflow. The
-        layer's shape alone decides. "direct" always adds the products themselves, in the order of (c, r, s).
+        "auto" computes layers of stride 1 with enough channels by Winograd's F(4 x 4, 3 x 3), a quarter of the
+        multiplications, or F(2 x 2, 5 x 5), 9 of 25; errors are some 1e-6 in float32. What is NaN or infinite spreads
+        over the tiles of 4 x 4 or 2 x 2 outputs that see it, and sums on the way, up to some 10,000 times as large as
+        the result, may overflow. The layer's shape alone decides. "direct" always adds the products themselves, in the
+        order of (c, r, s).
     out : array, optional
         Receives the result.
 
@@ -135,7 +136,8 @@ def conv2d_input_grad(
     if uses_winograd(algorithm, weight.shape, plan):  # the convolution with the taps turned around
         before_y, before_x = plan.padding
         arrays = (_batch(result), _batch(grad_output), weight, None)
-        _core.winograd(*arrays, 2 - before_y, 2 - before_x, plan.groups, True, 0)
+        last = weight.shape[2] - 1
+        _core.winograd(*arrays, last - before_y, last - before_x, plan.groups, True, 0)
     elif turns_around(weight.shape, plan):
         back = turned(weight.shape, plan, result.shape[-2:])
         _forward(_batch(result), _batch(grad_output), turned_around(weight, groups), None, back, 0)
@@ -259,7 +261,7 @@ class PackedConv2d:
         result = _check.output(out, shape, input.dtype, (input,))
         arrays = (_batch(result), _batch(input), self._packed, self._bias)
         if self._winograd:
-            _core.winograd_packed(*arrays, *self._plan.padding, self._activation)
+            _core.winograd_packed(*arrays, self._weight_size[2], *self._plan.padding, self._activation)
         elif is_depthwise(self._weight_size, self._plan):
             _core.depthwise(*arrays, self._plan.kernel_args, self._activation)
         else:

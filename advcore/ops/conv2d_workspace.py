@@ -75,7 +75,8 @@ def conv2d_workspace(
     weights = math.prod(weight_size)
     if uses_winograd(algorithm, weight_size, plan):
         height, width = plan.output
-        tiles = -(-height // TILE) * -(-width // TILE)
+        tile = TILE[weight_size[2]]
+        tiles = -(-height // tile) * -(-width // tile)
         forward = plan.groups * _core.winograd_weights_size(rows, channels)
         input_grad = plan.groups * _core.winograd_weights_size(channels, rows)
         segments = _core.winograd_weight_grad_segments(element == 8, samples, tiles, plan.groups, rows, channels)

@@ -32,10 +32,16 @@ Options winograd_options(int64_t padding_y, int64_t padding_x, int64_t groups) {
 }
 
 template <class T>
-void bind_pack(Array<T> packed, const Array<T>& weight, int64_t groups) {
+ConvShape weights_alone(const Array<T>& weight, int64_t groups) {
     ConvShape shape{};
     shape.groups = groups, shape.rows = extent(weight, 0) / groups, shape.channels = extent(weight, 1);
     shape.vertical.taps = extent(weight, 2), shape.horizontal.taps = extent(weight, 3);
+    return shape;
+}
+
+template <class T>
+void bind_pack(Array<T> packed, const Array<T>& weight, int64_t groups) {
+    const ConvShape shape = weights_alone(weight, groups);
     T* const to = packed.mutable_data();
     const py::gil_scoped_release unlocked;
     conv2d_pack(shape, weight.data(), to);
@@ -102,28 +108,28 @@ void bind_winograd_forward(Array<T> out, const Array<T>& input, const Array<T>& 
     if (out.size() == 0) return;
     T* const to = out.mutable_data();
     const py::gil_scoped_release unlocked;
-    winograd(shape_of(input, out, 3, 3, winograd_options(padding_y, padding_x, groups)), input.data(), weight.data(),
+    winograd(shape_of(input, out, weight, winograd_options(padding_y, padding_x, groups)), input.data(), weight.data(),
              flipped, data_or_null(bias), to, activation_from(activation));
 }
 
-// Returns transformed[groups, ...] of weight[groups * rows, channels, 3, 3].
+// Returns transformed[groups, ...] of weight[groups * rows, channels, taps, taps].
 template <class T>
 Array<T> bind_winograd_pack(const Array<T>& weight, int64_t groups) {
-    const int64_t rows = extent(weight, 0) / groups, channels = extent(weight, 1);
-    Array<T> transformed({groups, winograd_weights_size(rows, channels)});
+    const ConvShape shape = weights_alone(weight, groups);
+    Array<T> transformed({groups, winograd_weights_size(shape.rows, shape.channels)});
     T* const to = transformed.mutable_data();
     const py::gil_scoped_release unlocked;
-    winograd_pack(weight.data(), groups, rows, channels, false, to);
+    winograd_pack(shape, weight.data(), to);
     return transformed;
 }
 
 template <class T>
 void bind_winograd_packed(Array<T> out, const Array<T>& input, const Array<T>& transformed, const MaybeArray<T>& bias,
-                          int64_t padding_y, int64_t padding_x, int activation) {
+                          int64_t taps, int64_t padding_y, int64_t padding_x, int activation) {
     if (out.size() == 0) return;
     T* const to = out.mutable_data();
     const py::gil_scoped_release unlocked;
-    winograd_packed(shape_of(input, out, 3, 3, winograd_options(padding_y, padding_x, extent(transformed, 0))),
+    winograd_packed(shape_of(input, out, taps, taps, winograd_options(padding_y, padding_x, extent(transformed, 0))),
                     input.data(), transformed.data(), data_or_null(bias), to, activation_from(activation));
 }
 
@@ -132,7 +138,7 @@ void bind_winograd_weight_grad(Array<T> out, const Array<T>& input, const Array<
                                int64_t padding_x, int64_t groups) {
     T* const to = out.mutable_data();
     const py::gil_scoped_release unlocked;
-    winograd_weight_grad(shape_of(input, grad_output, 3, 3, winograd_options(padding_y, padding_x, groups)),
+    winograd_weight_grad(shape_of(input, grad_output, out, winograd_options(padding_y, padding_x, groups)),
                          input.data(), grad_output.data(), to);
 }
 
@@ -149,7 +155,7 @@ void bind(py::module_& m) {
     m.def("depthwise_weight_grad", &bind_depthwise_weight_grad<T>, fixed, fixed, fixed, plain);
     m.def("winograd", &bind_winograd_forward<T>, fixed, fixed, fixed, fixed, plain, plain, plain, plain, plain);
     m.def("winograd_pack", &bind_winograd_pack<T>, fixed, plain);
-    m.def("winograd_packed", &bind_winograd_packed<T>, fixed, fixed, fixed, fixed, plain, plain, plain);
+    m.def("winograd_packed", &bind_winograd_packed<T>, fixed, fixed, fixed, fixed, plain, plain, plain, plain);
     m.def("winograd_weight_grad", &bind_winograd_weight_grad<T>, fixed, fixed, fixed, plain, plain, plain);
 }
 

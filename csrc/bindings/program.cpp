@@ -51,18 +51,16 @@ template <class T>
 Buffer max_pool_step(Program<T>& p, Buffer x, int64_t channels, Pair input, Pair output, Pair kernel, Pair stride,
                      Pair padding, Pair dilation) {
     return add_max_pool<T>(
-        p, x, channels,
-        pool_axis(input.first, output.first, kernel.first, stride.first, padding.first, dilation.first),
+        p, x, channels, pool_axis(input.first, output.first, kernel.first, stride.first, padding.first, dilation.first),
         pool_axis(input.second, output.second, kernel.second, stride.second, padding.second, dilation.second));
 }
 
 template <class T>
 Buffer avg_pool_step(Program<T>& p, Buffer x, int64_t channels, Pair input, Pair output, Pair kernel, Pair stride,
                      Pair padding, bool count_include_pad) {
-    return add_avg_pool<T>(p, x, channels,
-                           pool_axis(input.first, output.first, kernel.first, stride.first, padding.first, 1),
-                           pool_axis(input.second, output.second, kernel.second, stride.second, padding.second, 1),
-                           count_include_pad);
+    return add_avg_pool<T>(
+        p, x, channels, pool_axis(input.first, output.first, kernel.first, stride.first, padding.first, 1),
+        pool_axis(input.second, output.second, kernel.second, stride.second, padding.second, 1), count_include_pad);
 }
 
 template <class T>

@@ -57,6 +57,7 @@ void cut_weights(Conv2dWeightGradArgs<T>& args) {
 template <class T>
 void conv2d_weight_grad(const ConvShape& s, const T* input, const T* grad_output, T* grad_weight) {
     const int64_t size = s.weight_size();
+    if (size == 0) return;
     Conv2dWeightGradArgs<T> args{};
     args.patches = s.patches();
     args.input = input, args.grad_output = grad_output, args.rows = s.rows;

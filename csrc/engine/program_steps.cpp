@@ -27,7 +27,7 @@ template <class T>
 Convolution<T>::Convolution(const ConvShape& s, ConvAlgorithm a, const T* weight) : shape(s), algorithm(a) {
     if (algorithm == ConvAlgorithm::winograd) {
         packed.resize(static_cast<std::size_t>(s.groups * winograd_weights_size(s.rows, s.channels)));
-        winograd_pack(weight, s.groups, s.rows, s.channels, false, packed.data());
+        winograd_pack(s, weight, packed.data());
     } else if (algorithm == ConvAlgorithm::direct) {
         packed.resize(static_cast<std::size_t>(s.weight_size()));
         conv2d_pack(s, weight, packed.data());

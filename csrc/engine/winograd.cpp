@@ -16,19 +16,23 @@ constexpr int64_t fewest_tiles = 16, fewest_rows = 24;
 
 WinogradShape tiles_of(const ConvShape& c) {
     WinogradShape s{};
+    s.taps = static_cast<int>(c.vertical.taps);
     s.samples = c.samples, s.groups = c.groups, s.channels = c.channels, s.rows = c.rows;
     s.height = c.vertical.input, s.width = c.horizontal.input;
     s.out_height = c.vertical.output, s.out_width = c.horizontal.output;
     s.padding_y = c.vertical.padding, s.padding_x = c.horizontal.padding;
-    s.tiles_y = ceil_div(s.out_height, tile_out), s.tiles_x = ceil_div(s.out_width, tile_out);
+    s.tiles_y = ceil_div(s.out_height, tile_outputs(s.taps));
+    s.tiles_x = ceil_div(s.out_width, tile_outputs(s.taps));
     return s;
 }
 
-// weight[groups * rows, channels, 3, 3], or flipped: weight[groups * channels, rows, 3, 3] with its taps turned around.
+// weight[groups * rows, channels, taps, taps], or flipped: weight[groups * channels, rows, taps, taps] with its taps
+// turned around.
 template <class T>
-WinogradWeights<T> weights_of(const T* weight, int64_t rows, int64_t channels, bool flipped) {
-    const int64_t row = flipped ? 9 : 9 * channels, channel = flipped ? 9 * rows : 9;
-    return {weight, 9 * rows * channels, row, channel, flipped};
+WinogradWeights<T> weights_of(const T* weight, int64_t taps, int64_t rows, int64_t channels, bool flipped) {
+    const int64_t filter = taps * taps;
+    const int64_t row = flipped ? filter : filter * channels, channel = flipped ? filter * rows : filter;
+    return {weight, static_cast<int>(taps), filter * rows * channels, row, channel, flipped};
 }
 
 template <class T>
@@ -84,14 +88,15 @@ void winograd(const ConvShape& shape, const T* input, const T* weight, bool flip
               Activation activation) {
     WinogradArgs<T> args{};
     args.shape = tiles_of(shape);
-    args.weights = weights_of(weight, shape.rows, shape.channels, flipped);
+    args.weights = weights_of(weight, shape.vertical.taps, shape.rows, shape.channels, flipped);
     args.input = input, args.bias = bias, args.out = out, args.activation = activation;
     run_winograd(args);
 }
 
 template <class T>
-void winograd_pack(const T* weight, int64_t groups, int64_t rows, int64_t channels, bool flipped, T* transformed) {
-    transform_all(weights_of(weight, rows, channels, flipped), groups, rows, channels, transformed);
+void winograd_pack(const ConvShape& s, const T* weight, T* transformed) {
+    transform_all(weights_of(weight, s.vertical.taps, s.rows, s.channels, false), s.groups, s.rows, s.channels,
+                  transformed);
 }
 
 template <class T>
@@ -142,7 +147,7 @@ void winograd_weight_grad(const ConvShape& shape, const T* input, const T* grad_
 
 #define ADVCORE_WINOGRAD(T)                                                                           \
     template void winograd<T>(const ConvShape&, const T*, const T*, bool, const T*, T*, Activation);  \
-    template void winograd_pack<T>(const T*, int64_t, int64_t, int64_t, bool, T*);                    \
+    template void winograd_pack<T>(const ConvShape&, const T*, T*);                                   \
     template void winograd_packed<T>(const ConvShape&, const T*, const T*, const T*, T*, Activation); \
     template int64_t winograd_weight_grad_segments<T>(int64_t, int64_t, int64_t, int64_t, int64_t);   \
     template void winograd_weight_grad<T>(const ConvShape&, const T*, const T*, T*);

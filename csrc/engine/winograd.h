@@ -1,4 +1,5 @@
-// Winograd convolution of 3 x 3 taps with stride 1, forward and (with the taps turned around) for the input's gradient.
+// Winograd convolution of 3 x 3 or 5 x 5 taps with stride 1, forward and (with the taps turned around) for the input's
+// gradient.
 #pragma once
 
 #include "conv2d.h"
@@ -8,13 +9,14 @@ namespace advcore {
 // Elements of a group's transformed weights.
 int64_t winograd_weights_size(int64_t rows, int64_t channels);
 
-// weight[groups * rows, channels, 3, 3], or flipped: weight[groups * channels, rows, 3, 3] with its taps turned around.
+// weight[groups * rows, channels, taps, taps], or flipped: weight[groups * channels, rows, taps, taps] with its taps
+// turned around.
 template <class T>
 void winograd(const ConvShape& s, const T* input, const T* weight, bool flipped, const T* bias, T* out,
               Activation activation);
 
 template <class T>
-void winograd_pack(const T* weight, int64_t groups, int64_t rows, int64_t channels, bool flipped, T* transformed);
+void winograd_pack(const ConvShape& s, const T* weight, T* transformed);
 
 template <class T>
 void winograd_packed(const ConvShape& s, const T* input, const T* transformed, const T* bias, T* out,

@@ -97,8 +97,7 @@ void transpose_all(const T* from, int64_t rows, int64_t cols, T* to, int64_t to_
     for (int64_t row = 0; row < rows; row += L) {
         const int64_t used = smaller(L, rows - row);
         int64_t col = 0;
-        if (used == L)
-            col = transpose_rows<T, L>(from + row * cols, cols, to_stride, cols, 0, to + row);
+        if (used == L) col = transpose_rows<T, L>(from + row * cols, cols, to_stride, cols, 0, to + row);
         for (; col < cols; ++col)
             for (int64_t i = row; i < row + used; ++i) to[col * to_stride + i] = from[i * cols + col];
     }
@@ -142,16 +141,16 @@ void conv2d_weight_grad(const Conv2dWeightGradArgs<T>& args, int64_t begin, int6
                 left.read_patches(m, args.input, group, tap, panels.rows, k, pair.depth, buffer);
             pair.a = left.data;
             const int64_t next = k + block_depth, next_depth = smaller(block_depth, last - next);
-            for (int64_t col = 0; col < cols; col += panel_cols<T>) {
-                pair.b = block + col * pair.depth;
-                pair.cols = static_cast<int>(smaller(panel_cols<T>, cols - col));
-                for (int64_t panel = 0; panel < panels.count; ++panel) {
-                    pair.a_row_offset = left.row_offset + panels.begin(panel);
-                    pair.c = sum + panels.begin(panel) * cols + col;
-                    multiply_panels<T>(static_cast<int>(panels.begin(panel + 1) - panels.begin(panel)), pair);
-                    right.fetch(col + panel * pair.cols / panels.count, col + (panel + 1) * pair.cols / panels.count,
-                                next, next_depth);
+            for (int64_t panel = 0; panel < panels.count; ++panel) {  // whose rows stay in the first-level cache
+                const int64_t row_of_panel = panels.begin(panel);
+                pair.a_row_offset = left.row_offset + row_of_panel;
+                for (int64_t col = 0; col < cols; col += panel_cols<T>) {
+                    pair.b = block + col * pair.depth;
+                    pair.cols = static_cast<int>(smaller(panel_cols<T>, cols - col));
+                    pair.c = sum + row_of_panel * cols + col;
+                    multiply_panels<T>(static_cast<int>(panels.begin(panel + 1) - row_of_panel), pair);
                 }
+                right.fetch(panel * cols / panels.count, (panel + 1) * cols / panels.count, next, next_depth);
             }
         }
         T* const part = args.parts + ((segment * m.groups + group) * args.rows + row) * depth + tap;
@@ -164,13 +163,8 @@ void sum_parts(const SumPartsArgs<T>& args, int64_t begin, int64_t end, void*) {
     constexpr int L = lanes<T>;
     for (int64_t i = begin; i < end; i += L) {
         const int count = static_cast<int>(smaller(L, end - i));
-        Vec<T> total{};
-        for (int64_t first = 0; first < args.count; first += 256) {
-            Vec<T> block = load_part(args.parts + first * args.size + i, count);
-            for (int64_t part = first + 1; part < smaller(args.count, first + 256); ++part)
-                block += load_part(args.parts + part * args.size + i, count);
-            total = first == 0 ? block : total + block;
-        }
+        Vec<T> total = load_part(args.parts + i, count);
+        for (int64_t part = 1; part < args.count; ++part) total += load_part(args.parts + part * args.size + i, count);
         store_part(args.total + i, total, count);
     }
 }

@@ -23,7 +23,8 @@ enum class Pointwise : int32_t {
 
 constexpr int64_t pointwise_chunk = 4096;
 
-// out[i] = op(x[i]), or op(x[i], grad[i]) where op is a gradient or takes two operands. An item is a chunk of `pointwise_chunk` elements.
+// out[i] = op(x[i]), or op(x[i], grad[i]) where op is a gradient or takes two operands. An item is a chunk of
+// `pointwise_chunk` elements.
 template <class T>
 struct PointwiseArgs {
     Pointwise op;

@@ -14,7 +14,9 @@ namespace advcore {
 // The gates of a step lie side by side, each `hidden` wide: rnn h; gru r, z, n; lstm i, f, g, o.
 enum class Cell : int32_t { rnn_tanh = 0, gru_after = 1, gru_before = 2, lstm = 3 };
 
-constexpr int64_t gate_count(Cell cell) { return cell == Cell::rnn_tanh ? 1 : cell == Cell::lstm ? 4 : 3; }
+[[gnu::always_inline]] constexpr int64_t gate_count(Cell cell) {
+    return cell == Cell::rnn_tanh ? 1 : cell == Cell::lstm ? 4 : 3;
+}
 
 // A packed matrix is cut into strips of this many columns (or units): whole panels at every level.
 constexpr int64_t packed_strip_cols = 32;

@@ -38,13 +38,18 @@ ADVCORE_INLINE void sort_row(const T* row, int64_t source, int64_t step, int64_t
     int64_t i = 0;
     for (; i < length && first < 0; ++i, first += step) to[i] = T(0);
     const T* from = row + first;
-    const int64_t end = smaller(length, i + (source - first + step - 1) / step);
-    if (step == 1)
+    const int64_t begin = i, end = smaller(length, i + (source - first + step - 1) / step);
+    if (step == 1) {
         for (; i + L <= end; i += L, from += L) store(to + i, load(from));
-    else if (step == 2)
+        if (i < end && end - begin >= L) {  // the last register overlaps the one before it
+            store(to + end - L, load(from + end - L - i));
+            i = end;
+        }
+    } else if (step == 2) {
         for (; i + L < end; i += L, from += 2 * L) store(to + i, load_spaced<T, 2>(from));
-    else if (step == 4)
+    } else if (step == 4) {
         for (; i + L < end; i += L, from += 4 * L) store(to + i, load_spaced<T, 4>(from));
+    }
     for (; i < end; ++i, from += step) to[i] = *from;
     for (; i < length; i += L) store(to + i, Vec<T>{});
 }

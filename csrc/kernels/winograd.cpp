@@ -7,7 +7,6 @@
 namespace advcore::ADVCORE_LEVEL {
 namespace {
 
-constexpr int taps = 9;
 constexpr int64_t channels_at_once = 16;
 
 // to[k * lanes + row] = from[row * row_stride + k] for up to a register of rows; the lanes of the others repeat the
@@ -29,24 +28,26 @@ inline void gather_rows(const T* from, int64_t row_stride, int rows, int64_t dep
     }
 }
 
-// to[(channel * 9 + tap) * lanes + row] for up to a register of rows.
+// to[(channel * taps + tap) * lanes + row] for up to a register of rows, taps of both axes.
 template <class T>
 inline void gather_taps(const WinogradWeights<T>& w, const T* from, int rows, int64_t channels, T* to) {
+    const int64_t taps = w.taps * w.taps;
     if (w.channel_stride == taps) return gather_rows(from, w.row_stride, rows, taps * channels, to);
     for (int64_t c = 0; c < channels; ++c)
         gather_rows(from + c * w.channel_stride, w.row_stride, rows, taps, to + c * taps * lanes<T>);
 }
 
-// The 36 frequencies of a register of 3 x 3 filters: to[frequency * plane]. Not inlined, or GCC would keep an address a
+// The 36 frequencies of a register of filters: to[frequency * plane]. Not inlined, or GCC would keep an address a
 // frequency in memory.
-template <class T>
+template <class T, int Taps>
 __attribute__((noinline)) void transform_filters(const T* tap, bool flipped, T* to, int64_t plane) {
-    Vec<T> half[tile_in][3];
-#pragma GCC unroll 3
-    for (int j = 0; j < 3; ++j) {
-        Vec<T> g[3], f[tile_in];
-#pragma GCC unroll 3
-        for (int i = 0; i < 3; ++i) g[i] = load(tap + (flipped ? 8 - 3 * i - j : 3 * i + j) * lanes<T>);
+    Vec<T> half[tile_in][Taps];
+#pragma GCC unroll 5
+    for (int j = 0; j < Taps; ++j) {
+        Vec<T> g[Taps], f[tile_in];
+#pragma GCC unroll 5
+        for (int i = 0; i < Taps; ++i)
+            g[i] = load(tap + (flipped ? Taps * Taps - 1 - Taps * i - j : Taps * i + j) * lanes<T>);
         transform_taps<T>(g, f);
 #pragma GCC unroll 6
         for (int i = 0; i < tile_in; ++i) half[i][j] = f[i];
@@ -63,10 +64,10 @@ __attribute__((noinline)) void transform_filters(const T* tap, bool flipped, T* 
 // The frequencies of the weights of panels [first, last) and channels [channel, channel + terms), as a left factor:
 // to[frequency * plane + ...], panel after panel. A register may spill over into what is written next, but not beyond
 // the last panel, where another thread may be at work.
-template <class T>
+template <class T, int Taps>
 inline void transform_weights(const WinogradWeights<T>& w, int64_t group, const RowPanels& panels, int64_t first,
                               int64_t last, int64_t channel, int64_t terms, T* to, int64_t plane) {
-    constexpr int L = lanes<T>, most_parts = (max_panel_rows + L - 1) / L;
+    constexpr int L = lanes<T>, most_parts = (max_panel_rows + L - 1) / L, taps = Taps * Taps;
     for (int64_t panel = first; panel < last; ++panel) {
         const int64_t begin = panels.begin(panel), width = panels.begin(panel + 1) - begin;
         T* const target = to + (begin - panels.begin(first)) * terms;
@@ -83,10 +84,10 @@ inline void transform_weights(const WinogradWeights<T>& w, int64_t group, const 
                     T* const place = target + (c + i) * width + lane;
                     const T* const filters = tap[lane / L] + i * taps * L;
                     if (panel + 1 < last || (c + i) * width + lane + L <= terms * width) {
-                        transform_filters(filters, w.flipped, place, plane);
+                        transform_filters<T, Taps>(filters, w.flipped, place, plane);
                     } else {
                         T all[frequencies * L];
-                        transform_filters<T>(filters, w.flipped, all, L);
+                        transform_filters<T, Taps>(filters, w.flipped, all, L);
                         for (int f = 0; f < frequencies; ++f)
                             store_part(place + f * plane, load(all + f * L), static_cast<int>(width - lane));
                     }
@@ -107,10 +108,8 @@ constexpr bool scratch_suffices =
         scratch_bytes;
 static_assert(scratch_suffices<float> && scratch_suffices<double>);
 
-}  // namespace
-
-template <class T>
-void winograd_pack(const WinogradPackArgs<T>& args, int64_t begin, int64_t end, void*) {
+template <class T, int Taps>
+void pack_weights(const WinogradPackArgs<T>& args, int64_t begin, int64_t end) {
     const RowPanels panels(args.rows);
     const int64_t plane = args.rows * args.channels + plane_gap;
     for (int64_t item = begin; item < end; ++item) {
@@ -120,12 +119,12 @@ void winograd_pack(const WinogradPackArgs<T>& args, int64_t begin, int64_t end, 
         const int64_t k = rest % args.blocks * block_depth, group = rest / args.blocks;
         const int64_t terms = smaller(block_depth, args.channels - k);
         T* const to = args.transformed + group * frequencies * plane + k * args.rows + panels.begin(first) * terms;
-        transform_weights<T>(args.weights, group, panels, first, last, k, terms, to, plane);
+        transform_weights<T, Taps>(args.weights, group, panels, first, last, k, terms, to, plane);
     }
 }
 
-template <class T>
-void winograd(const WinogradArgs<T>& args, int64_t begin, int64_t end, void* scratch) {
+template <class T, int Taps>
+void convolve(const WinogradArgs<T>& args, int64_t begin, int64_t end, void* scratch) {
     const WinogradShape& s = args.shape;
     const RowPanels panels(s.rows);
     const int64_t depth = smaller(block_depth, s.channels);
@@ -138,8 +137,7 @@ void winograd(const WinogradArgs<T>& args, int64_t begin, int64_t end, void* scr
         const int64_t first_tile = tile_item * args.tiles_per_item;
         const int64_t all_tiles = s.samples * s.tiles_y * s.tiles_x;
         const int64_t panels_at_once = args.transformed ? panels.count : 2;
-        const Tiles<T, winograd_tiles<T>> tiles(s, group, first_tile,
-                                                smaller(args.tiles_per_item, all_tiles - first_tile));
+        const ForwardTiles<T, Taps> tiles(s, group, first_tile, smaller(args.tiles_per_item, all_tiles - first_tile));
 
         const int64_t right_plane = depth * tiles.padded + plane_gap, sum_plane = rows * tiles.padded + plane_gap;
         const int64_t left_plane = (args.transformed ? s.rows * s.channels : depth * rows) + plane_gap;
@@ -148,22 +146,35 @@ void winograd(const WinogradArgs<T>& args, int64_t begin, int64_t end, void* scr
         T* const own_left = sum + frequencies * sum_plane;
         for (int64_t k = 0; k < s.channels; k += block_depth) {
             const int64_t terms = smaller(block_depth, s.channels - k);
-            gather_tiles<T>(args, tiles, k, terms, right, right_plane);
+            gather_tiles<T, Taps>(args, tiles, k, terms, right, right_plane);
             for (int64_t panel = first; panel < last; panel += panels_at_once) {
                 const int64_t next = smaller(panel + panels_at_once, last), own_row = panels.begin(panel) - row;
                 const T* left = own_left;
                 if (args.transformed)
                     left = args.transformed + group * frequencies * left_plane + k * s.rows + (row + own_row) * terms;
                 else
-                    transform_weights<T>(args.weights, group, panels, panel, next, k, terms, own_left, left_plane);
+                    transform_weights<T, Taps>(args.weights, group, panels, panel, next, k, terms, own_left,
+                                               left_plane);
                 for (int f = 0; f < frequencies; ++f)
                     multiply_packed<T>(panels, panel, next, tiles.padded, terms, left + f * left_plane,
                                        right + f * right_plane, sum + f * sum_plane + own_row * tiles.padded, k > 0);
             }
         }
-        scatter_tiles<T>(args, tiles, row, rows, sum, sum_plane,
-                         args.bias ? args.bias + group * s.rows + row : nullptr);
+        scatter_tiles<T, Taps>(args, tiles, row, rows, sum, sum_plane,
+                               args.bias ? args.bias + group * s.rows + row : nullptr);
     }
+}
+
+}  // namespace
+
+template <class T>
+void winograd_pack(const WinogradPackArgs<T>& args, int64_t begin, int64_t end, void*) {
+    args.weights.taps == 3 ? pack_weights<T, 3>(args, begin, end) : pack_weights<T, 5>(args, begin, end);
+}
+
+template <class T>
+void winograd(const WinogradArgs<T>& args, int64_t begin, int64_t end, void* scratch) {
+    args.shape.taps == 3 ? convolve<T, 3>(args, begin, end, scratch) : convolve<T, 5>(args, begin, end, scratch);
 }
 
 ADVCORE_INSTANTIATE(winograd_pack, WinogradPackArgs)

@@ -1,8 +1,10 @@
-// Convolution with 3 x 3 taps, stride 1 and no dilation in 36 instead of 144 multiplications for every 4 x 4 outputs:
-// Winograd's F(4 x 4, 3 x 3), Lavin and Gray 2016 (arXiv 1509.09308), with the points 0, 1, -1, 2, -2 and infinity.
+// Convolution with 3 x 3 or 5 x 5 taps, stride 1 and no dilation by Winograd's F(4 x 4, 3 x 3) and F(2 x 2, 5 x 5),
+// Lavin and Gray 2016 (arXiv 1509.09308), with the points 0, 1, -1, 2, -2 and infinity: 36 instead of 144 or 100
+// multiplications for every tile.
 //
-// A tile is 4 x 4 outputs and the 6 x 6 inputs that they see. Inputs and weights are transformed to 36 frequencies; at
-// each of them the sum over the channels is one matrix product; its results are transformed back to 4 x 4 outputs.
+// A tile is 4 x 4 or 2 x 2 outputs and the 6 x 6 inputs that they see. Inputs and weights are transformed to 36
+// frequencies; at each of them the sum over the channels is one matrix product; its results are transformed back to
+// outputs.
 #pragma once
 
 #include <stdint.h>
@@ -12,7 +14,8 @@
 
 namespace advcore {
 
-constexpr int tile_out = 4, tile_in = 6, frequencies = tile_in * tile_in;
+constexpr int tile_in = 6, frequencies = tile_in * tile_in;
+[[gnu::always_inline]] constexpr int tile_outputs(int taps) { return tile_in + 1 - taps; }  // along an axis
 
 constexpr int64_t plane_gap = 16;  // elements between two frequencies, so that they fall into different cache sets
 
@@ -30,17 +33,19 @@ constexpr int64_t winograd_grad_depth = 128;
 
 // A group's convolution is of `channels` planes to `rows` planes.
 struct WinogradShape {
+    int taps;  // along an axis: 3 or 5
     int64_t samples, groups, channels, rows;
     int64_t height, width, out_height, out_width;
     int64_t padding_y, padding_x;  // before the first element
     int64_t tiles_y, tiles_x;      // of one sample
 };
 
-// weight[group, row, channel, 3, 3] by the strides of its first three axes; the taps lie together, `flipped` turns them
-// around.
+// weight[group, row, channel, taps, taps] by the strides of its first three axes; the taps lie together, `flipped`
+// turns them around.
 template <class T>
 struct WinogradWeights {
     const T* weight;
+    int taps;  // along an axis
     int64_t group_stride, row_stride, channel_stride;
     bool flipped;
 };
@@ -71,8 +76,9 @@ struct WinogradArgs {
     Activation activation;
 };
 
-// part[g, row, channel, 3, 3] = the sum over the segment's samples and (y, x) of grad_output[n, g, row, y, x] times the
-// patches of input[n, g, channel], by F(3 x 3, 4 x 4) with the same points: a tile of 4 x 4 gradients is the filter.
+// part[g, row, channel, :, :] = the sum over the segment's samples and (y, x) of grad_output[n, g, row, y, x] times the
+// patches of input[n, g, channel], by F(3 x 3, 4 x 4) or F(5 x 5, 2 x 2) with the same points: a tile of gradients is
+// the filter.
 //
 // An item is a part's rows x channels block of one group and one segment.
 template <class T>
@@ -80,7 +86,7 @@ struct WinogradWeightGradArgs {
     WinogradShape shape;
     const T* input;
     const T* grad_output;
-    T* parts;  // [segments, groups, rows, channels, 3, 3]
+    T* parts;  // [segments, groups, rows, channels, taps, taps]
     int64_t segments, samples_per_segment, row_items, channel_items;
 };
 

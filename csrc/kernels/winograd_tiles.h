@@ -31,40 +31,43 @@ ADVCORE_INLINE Window<Size> window_at(int64_t begin, int64_t top, int64_t left, 
     return w;
 }
 
-// The inputs that a tile sees, and its outputs.
+// The inputs that a tile of a convolution with Taps x Taps taps sees, and its outputs.
+template <int Taps>
 struct Tile {
+    static constexpr int outputs = tile_outputs(Taps);
     Window<tile_in> input;
-    Window<tile_out> output;
+    Window<outputs> output;
 };
 
 // `count` tiles from number `first` on, and empty ones up to a whole register.
-template <class T, int64_t Most>
+template <class T, int Taps, int64_t Most>
 struct Tiles {
+    static constexpr int outputs = tile_outputs(Taps);
     int64_t count, padded;
-    Tile tile[Most];
+    Tile<Taps> tile[Most];
 
     Tiles(const WinogradShape& s, int64_t group, int64_t first, int64_t count_) : count(count_) {
         padded = ceil_div(count, lanes<T>) * lanes<T>;
         const int64_t plane = s.height * s.width, out_plane = s.out_height * s.out_width;
         int64_t x = first % s.tiles_x, y = first / s.tiles_x % s.tiles_y, n = first / s.tiles_x / s.tiles_y;
         for (int64_t i = 0; i < count; ++i) {
-            const int64_t top = y * tile_out, left = x * tile_out, sample_group = n * s.groups + group;
+            const int64_t top = y * outputs, left = x * outputs, sample_group = n * s.groups + group;
             const bool last = n + 1 == s.samples;
             tile[i].input = window_at<T, tile_in>(sample_group * s.channels * plane, top - s.padding_y,
                                                   left - s.padding_x, s.height, s.width, last);
             tile[i].output =
-                window_at<T, tile_out>(sample_group * s.rows * out_plane, top, left, s.out_height, s.out_width, last);
+                window_at<T, outputs>(sample_group * s.rows * out_plane, top, left, s.out_height, s.out_width, last);
             if (++x == s.tiles_x) x = 0, ++y;
             if (y == s.tiles_y) y = 0, ++n;
         }
-        for (int64_t i = count; i < padded; ++i) tile[i] = Tile{};
+        for (int64_t i = count; i < padded; ++i) tile[i] = Tile<Taps>{};
     }
 
     // Whether the outputs of a register of tiles lie side by side and all exist along their rows.
     bool side_by_side(int64_t i) const {
         if (i + lanes<T> > count) return false;
-        const Window<tile_out>&first = tile[i].output, &last = tile[i + lanes<T> - 1].output;
-        return last.last_x == tile_out && last.offset == first.offset + (lanes<T> - 1) * tile_out &&
+        const Window<outputs>&first = tile[i].output, &last = tile[i + lanes<T> - 1].output;
+        return last.last_x == outputs && last.offset == first.offset + (lanes<T> - 1) * outputs &&
                last.last_y == first.last_y;
     }
 };
@@ -85,9 +88,12 @@ ADVCORE_INLINE void load_window(const Window<Size>& w, const T* plane, int64_t w
     }
 }
 
+template <class T, int Taps>
+using ForwardTiles = Tiles<T, Taps, winograd_tiles<T>>;
+
 // The frequencies of channels [channel, channel + terms) of all tiles, as right factors: to[frequency * plane + ...].
-template <class T>
-inline void gather_tiles(const WinogradArgs<T>& args, const Tiles<T, winograd_tiles<T>>& tiles, int64_t channel,
+template <class T, int Taps>
+inline void gather_tiles(const WinogradArgs<T>& args, const ForwardTiles<T, Taps>& tiles, int64_t channel,
                          int64_t terms, T* to, int64_t plane) {
     constexpr int L = lanes<T>;
     const int64_t channel_size = args.shape.height * args.shape.width;
@@ -105,64 +111,75 @@ inline void gather_tiles(const WinogradArgs<T>& args, const Tiles<T, winograd_ti
     }
 }
 
-// One row of outputs of a register of tiles, y[0] the first column of each.
+// Registers of outputs in the order of memory from one row of outputs of a register of tiles, y[0] the first column.
 template <class T>
-ADVCORE_INLINE void deal_out(const Tiles<T, winograd_tiles<T>>& tiles, int64_t first, bool together, int row,
-                             int64_t row_offset, T* out, const Vec<T> (&y)[tile_out]) {
-    constexpr int L = lanes<T>;
+ADVCORE_INLINE void order_columns(const Vec<T> (&y)[2], Vec<T> (&ordered)[2]) {
+    ordered[0] = interleave<T, 0>(y[0], y[1]), ordered[1] = interleave<T, 1>(y[0], y[1]);
+}
+template <class T>
+ADVCORE_INLINE void order_columns(const Vec<T> (&y)[4], Vec<T> (&ordered)[4]) {
     const Vec<T> low02 = interleave<T, 0>(y[0], y[2]), high02 = interleave<T, 1>(y[0], y[2]);
     const Vec<T> low13 = interleave<T, 0>(y[1], y[3]), high13 = interleave<T, 1>(y[1], y[3]);
-    const Vec<T> quads[tile_out] = {interleave<T, 0>(low02, low13), interleave<T, 1>(low02, low13),
-                                    interleave<T, 0>(high02, high13), interleave<T, 1>(high02, high13)};
+    ordered[0] = interleave<T, 0>(low02, low13), ordered[1] = interleave<T, 1>(low02, low13);
+    ordered[2] = interleave<T, 0>(high02, high13), ordered[3] = interleave<T, 1>(high02, high13);
+}
+
+template <class T, int Taps, int Outputs>
+ADVCORE_INLINE void deal_out(const ForwardTiles<T, Taps>& tiles, int64_t first, bool together, int row,
+                             int64_t row_offset, T* out, const Vec<T> (&y)[Outputs]) {
+    constexpr int L = lanes<T>;
+    Vec<T> ordered[Outputs];
+    order_columns<T>(y, ordered);
     if (together) {
         T* const to = out + tiles.tile[first].output.offset + row_offset;
         if (row < tiles.tile[first].output.last_y)
-            for (int i = 0; i < tile_out; ++i) store(to + i * L, quads[i]);
+            for (int i = 0; i < Outputs; ++i) store(to + i * L, ordered[i]);
         return;
     }
-    T buffer[tile_out * L];
-    for (int i = 0; i < tile_out; ++i) store(buffer + i * L, quads[i]);
+    T buffer[Outputs * L];
+    for (int i = 0; i < Outputs; ++i) store(buffer + i * L, ordered[i]);
     for (int lane = 0; lane < L; ++lane) {
-        const Window<tile_out>& t = tiles.tile[first + lane].output;
+        const Window<Outputs>& t = tiles.tile[first + lane].output;
         if (row >= t.last_y) continue;
         T* const to = out + t.offset + row_offset;
-        const T* const from = buffer + lane * tile_out;
-        if (t.last_x == tile_out)
-            __builtin_memcpy(to, from, tile_out * sizeof(T));
+        const T* const from = buffer + lane * Outputs;
+        if (t.last_x == Outputs)
+            __builtin_memcpy(to, from, Outputs * sizeof(T));
         else
             for (int i = 0; i < t.last_x; ++i) to[i] = from[i];
     }
 }
 
 // Outputs of rows [row, row + rows) of all tiles from the sums, sum[frequency * plane + (row, tile)].
-template <class T>
-inline void scatter_tiles(const WinogradArgs<T>& args, const Tiles<T, winograd_tiles<T>>& tiles, int64_t row,
-                          int64_t rows, const T* sum, int64_t plane, const T* bias) {
-    constexpr int L = lanes<T>;
+template <class T, int Taps>
+inline void scatter_tiles(const WinogradArgs<T>& args, const ForwardTiles<T, Taps>& tiles, int64_t row, int64_t rows,
+                          const T* sum, int64_t plane, const T* bias) {
+    constexpr int L = lanes<T>, outputs = tile_outputs(Taps);
     const int64_t out_plane = args.shape.out_height * args.shape.out_width;
     for (int64_t first = 0; first < tiles.padded; first += L) {
         const bool together = tiles.side_by_side(first);
         for (int64_t r = 0; r < rows; ++r) {
             const T* const from = sum + r * tiles.padded + first;
-            Vec<T> half[tile_out][tile_in];
+            Vec<T> half[outputs][tile_in];
 #pragma GCC unroll 6
             for (int j = 0; j < tile_in; ++j) {
-                Vec<T> m[tile_in], y[tile_out];
+                Vec<T> m[tile_in], y[outputs];
 #pragma GCC unroll 6
                 for (int i = 0; i < tile_in; ++i) m[i] = load(from + (i * tile_in + j) * plane);
                 transform_output<T>(m, y);
 #pragma GCC unroll 4
-                for (int i = 0; i < tile_out; ++i) half[i][j] = y[i];
+                for (int i = 0; i < outputs; ++i) half[i][j] = y[i];
             }
             const Vec<T> shift = splat(bias ? bias[r] : T(0));
-            for (int i = 0; i < tile_out; ++i) {
-                Vec<T> y[tile_out];
+            for (int i = 0; i < outputs; ++i) {
+                Vec<T> y[outputs];
                 transform_output<T>(half[i], y);
                 if (bias)
-                    for (int j = 0; j < tile_out; ++j) y[j] += shift;
+                    for (int j = 0; j < outputs; ++j) y[j] += shift;
                 if (args.activation != Activation::none)
-                    for (int j = 0; j < tile_out; ++j) y[j] = activate<T>(y[j], args.activation);
-                deal_out<T>(tiles, first, together, i, (row + r) * out_plane + i * args.shape.out_width, args.out, y);
+                    for (int j = 0; j < outputs; ++j) y[j] = activate<T>(y[j], args.activation);
+                deal_out<T, Taps>(tiles, first, together, i, (row + r) * out_plane + i * args.shape.out_width, args.out,
+                                  y);
             }
         }
     }

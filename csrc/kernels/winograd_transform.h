@@ -1,5 +1,4 @@
-// The one-dimensional transforms of F(4, 3) and F(3, 4), and how windows of many planes or places are transformed at
-// once.
+// The one-dimensional transforms, and how windows of many planes or places are transformed at once.
 #pragma once
 
 #include "shuffle.h"
@@ -22,57 +21,38 @@ ADVCORE_INLINE void transform_input(const Vec<T> (&d)[6], Vec<T> (&t)[6]) {
     t[5] = fma<T>(four, d[1], fma<T>(five, d[3], d[5]));
 }
 
-// Three taps to six frequencies.
-template <class T>
-ADVCORE_INLINE void transform_taps(const Vec<T> (&g)[3], Vec<T> (&t)[6]) {
-    const Vec<T> sum = (g[0] + g[2]) * T(-1.0 / 6), middle = g[1] * T(-1.0 / 6);
-    const Vec<T> sum2 = fma<T>(g[2], splat(T(1.0 / 6)), g[0] * T(1.0 / 24)), middle2 = g[1] * T(1.0 / 12);
-    t[0] = g[0] * T(0.25);
-    t[1] = sum + middle;
-    t[2] = sum - middle;
-    t[3] = sum2 + middle2;
-    t[4] = sum2 - middle2;
-    t[5] = g[2];
-}
-
-// Six frequencies to four outputs.
-template <class T>
-ADVCORE_INLINE void transform_output(const Vec<T> (&m)[6], Vec<T> (&y)[4]) {
-    const Vec<T> sum = m[1] + m[2], difference = m[1] - m[2];
-    const Vec<T> sum2 = m[3] + m[4], difference2 = m[3] - m[4];
-    y[0] = m[0] + sum + sum2;
-    y[1] = fma<T>(splat(T(2)), difference2, difference);
-    y[2] = fma<T>(splat(T(4)), sum2, sum);
-    y[3] = fma<T>(splat(T(8)), difference2, difference) + m[5];
-}
-
-// Four gradients, the taps of F(3, 4), to six frequencies.
-template <class T>
-ADVCORE_INLINE void transform_gradient(const Vec<T> (&g)[4], Vec<T> (&t)[6]) {
-    const Vec<T> even = (g[0] + g[2]) * T(-1.0 / 6), odd = (g[1] + g[3]) * T(-1.0 / 6);
-    const Vec<T> even2 = fma<T>(g[2], splat(T(1.0 / 6)), g[0] * T(1.0 / 24));
-    const Vec<T> odd2 = fma<T>(g[3], splat(T(1.0 / 3)), g[1] * T(1.0 / 12));
+// Two to five taps to six frequencies: the values of the polynomial that they are at each of the points.
+template <class T, int Size>
+ADVCORE_INLINE void transform_taps(const Vec<T> (&g)[Size], Vec<T> (&t)[6]) {
+    Vec<T> even = g[0], even2 = g[0] * T(1.0 / 24), odd = g[1], odd2 = g[1] * T(1.0 / 12);
+    if constexpr (Size > 2) even += g[2], even2 = fma<T>(g[2], splat(T(1.0 / 6)), even2);
+    if constexpr (Size > 3) odd += g[3], odd2 = fma<T>(g[3], splat(T(1.0 / 3)), odd2);
+    if constexpr (Size > 4) even += g[4], even2 = fma<T>(g[4], splat(T(2.0 / 3)), even2);
+    even *= T(-1.0 / 6), odd *= T(-1.0 / 6);
     t[0] = g[0] * T(0.25);
     t[1] = even + odd;
     t[2] = even - odd;
     t[3] = even2 + odd2;
     t[4] = even2 - odd2;
-    t[5] = g[3];
+    t[5] = g[Size - 1];
 }
 
-// Six frequencies to the three outputs of F(3, 4).
-template <class T>
-ADVCORE_INLINE void transform_weight_grad(const Vec<T> (&m)[6], Vec<T> (&y)[3]) {
+// Six frequencies to two to five outputs.
+template <class T, int Size>
+ADVCORE_INLINE void transform_output(const Vec<T> (&m)[6], Vec<T> (&y)[Size]) {
     const Vec<T> sum = m[1] + m[2], difference = m[1] - m[2];
     const Vec<T> sum2 = m[3] + m[4], difference2 = m[3] - m[4];
     y[0] = m[0] + sum + sum2;
     y[1] = fma<T>(splat(T(2)), difference2, difference);
-    y[2] = fma<T>(splat(T(4)), sum2, sum) + m[5];
+    if constexpr (Size > 2) y[2] = fma<T>(splat(T(4)), sum2, sum);
+    if constexpr (Size > 3) y[3] = fma<T>(splat(T(8)), difference2, difference);
+    if constexpr (Size > 4) y[4] = fma<T>(splat(T(16)), sum2, sum);
+    y[Size - 1] += m[5];
 }
 
-// Transforms a register of Size x Size windows in both dimensions: to[frequency * plane], a lane a window.
-// `load_rows(lane, part, rows)` reads the rows of one window, a part is the next register of each. Not inlined, or GCC
-// would keep an address a frequency in memory.
+// Transforms a register of Size x Size windows, inputs or (smaller) gradients, in both dimensions: to[frequency *
+// plane], a lane a window. `load_rows(lane, part, rows)` reads the rows of one window, a part is the next register of
+// each. Not inlined, or GCC would keep an address a frequency in memory.
 template <class T, int Size, class Load>
 __attribute__((noinline)) void transform_windows(const Load& load_rows, T* to, int64_t plane) {
     constexpr int L = lanes<T>, parts = (Size + L - 1) / L;
@@ -80,7 +60,7 @@ __attribute__((noinline)) void transform_windows(const Load& load_rows, T* to, i
         if constexpr (Size == tile_in)
             transform_input<T>(d, f);
         else
-            transform_gradient<T>(d, f);
+            transform_taps<T>(d, f);
     };
     Vec<T> half[tile_in][parts][L];  // [row frequency][column][window], columns and windows still exchanged
     for (int lane = 0; lane < L; ++lane)

@@ -4,13 +4,13 @@
 namespace advcore::ADVCORE_LEVEL {
 namespace {
 
-template <class T>
-using GradTiles = Tiles<T, winograd_grad_depth>;
+template <class T, int Taps>
+using GradTiles = Tiles<T, Taps, winograd_grad_depth>;
 
 // The frequencies of `count` planes of all tiles, the depth counting the tiles: to[frequency * plane + tile * width +
 // ...]. `load_rows(tile, plane, part, rows)` reads a window. A register may spill over into what is written next.
-template <class T, int Size, class Load>
-ADVCORE_INLINE void gather_planes(const GradTiles<T>& tiles, int64_t count, int64_t width, T* to, int64_t plane,
+template <class T, int Size, int Taps, class Load>
+ADVCORE_INLINE void gather_planes(const GradTiles<T, Taps>& tiles, int64_t count, int64_t width, T* to, int64_t plane,
                                   const Load& load_rows) {
     for (int64_t i = 0; i < tiles.count; ++i)
         for (int64_t first = 0; first < width; first += lanes<T>) {
@@ -23,57 +23,58 @@ ADVCORE_INLINE void gather_planes(const GradTiles<T>& tiles, int64_t count, int6
 }
 
 // The input's planes [first, first + count) as right factors.
-template <class T>
-inline void gather_inputs(const WinogradWeightGradArgs<T>& args, const GradTiles<T>& tiles, int64_t first,
+template <class T, int Taps>
+inline void gather_inputs(const WinogradWeightGradArgs<T>& args, const GradTiles<T, Taps>& tiles, int64_t first,
                           int64_t count, T* to, int64_t plane) {
     const int64_t size = args.shape.height * args.shape.width;
     each_panel<T>(count, tiles.count, to, [&](int64_t col, int64_t used, int64_t width, T* panel) {
         const T* const planes = args.input + (first + col) * size;
         gather_planes<T, tile_in>(tiles, used, width, panel, plane,
-                                  [&](const Tile& t, int64_t i, int part, Vec<T>(&rows)[tile_in]) {
+                                  [&](const Tile<Taps>& t, int64_t i, int part, Vec<T>(&rows)[tile_in]) {
                                       load_window<T>(t.input, planes + i * size, args.shape.width, part, rows);
                                   });
     });
 }
 
 // The gradient's planes of panels [first, last) as left factors.
-template <class T>
-inline void gather_gradients(const WinogradWeightGradArgs<T>& args, const GradTiles<T>& tiles, const RowPanels& panels,
-                             int64_t first, int64_t last, T* to, int64_t plane) {
+template <class T, int Taps>
+inline void gather_gradients(const WinogradWeightGradArgs<T>& args, const GradTiles<T, Taps>& tiles,
+                             const RowPanels& panels, int64_t first, int64_t last, T* to, int64_t plane) {
+    constexpr int outputs = tile_outputs(Taps);
     const int64_t size = args.shape.out_height * args.shape.out_width;
     for (int64_t panel = first; panel < last; ++panel) {
         const int64_t row = panels.begin(panel), width = panels.begin(panel + 1) - row;
         const T* const planes = args.grad_output + row * size;
-        gather_planes<T, tile_out>(tiles, width, width, to + (row - panels.begin(first)) * tiles.count, plane,
-                                   [&](const Tile& t, int64_t i, int part, Vec<T>(&rows)[tile_out]) {
-                                       load_window<T>(t.output, planes + i * size, args.shape.out_width, part, rows);
-                                   });
+        gather_planes<T, outputs>(tiles, width, width, to + (row - panels.begin(first)) * tiles.count, plane,
+                                  [&](const Tile<Taps>& t, int64_t i, int part, Vec<T>(&rows)[outputs]) {
+                                      load_window<T>(t.output, planes + i * size, args.shape.out_width, part, rows);
+                                  });
     }
 }
 
-// weight_grad[row, channel, 3, 3] of a block from its sums, sum[frequency * plane + row * channels + channel].
-template <class T>
+// weight_grad[row, channel, :, :] of a block from its sums, sum[frequency * plane + row * channels + channel].
+template <class T, int Taps>
 inline void scatter_taps(const T* sum, int64_t plane, int64_t rows, int64_t channels, T* to, int64_t row_stride) {
-    constexpr int L = lanes<T>, taps = 9;
+    constexpr int L = lanes<T>, taps = Taps * Taps;
     for (int64_t row = 0; row < rows; ++row)
         for (int64_t channel = 0; channel < channels; channel += L) {
             const int count = static_cast<int>(smaller(L, channels - channel));
             const T* const from = sum + row * channels + channel;
-            Vec<T> half[3][tile_in];
+            Vec<T> half[Taps][tile_in];
             for (int j = 0; j < tile_in; ++j) {
-                Vec<T> m[tile_in], y[3];
+                Vec<T> m[tile_in], y[Taps];
 #pragma GCC unroll 6
                 for (int i = 0; i < tile_in; ++i) m[i] = load_part(from + (i * tile_in + j) * plane, count);
-                transform_weight_grad<T>(m, y);
-#pragma GCC unroll 3
-                for (int i = 0; i < 3; ++i) half[i][j] = y[i];
+                transform_output<T>(m, y);
+#pragma GCC unroll 5
+                for (int i = 0; i < Taps; ++i) half[i][j] = y[i];
             }
             T tap[taps][L];
-            for (int i = 0; i < 3; ++i) {
-                Vec<T> y[3];
-                transform_weight_grad<T>(half[i], y);
-#pragma GCC unroll 3
-                for (int j = 0; j < 3; ++j) store(tap[3 * i + j], y[j]);
+            for (int i = 0; i < Taps; ++i) {
+                Vec<T> y[Taps];
+                transform_output<T>(half[i], y);
+#pragma GCC unroll 5
+                for (int j = 0; j < Taps; ++j) store(tap[Taps * i + j], y[j]);
             }
             T* const place = to + row * row_stride + channel * taps;
             for (int c = 0; c < count; ++c)
@@ -93,10 +94,9 @@ constexpr bool scratch_suffices =
     scratch_bytes;
 static_assert(scratch_suffices<float> && scratch_suffices<double>);
 
-}  // namespace
-
-template <class T>
-void winograd_weight_grad(const WinogradWeightGradArgs<T>& args, int64_t begin, int64_t end, void* scratch) {
+template <class T, int Taps>
+void multiply_segments(const WinogradWeightGradArgs<T>& args, int64_t begin, int64_t end, void* scratch) {
+    constexpr int64_t taps = Taps * Taps;
     const WinogradShape& s = args.shape;
     const RowPanels panels(s.rows);
     const int64_t tiles_a_sample = s.tiles_y * s.tiles_x;
@@ -119,16 +119,24 @@ void winograd_weight_grad(const WinogradWeightGradArgs<T>& args, int64_t begin, 
         T* const left = right + frequencies * right_plane;
         T* const sum = left + frequencies * left_plane;
         for (int64_t tile = first_tile; tile < last_tile; tile += winograd_grad_depth) {
-            const GradTiles<T> tiles(s, group, tile, smaller(winograd_grad_depth, last_tile - tile));
-            gather_inputs<T>(args, tiles, channel, channels, right, right_plane);
-            gather_gradients<T>(args, tiles, panels, first, last, left, left_plane);
+            const GradTiles<T, Taps> tiles(s, group, tile, smaller(winograd_grad_depth, last_tile - tile));
+            gather_inputs<T, Taps>(args, tiles, channel, channels, right, right_plane);
+            gather_gradients<T, Taps>(args, tiles, panels, first, last, left, left_plane);
             for (int f = 0; f < frequencies; ++f)
                 multiply_packed<T>(panels, first, last, channels, tiles.count, left + f * left_plane,
                                    right + f * right_plane, sum + f * sum_plane, tile > first_tile);
         }
-        T* const part = args.parts + (((segment * s.groups + group) * s.rows + row) * s.channels + channel) * 9;
-        scatter_taps<T>(sum, sum_plane, rows, channels, part, s.channels * 9);
+        T* const part = args.parts + (((segment * s.groups + group) * s.rows + row) * s.channels + channel) * taps;
+        scatter_taps<T, Taps>(sum, sum_plane, rows, channels, part, s.channels * taps);
     }
+}
+
+}  // namespace
+
+template <class T>
+void winograd_weight_grad(const WinogradWeightGradArgs<T>& args, int64_t begin, int64_t end, void* scratch) {
+    args.shape.taps == 3 ? multiply_segments<T, 3>(args, begin, end, scratch)
+                         : multiply_segments<T, 5>(args, begin, end, scratch);
 }
 
 ADVCORE_INSTANTIATE(winograd_weight_grad, WinogradWeightGradArgs)
