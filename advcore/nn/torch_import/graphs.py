@@ -162,7 +162,7 @@ def _constant(node: torch.fx.Node, arguments: Any, options: Any) -> Any:
     """Compute what does not depend on the input."""
     if _name(node) in ("zeros", "new_zeros"):  # initial states: any batch has the same
         arguments = torch.fx.node.map_aggregate(arguments, lambda part: 1 if isinstance(part, Batch) else part)
-    elif _contains(arguments, Batch):
+    elif _contains(arguments, Batch) and _name(node) != "getitem":
         raise RefusedError("arithmetic with the batch's size is not supported; use -1 or size(0) itself")
     if node.op == "call_method":
         return getattr(arguments[0], str(node.target))(*arguments[1:], **options)
