@@ -48,7 +48,10 @@ def to_torch(network: Network) -> torch.nn.Module:
     chain = dict(zip(modules, ("input", *modules), strict=False))
     if network.wiring == {name: (before,) for name, before in chain.items()} and not any("." in name for name in chain):
         return torch.nn.Sequential(OrderedDict(modules)).eval()
-    return torch.fx.GraphModule(_tree(modules), graph, type(network).__name__).eval()
+    root = torch.nn.Module()
+    for name, module in modules.items():
+        hang(root, name, module)
+    return torch.fx.GraphModule(root, graph, type(network).__name__).eval()
 
 
 def _module(name: str, layer: Layer) -> torch.nn.Module:
@@ -67,18 +70,20 @@ def _module(name: str, layer: Layer) -> torch.nn.Module:
     return module
 
 
-def _tree(modules: dict[str, torch.nn.Module]) -> torch.nn.Module:
-    """Hang modules with names such as "layer1.0.conv1" below one another."""
-    root = torch.nn.Module()
-    for path, module in modules.items():
-        *parents, name = path.split(".")
-        at = root
-        for parent in parents:
-            if not hasattr(at, parent):
-                at.add_module(parent, torch.nn.Module())
-            at = getattr(at, parent)
-        at.add_module(name, module)
-    return root
+def hang(root: torch.nn.Module, path: str, leaf: torch.nn.Module | torch.Tensor) -> None:
+    """Put a module, parameter or buffer where its name, such as "layer1.0.conv1", says."""
+    *parents, name = path.split(".")
+    at = root
+    for parent in parents:
+        if not hasattr(at, parent):
+            at.add_module(parent, torch.nn.Module())
+        at = getattr(at, parent)
+    if isinstance(leaf, torch.nn.Module):
+        at.add_module(name, leaf)
+    elif isinstance(leaf, torch.nn.Parameter):
+        at.register_parameter(name, leaf)
+    else:
+        at.register_buffer(name, leaf)
 
 
 class Mirror(torch.nn.Module):

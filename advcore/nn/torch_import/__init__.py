@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from advcore.nn.torch_import.builder import Builder
 from advcore.nn.torch_import.graphs import first_line, trace, walk
 
 LAYOUTS = ("NCHW", "NHWC")
-_SAMPLES = 4  # that the network is compared with the module on
+_SAMPLES, _FEWER, _LARGE = 4, 2, 2**16  # that the two are compared on; fewer of samples of more numbers than these
 
 _DTYPES: dict[torch.dtype, np.dtype[Any]] = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
 
@@ -83,7 +84,8 @@ def from_torch(
         builder.name = "to_nhwc"
         value = builder.permute(value, (2, 3, 1), 0)
 
-    x = np.random.default_rng(0).random((_SAMPLES, *own)).astype(_DTYPES[dtype])
+    samples = _SAMPLES if math.prod(own) < _LARGE else _FEWER
+    x = np.random.default_rng(0).random((samples, *own)).astype(_DTYPES[dtype])
     prepared = torch.from_numpy(x)
     if value.name != builder.input.name:
         front = builder.network(value)
