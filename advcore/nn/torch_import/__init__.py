@@ -138,7 +138,8 @@ def _run(module: torch.nn.Module, x: torch.Tensor) -> np.ndarray[Any, Any]:
         except Exception as error:  # whatever the module raises
             if len(shape) > 1 and _takes(module, x[0].clone()):
                 raise ValueError(
-                    f"example_shape must be that of one sample, without the batch axis: {shape[1:]}, got {shape}"
+                    f"example_shape must be that of one sample, without the batch axis: {shape[1:]}, got {shape}, "
+                    f"which raised: {first_line(error)}"
                 ) from error
             raise ValueError(f"module must take samples of shape {shape}, but raised: {first_line(error)}") from error
     if not isinstance(logits, torch.Tensor):

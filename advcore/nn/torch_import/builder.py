@@ -150,7 +150,7 @@ class Builder:
     def network(self, output: Value) -> Network:
         """Return the network that gives ``output``, without the layers that it does not need."""
         if output.name == INPUT:
-            output = self.add(Reshape(output.shape))
+            output = self.add(Reshape(output.shape), output)
         needed = {output.name}
         for name in reversed(self.layers):
             if name in needed:

@@ -148,7 +148,9 @@ def _run(traced: Traced, b: Builder, node: torch.fx.Node, arguments: Any, option
     if node.op == "call_module":
         return modules.apply(b, traced.root.get_submodule(str(node.target)), *arguments, **options)
     everything = (*arguments, *options.values())
-    if _contains(everything, CellState) and node.target is not operator.getitem:
+    if _contains(everything, CellState) and (
+        node.target is not operator.getitem or isinstance(arguments[0], CellState)
+    ):
         raise RefusedError("the state c_n of an LSTM is not supported, h_n is")
     if not _contains(everything, Value, States):
         return _constant(node, arguments, options)

@@ -66,7 +66,7 @@ def reshape(b: Builder, input: Value, *shape: Any) -> Value:
 
 
 def _reshaped(b: Builder, x: Value, shape: Sequence[int]) -> Value:
-    layer = Flatten() if len(shape) == 1 else Reshape(tuple(shape))
+    layer = Flatten() if len(shape) == 1 and x.shape else Reshape(tuple(shape))
     return x if layer.output_shape(x.shape) == x.shape else b.add(layer, x)
 
 
