@@ -57,7 +57,8 @@ class Module(torch.nn.Module):
             raise ValueError(f"x must be on the CPU, got it on {x.device}")
         like = torch.from_numpy(np.empty(0, self.network.dtype))
         parameters = [self.get_parameter(name) for name in self._names]
-        logits: torch.Tensor = _Run.apply(x.to(like.dtype), self.network, self._names, *parameters)
+        run: Any = _Run.apply  # torch gives it no type
+        logits: torch.Tensor = run(x.to(like.dtype), self.network, self._names, *parameters)
         return logits
 
 

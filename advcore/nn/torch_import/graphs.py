@@ -107,7 +107,10 @@ def walk(traced: Traced, b: Builder, x: Value) -> Value:
         return BATCH if traced.exported and type(argument) is int and argument == _EXPORTED_BATCH else argument
 
     waiting = [x]
+    needed = _needed(traced.graph)
     for node in traced.graph.nodes:
+        if node not in needed:
+            continue
         arguments = torch.fx.node.map_aggregate(node.args, resolve)
         options = torch.fx.node.map_aggregate(node.kwargs, resolve)
         if node.op == "output":
@@ -128,6 +131,15 @@ def walk(traced: Traced, b: Builder, x: Value) -> Value:
         except (ValueError, TypeError, IndexError, RuntimeError) as error:
             raise ValueError(f"cannot import {_operator(traced, node)}: {error}") from error
     raise ValueError("module must return a tensor, got nothing")
+
+
+def _needed(graph: torch.fx.Graph) -> set[torch.fx.Node]:
+    """Return the nodes that the output depends on, and all inputs."""
+    needed = {node for node in graph.nodes if node.op in ("placeholder", "output")}
+    for node in reversed(graph.nodes):
+        if node in needed:
+            needed.update(node.all_input_nodes)
+    return needed
 
 
 def _result(output: Any, exported: bool) -> Value:
