@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from advcore.nn import Conv2d, Layer, Linear
+from advcore.nn._watch import by_the_network
 
 
 def he_normal(layers: Iterable[Layer], rng: np.random.Generator, dtype: np.dtype[Any], linear: float = 0.0) -> None:
@@ -27,8 +28,10 @@ def he_normal(layers: Iterable[Layer], rng: np.random.Generator, dtype: np.dtype
         elif isinstance(layer, Linear) and linear:
             deviation = linear
         else:
-            layer.initialise(rng, dtype)
+            with by_the_network():
+                layer.initialise(rng, dtype)
             continue
-        for name, shape in layer.parameter_shapes.items():
-            drawn = rng.standard_normal(shape, dtype) if name == "weight" else np.zeros(shape, dtype)
-            layer.parameters[name] = drawn * dtype.type(deviation)
+        with by_the_network():
+            for name, shape in layer.parameter_shapes.items():
+                drawn = rng.standard_normal(shape, dtype) if name == "weight" else np.zeros(shape, dtype)
+                layer.parameters[name] = drawn * dtype.type(deviation)

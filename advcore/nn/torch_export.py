@@ -12,6 +12,7 @@ try:
 except ImportError as error:
     raise ImportError("Network.to_torch needs PyTorch: pip install 'advcore[torch]'") from error
 
+from advcore.nn._watch import by_the_network
 from advcore.nn.activations import GELU, Clip, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from advcore.nn.affine import Affine, Normalize, Scale
 from advcore.nn.conv import Conv2d
@@ -62,7 +63,8 @@ def _module(name: str, layer: Layer) -> torch.nn.Module:
             module = Mirror(layer)
         else:
             raise ValueError(f"layer {name}, {layer!r}, has no PyTorch module")
-    arrays = layer.parameters | layer.buffers
+    with by_the_network():
+        arrays = layer.parameters | layer.buffers
     state = {key: torch.from_numpy(array.copy()) for key, array in arrays.items()}
     if isinstance(layer, BatchNorm):
         state["num_batches_tracked"] = torch.tensor(0)  # of no use where momentum is a number

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from advcore._check import Array
+from advcore.nn._watch import by_the_network
 from advcore.nn.graph import INPUT
 from advcore.nn.layer import Layer, Shape
 from advcore.nn.merge import Merge
@@ -124,10 +125,11 @@ class Builder:
         if not isinstance(tensor, torch.Tensor):
             raise RefusedError(f"its {name} depends on the input")
         array = self.constant(tensor)
-        if name in layer.parameter_shapes:
-            layer.parameters[name] = array.reshape(layer.parameter_shapes[name])
-        else:
-            layer.buffers[name] = array.reshape(layer.buffer_shapes[name])
+        with by_the_network():
+            if name in layer.parameter_shapes:
+                layer.parameters[name] = array.reshape(layer.parameter_shapes[name])
+            else:
+                layer.buffers[name] = array.reshape(layer.buffer_shapes[name])
 
     def constant(self, tensor: torch.Tensor) -> Array:
         """Return a copy of a tensor in the network's type."""
@@ -191,7 +193,8 @@ def _last_states(layers: dict[str, Layer], wiring: dict[str, tuple[str, ...]]) -
         if not isinstance(layers[squeeze], Reshape):
             continue
         layers[name] = type(layer)(**(layer.config() | {"output": "last"}))
-        layers[name].parameters = layer.parameters
+        with by_the_network():
+            layers[name].parameters.update(layer.parameters)
         for user in users.get(squeeze, []):
             wiring[user] = tuple(name if source == squeeze else source for source in wiring[user])
         for gone in (cut, squeeze):
