@@ -15,14 +15,17 @@ from advcore._config import get_num_threads, set_num_threads, show_config
 from advcore._version import __version__
 
 if TYPE_CHECKING:
-    from advcore import detectors, evaluation
+    from advcore import adapters, detectors, evaluation
+    from advcore.nn.torch_import import from_torch
 
 __all__ = [
     "__version__",
+    "adapters",
     "attacks",
     "data",
     "detectors",
     "evaluation",
+    "from_torch",
     "get_num_threads",
     "models",
     "nn",
@@ -33,7 +36,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs scikit-learn when it is first used."""
-    if name in ("detectors", "evaluation"):
+    """Import what needs scikit-learn or PyTorch when it is first used."""
+    if name in ("adapters", "detectors", "evaluation"):
         return import_module(f"advcore.{name}")
+    if name == "from_torch":
+        return import_module("advcore.nn.torch_import").from_torch
     raise AttributeError(f"module 'advcore' has no attribute {name!r}")

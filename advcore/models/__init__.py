@@ -1,9 +1,27 @@
 """Architectures, seeded and untrained."""
 
-from advcore.models.carlini import carlini_mnist
+from advcore.models.alexnet import alexnet
+from advcore.models.carlini import carlini_cifar, carlini_mnist
 from advcore.models.lenet import lenet
 from advcore.models.mlp import mlp
 from advcore.models.recurrent import gru_classifier, lstm_classifier
+from advcore.models.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
 from advcore.models.small_cnn import small_cnn
+from advcore.models.vgg import vgg16
 
-__all__ = ["carlini_mnist", "gru_classifier", "lenet", "lstm_classifier", "mlp", "small_cnn"]
+__all__ = [
+    "alexnet",
+    "carlini_cifar",
+    "carlini_mnist",
+    "gru_classifier",
+    "lenet",
+    "lstm_classifier",
+    "mlp",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "small_cnn",
+    "vgg16",
+]

@@ -1,4 +1,4 @@
-"""The convolutional network that Carlini and Wagner attacked on MNIST."""
+"""The convolutional networks that Carlini and Wagner attacked on MNIST and CIFAR-10."""
 
 from __future__ import annotations
 
@@ -47,10 +47,31 @@ def carlini_mnist(
     ----------
     Carlini, Wagner: Towards evaluating the robustness of neural networks. IEEE S&P 2017, table 1.
     """
+    return _build(32, 200, input_shape, classes, dropout, seed, dtype)
+
+
+def carlini_cifar(
+    input_shape: Sequence[int] = (3, 32, 32),
+    classes: int = 10,
+    *,
+    dropout: float = 0.5,
+    seed: int = 0,
+    dtype: DTypeLike = np.float32,
+) -> Network:
+    """Build conv 3x3 64, 64, pool, 128, 128, pool, linear 256, 256 and the logits, with ReLU after each.
+
+    Parameters, errors and reference as carlini_mnist.
+    """
+    return _build(64, 256, input_shape, classes, dropout, seed, dtype)
+
+
+def _build(
+    maps: int, units: int, input_shape: Sequence[int], classes: int, dropout: float, seed: int, dtype: DTypeLike
+) -> Network:
     channels, _, _ = _check.sizes("input_shape", input_shape, axes=("C", "H", "W"), minimum=1)
     features: list[Layer] = [
-        *(Conv2d(channels, 32, 3), ReLU(), Conv2d(32, 32, 3), ReLU(), MaxPool2d(2)),
-        *(Conv2d(32, 64, 3), ReLU(), Conv2d(64, 64, 3), ReLU(), MaxPool2d(2), Flatten()),
+        *(Conv2d(channels, maps, 3), ReLU(), Conv2d(maps, maps, 3), ReLU(), MaxPool2d(2)),
+        *(Conv2d(maps, 2 * maps, 3), ReLU(), Conv2d(2 * maps, 2 * maps, 3), ReLU(), MaxPool2d(2), Flatten()),
     ]
-    head = [Linear(flat_size(features, input_shape), 200), ReLU(), *([Dropout(dropout)] if dropout else [])]
-    return Sequential(*features, *head, Linear(200, 200), ReLU(), Linear(200, classes), seed=seed, dtype=dtype)
+    head = [Linear(flat_size(features, input_shape), units), ReLU(), *([Dropout(dropout)] if dropout else [])]
+    return Sequential(*features, *head, Linear(units, units), ReLU(), Linear(units, classes), seed=seed, dtype=dtype)

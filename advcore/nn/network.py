@@ -16,6 +16,7 @@ from advcore.nn import passes
 from advcore.nn._watch import by_the_network
 from advcore.nn.compiled import Programs
 from advcore.nn.graph import INPUT, connect, fuse, trained
+from advcore.nn.imported import Import
 from advcore.nn.layer import Layer, Shape
 from advcore.nn.losses import Loss, loss_function
 
@@ -55,6 +56,11 @@ class Network:
     dtype : float32 or float64
         Of the parameters, and so of every input and result.
 
+    Attributes
+    ----------
+    imported : Import or None
+        Where an imported network came from, and the largest difference of their logits.
+
     Raises
     ------
     TypeError
@@ -78,6 +84,7 @@ class Network:
         self._trained = trained(self._steps)
         self._plans: dict[Shape, Plan] = {}
         self._programs = Programs(self._steps, self.dtype)
+        self.imported: Import | None = None
         rng = np.random.default_rng(_check.integer("seed", seed, minimum=0))
         with by_the_network():
             for name, layer in self.layers.items():
@@ -325,8 +332,10 @@ class Network:
 
         return serialization.load(path)
 
-    def to_torch(self) -> torch.nn.Sequential:
-        """Return the network as a torch.nn.Sequential in evaluation mode, with copies of the state.
+    def to_torch(self) -> torch.nn.Module:
+        """Return the network as a module in evaluation mode, with copies of its state under the same names.
+
+        A chain becomes a torch.nn.Sequential, a graph a torch.fx.GraphModule; from_torch takes both back.
 
         Raises
         ------
