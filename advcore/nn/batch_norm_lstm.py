@@ -84,7 +84,10 @@ class BatchNormLSTM(Layer):
             "gamma_c": (hidden,),
             "beta_c": (hidden,),
         }
-        super().__init__(shapes, 1 / math.sqrt(hidden))
+        statistics = (1, PARTS, hidden)  # rows are added as sequences grow
+        super().__init__(
+            shapes, 1 / math.sqrt(hidden), buffer_shapes={"running_mean": statistics, "running_var": statistics}
+        )
 
     def __repr__(self) -> str:
         return options_text(
@@ -149,11 +152,10 @@ class BatchNormLSTM(Layer):
             below, _, of_parameters = ops.batch_norm_lstm_grad(saved, grad_output, (grad, None))
         return below, dict(zip(self.parameter_shapes, of_parameters, strict=True)) if need_parameters else {}
 
-    def check_buffers(self, prefix: str, state: Mapping[str, Array]) -> dict[str, Array]:
+    def check_buffers(self, prefix: str, state: Mapping[str, Array], dtype: np.dtype[Any]) -> dict[str, Array]:
         """See Layer.check_buffers: there may be any number of rows, of both statistics as many."""
-        names = [f"state[{prefix + name!r}]" for name in self.buffers]
-        mean, variance = (state[prefix + name] for name in self.buffers)
-        dtype = self.buffers["running_mean"].dtype
+        names = [f"state[{prefix + name!r}]" for name in self.buffer_shapes]
+        mean, variance = (state[prefix + name] for name in self.buffer_shapes)
         mean = _check.array(names[0], mean, dtype=dtype, shape=(None, PARTS, self.hidden_size))
         if len(mean) == 0:
             raise ValueError(f"{names[0]} must have at least one row, got shape {mean.shape}")

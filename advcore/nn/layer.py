@@ -88,13 +88,11 @@ class Layer:
         for name, shape in self.parameter_shapes.items():
             self.parameters[name] = rng.uniform(-self._init_bound, self._init_bound, shape).astype(dtype)
 
-    def check_buffers(self, prefix: str, state: Mapping[str, Array]) -> dict[str, Array]:
+    def check_buffers(self, prefix: str, state: Mapping[str, Array], dtype: np.dtype[Any]) -> dict[str, Array]:
         """Return copies of the buffers in a state, their names there after ``prefix``, or say what does not fit."""
         return {
-            name: _check.array(
-                f"state[{prefix + name!r}]", state[prefix + name], dtype=own.dtype, shape=own.shape
-            ).copy()
-            for name, own in self.buffers.items()
+            name: _check.array(f"state[{prefix + name!r}]", state[prefix + name], dtype=dtype, shape=shape).copy()
+            for name, shape in self.buffer_shapes.items()
         }
 
     def infer(self, x: Array) -> Array:

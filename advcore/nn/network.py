@@ -291,7 +291,7 @@ class Network:
                 for name, own in parameters.items()
             }
             owners = {node.owner: node.layer for node in self._nodes}
-            buffers = [(layer, layer.check_buffers(f"{name}.", state)) for name, layer in owners.items()]
+            buffers = [(layer, layer.check_buffers(f"{name}.", state, self.dtype)) for name, layer in owners.items()]
             for name, own in parameters.items():
                 own[...] = arrays[name]
             for layer, loaded in buffers:

@@ -16,16 +16,19 @@ from advcore import _check, _files, _safetensors
 from advcore._check import Array
 from advcore.nn._watch import by_the_network
 from advcore.nn.activations import GELU, Clip, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
-from advcore.nn.affine import Affine, Normalize
+from advcore.nn.affine import Affine, Normalize, Scale
+from advcore.nn.batch_norm_lstm import BatchNormLSTM
 from advcore.nn.conv import Conv2d
 from advcore.nn.dropout import Dropout
 from advcore.nn.layer import Layer
 from advcore.nn.linear import Linear
 from advcore.nn.merge import Add, Concatenate, Multiply, Subtract
 from advcore.nn.network import Network
+from advcore.nn.normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
 from advcore.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from advcore.nn.recurrent import GRU, LSTM, RNN
 from advcore.nn.reshape import Flatten, Mean, Pad, Permute, Reshape, RowsAsSteps
+from advcore.nn.slicing import Slice
 
 FORMAT = 1
 KEY = "advcore.network"
@@ -35,11 +38,12 @@ LAYERS: dict[str, type[Layer]] = {
     layer.__name__: layer
     for layer in (
         *(GELU, Clip, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh),
-        *(Affine, Normalize, Conv2d, Dropout, Linear),
+        *(Affine, Normalize, Scale, Conv2d, Dropout, Linear),
+        *(BatchNorm, GroupNorm, InstanceNorm, LayerNorm, BatchNormLSTM),
         *(Add, Concatenate, Multiply, Subtract),
         *(AdaptiveAvgPool2d, AvgPool2d, MaxPool2d),
         *(GRU, LSTM, RNN),
-        *(Flatten, Mean, Pad, Permute, Reshape, RowsAsSteps),
+        *(Flatten, Mean, Pad, Permute, Reshape, RowsAsSteps, Slice),
     )
 }
 
@@ -134,7 +138,7 @@ def _tuples(value: object) -> object:
 
 
 def _fill(name: str, layer: Layer, arrays: dict[str, Array], dtype: np.dtype[Any]) -> None:
-    """Give a layer its parameters, which are taken out of ``arrays``: those of the file, so that none is drawn."""
+    """Give a layer its parameters and buffers, which are taken out of ``arrays``: those of the file, so that none is drawn."""
     for parameter, shape in layer.parameter_shapes.items():
         key = f"{name}.{parameter}"
         if key not in arrays:
@@ -143,6 +147,15 @@ def _fill(name: str, layer: Layer, arrays: dict[str, Array], dtype: np.dtype[Any
         if array.shape != shape or array.dtype != dtype:
             raise ValueError(f"tensor {key!r} must be {shape} of {dtype}, got {array.shape} of {array.dtype}")
         layer.parameters[parameter] = array
+    for buffer in layer.buffer_shapes:
+        if f"{name}.{buffer}" not in arrays:
+            raise ValueError(f"it has no tensor {name}.{buffer!r}")
+    try:
+        layer.buffers.update(layer.check_buffers(f"{name}.", arrays, dtype))
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    for buffer in layer.buffer_shapes:
+        del arrays[f"{name}.{buffer}"]
 
 
 def _field(entry: Mapping[str, Any], name: str, kind: type) -> Any:

@@ -67,9 +67,9 @@ def forward(
     result = _check.output(out, input.shape, input.dtype, (input, factor, shift))
     mean = rstd = own_mean = own_variance = None
     if running is not None:
-        options = {"dtype": input.dtype, "channels": layout.folded[1], "updated": True}
-        own_mean = _check.running("running_mean", running.mean, **options)
-        own_variance = _check.running("running_var", running.variance, **options)
+        channels, dtype = layout.folded[1], input.dtype
+        own_mean = _check.running("running_mean", running.mean, dtype=dtype, channels=channels, updated=True)
+        own_variance = _check.running("running_var", running.variance, dtype=dtype, channels=channels, updated=True)
         if own_variance is not None:
             _check.not_negative("running_var", own_variance)
     if return_stats or own_mean is not None or own_variance is not None:
@@ -146,7 +146,8 @@ def delivered(results: Grads, out: object) -> Grads:
     """Return what out holds, where it is given."""
     if out is None:
         return results
-    of_input, of_weight, of_bias = out  # type: ignore[misc]  # grads_to_fill() has checked it
+    assert isinstance(out, (tuple, list))  # grads_to_fill() has refused anything else
+    of_input, of_weight, of_bias = out
     below, own_weight, own_bias = results
     return (
         _check.deliver(below, of_input),
