@@ -138,7 +138,7 @@ def _tuples(value: object) -> object:
 
 
 def _fill(name: str, layer: Layer, arrays: dict[str, Array], dtype: np.dtype[Any]) -> None:
-    """Give a layer its parameters and buffers, which are taken out of ``arrays``: those of the file, so that none is drawn."""
+    """Give a layer its parameters and buffers: the arrays of the file, so that none is drawn. They are taken out."""
     for parameter, shape in layer.parameter_shapes.items():
         key = f"{name}.{parameter}"
         if key not in arrays:
