@@ -1,9 +1,10 @@
 """Networks: layers with torch's names and defaults, losses, optimisers and training on advcore's kernels."""
 
 from advcore.nn.activations import GELU, Clip, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
-from advcore.nn.affine import Affine, Normalize
+from advcore.nn.affine import Affine, Normalize, Scale
 from advcore.nn.conv import Conv2d
 from advcore.nn.dropout import Dropout
+from advcore.nn.imported import Import
 from advcore.nn.layer import Layer
 from advcore.nn.linear import Linear
 from advcore.nn.merge import Add, Concatenate, Multiply, Subtract
@@ -15,6 +16,7 @@ from advcore.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from advcore.nn.rbf import laplacian_rbf_network
 from advcore.nn.recurrent import GRU, LSTM, RNN
 from advcore.nn.reshape import Flatten, Mean, Pad, Permute, Reshape, RowsAsSteps
+from advcore.nn.slicing import Slice
 from advcore.nn.training import Epoch, History, accuracy, fit
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "Flatten",
     "GroupNorm",
     "History",
+    "Import",
     "InstanceNorm",
     "Layer",
     "LeakyReLU",
@@ -54,8 +57,10 @@ __all__ = [
     "ReLU",
     "Reshape",
     "RowsAsSteps",
+    "Scale",
     "Sequential",
     "Sigmoid",
+    "Slice",
     "Softmax",
     "Subtract",
     "Tanh",

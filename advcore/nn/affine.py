@@ -65,6 +65,41 @@ class Affine(Layer):
         return input_shape
 
 
+class Scale(Layer):
+    """y = factor x + offset, the same numbers everywhere. Fixed, not trained.
+
+    Parameters
+    ----------
+    factor, offset : float
+    """
+
+    def __init__(self, factor: float = 1.0, offset: float = 0.0) -> None:
+        super().__init__()
+        self.factor, self.offset = _check.real("factor", factor), _check.real("offset", offset)
+
+    def __repr__(self) -> str:
+        return options_text(self, factor=(self.factor, 1.0), offset=(self.offset, 0.0))
+
+    def infer(self, x: Array) -> Array:
+        """See Layer.infer."""
+        y = x if self.factor == 1 else x * x.dtype.type(self.factor)
+        return y if self.offset == 0 else y + x.dtype.type(self.offset)
+
+    def forward(self, x: Array, rng: np.random.Generator | None) -> tuple[Array, None]:
+        """Keep nothing."""
+        return self.infer(x), None
+
+    def backward(
+        self, saved: None, grad: Array, *, need_input: bool = True, need_parameters: bool = False
+    ) -> tuple[Array | None, dict[str, Array]]:
+        """See Layer.backward."""
+        return grad * grad.dtype.type(self.factor), {}
+
+    def saved_size(self, input_shape: Shape) -> int:
+        """See Layer.saved_size."""
+        return 0
+
+
 class Normalize(Layer):
     """y = (x - mean) / std for every channel: how many models want their pixels. Fixed, not trained.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +16,7 @@ from advcore.nn import passes
 from advcore.nn._watch import by_the_network
 from advcore.nn.compiled import Programs
 from advcore.nn.graph import INPUT, connect, fuse, trained
+from advcore.nn.imported import Import
 from advcore.nn.layer import Layer, Shape
 from advcore.nn.losses import Loss, loss_function
 
@@ -54,6 +56,11 @@ class Network:
     dtype : float32 or float64
         Of the parameters, and so of every input and result.
 
+    Attributes
+    ----------
+    imported : Import or None
+        Where an imported network came from, and the largest difference of their logits.
+
     Raises
     ------
     TypeError
@@ -77,6 +84,7 @@ class Network:
         self._trained = trained(self._steps)
         self._plans: dict[Shape, Plan] = {}
         self._programs = Programs(self._steps, self.dtype)
+        self.imported: Import | None = None
         rng = np.random.default_rng(_check.integer("seed", seed, minimum=0))
         with by_the_network():
             for name, layer in self.layers.items():
@@ -302,6 +310,33 @@ class Network:
         from advcore.nn.torch_export import to_torch
 
         return to_torch(self)
+
+    def to_onnx(self, path: str | os.PathLike[str], input_shape: Sequence[int] | None = None) -> None:
+        """Write the network to one ONNX file, in evaluation mode; the batch axis is left open.
+
+        Parameters
+        ----------
+        path : path
+        input_shape : tuple of int, optional
+            Of a sample. Unless given, that of the samples on which the network has been run.
+
+        Raises
+        ------
+        ImportError
+            If onnx is missing.
+        OSError
+            If the file cannot be written.
+        ValueError
+            If no shape is given and the network has been run on none, or several; or a layer has no operator.
+        """
+        from advcore.nn.onnx_export import to_onnx
+
+        if input_shape is None:
+            if len(self._plans) != 1:
+                seen = ", ".join(map(str, self._plans)) or "none"
+                raise ValueError(f"input_shape must be given: the network has been run on samples of shape {seen}")
+            (input_shape,) = self._plans
+        to_onnx(self, path, _check.sizes("input_shape", input_shape, minimum=1))
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of a sample's logits, for a sample's shape."""
