@@ -41,6 +41,8 @@ LAYER_CASES = [
     (nn.AdaptiveAvgPool2d(1), (2, 8, 7)),
     (nn.AdaptiveAvgPool2d((4, 7)), (2, 8, 7)),
     (nn.AdaptiveAvgPool2d((3, 2)), (2, 8, 7)),
+    (nn.BatchNorm(2, 1e-3, 0.2), (2, 5, 6)),
+    (nn.BatchNorm(4, affine=False), (4,)),
     (nn.Clip(-0.5, 0.5), (7,)),
     (nn.Clip(low=0.1), (7,)),
     (nn.Clip(), (7,)),
@@ -52,8 +54,14 @@ LAYER_CASES = [
     (nn.GELU("tanh"), (7,)),
     (nn.GRU(3, 4, 2, bidirectional=True), (5, 3)),
     (nn.GRU(3, 4, reset="before", output="last"), (5, 3)),
+    (nn.GroupNorm(2, 6), (6, 4, 3)),
+    (nn.GroupNorm(2, 6, affine=False), (6, 4)),
+    (nn.InstanceNorm(3, affine=True), (3, 4, 5)),
+    (nn.InstanceNorm(3), (3, 7)),
     (nn.LSTM(3, 4, 2, bidirectional=True, output="last"), (5, 3)),
     (nn.LSTM(3, 4, bias=False), (5, 3)),
+    (nn.LayerNorm((4, 5)), (3, 4, 5)),
+    (nn.LayerNorm(5, elementwise_affine=False), (3, 5)),
     (nn.LeakyReLU(0.2), (7,)),
     (nn.Linear(6, 4), (6,)),
     (nn.Linear(6, 4, bias=False), (3, 6)),
@@ -86,6 +94,8 @@ def test_a_layer(layer, shape, dtype, tmp_path):
     network = nn.Network({"only": fresh}, dtype=dtype)
     for array in network.parameters().values():
         array[...] = np.random.default_rng(1).standard_normal(array.shape)
+    for array in network.buffers().values():
+        array[...] = np.random.default_rng(2).uniform(0.5, 2, array.shape)
     x, expected, _ = written(network, tmp_path / "a.onnx", *shape)
     reference = ReferenceEvaluator(str(tmp_path / "a.onnx")).run(None, {"input": x})[0]
     np.testing.assert_allclose(reference, expected, atol=2e-5, rtol=2e-5)

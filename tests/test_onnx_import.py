@@ -118,6 +118,15 @@ def test_recurrent_networks(kind, bidirectional, last):
             (2, 5, 5),
         ),
         (
+            torch.nn.Sequential(torch.nn.InstanceNorm2d(3, affine=True), torch.nn.GroupNorm(3, 3), torch.nn.Flatten()),
+            (3, 4, 5),
+        ),
+        (torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.LayerNorm((3, 6)), torch.nn.Flatten()), (3, 4)),
+        (
+            torch.nn.Sequential(torch.nn.BatchNorm2d(3), torch.nn.ReLU(), torch.nn.BatchNorm2d(3, affine=False)),
+            (3, 4, 5),
+        ),
+        (
             torch.nn.Sequential(
                 torch.nn.Linear(6, 5, bias=False), torch.nn.Tanh(), torch.nn.Dropout(), torch.nn.Softmax(1)
             ),

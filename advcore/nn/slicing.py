@@ -59,9 +59,7 @@ class Slice(Layer):
             raise ValueError(f"expected at least {self.axis} axes a sample, got {input_shape}")
         extent = len(range(input_shape[self.axis - 1])[slice(self.start, self.stop, self.step)])
         if extent == 0:
-            raise ValueError(
-                f"expected a sample with something between {self.start} and {self.stop}, got {input_shape}"
-            )
+            raise ValueError(f"expected a sample with something from {self.start} to {self.stop}, got {input_shape}")
         return (*input_shape[: self.axis - 1], extent, *input_shape[self.axis :])
 
     def saved_size(self, input_shape: Shape) -> int:

@@ -12,6 +12,7 @@ except ImportError as error:
 
 from advcore import _check, _files
 from advcore._version import __version__
+from advcore.nn._watch import by_the_network
 from advcore.nn.graph import INPUT
 from advcore.nn.layer import Shape
 from advcore.nn.onnx_export.table import LAYERS
@@ -38,7 +39,8 @@ def to_onnx(network: Network, path: str | os.PathLike[str], input_shape: Shape) 
         if type(layer) not in LAYERS:
             raise ValueError(f"layer {name}, {layer!r}, has no ONNX operator")
         writer.begin(name, owners.setdefault(id(layer), name), [shapes[source] for source in inputs], shapes[name])
-        writer.end(LAYERS[type(layer)](writer, layer, [writer.values[source] for source in inputs]))
+        with by_the_network():
+            writer.end(LAYERS[type(layer)](writer, layer, [writer.values[source] for source in inputs]))
     element = onnx.helper.np_dtype_to_tensor_dtype(network.dtype)
     start, end = (
         onnx.helper.make_tensor_value_info(writer.values[which], element, ["N", *shapes[which]])

@@ -14,6 +14,7 @@ from advcore.nn.conv import Conv2d
 from advcore.nn.dropout import Dropout
 from advcore.nn.layer import Layer
 from advcore.nn.linear import Linear
+from advcore.nn.normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
 from advcore.nn.onnx_export.recurrence import recurrent
 from advcore.nn.onnx_export.windows import adaptive_avg_pool, avg_pool, conv, max_pool
 from advcore.nn.onnx_export.writer import Writer
@@ -28,6 +29,34 @@ FARTHEST = 2**63 - 1  # beyond every axis
 
 def _plain(operator: str, **attributes: Any) -> Write:
     return lambda writer, layer, inputs: writer.node(operator, *inputs, **attributes)
+
+
+def _batch_norm(writer: Writer, layer: BatchNorm, inputs: Sequence[str]) -> str:
+    running = [writer.parameter(name, array) for name, array in layer.buffers.items()]
+    options: dict[str, Any] = {"epsilon": layer.eps, "momentum": 1 - layer.momentum}
+    return writer.node("BatchNormalization", inputs[0], *_scale_and_bias(writer, layer), *running, **options)
+
+
+def _instance_norm(writer: Writer, layer: InstanceNorm, inputs: Sequence[str]) -> str:
+    return writer.node("InstanceNormalization", inputs[0], *_scale_and_bias(writer, layer), epsilon=layer.eps)
+
+
+def _group_norm(writer: Writer, layer: GroupNorm, inputs: Sequence[str]) -> str:
+    options: dict[str, Any] = {"num_groups": layer.num_groups, "epsilon": layer.eps}
+    return writer.node("GroupNormalization", inputs[0], *_scale_and_bias(writer, layer), **options)
+
+
+def _layer_norm(writer: Writer, layer: LayerNorm, inputs: Sequence[str]) -> str:
+    options: dict[str, Any] = {"axis": -len(layer.normalized_shape), "epsilon": layer.eps}
+    return writer.node("LayerNormalization", inputs[0], *_scale_and_bias(writer, layer), **options)
+
+
+def _scale_and_bias(writer: Writer, layer: BatchNorm | GroupNorm | InstanceNorm | LayerNorm) -> list[str]:
+    """Add what a normalisation has learnt; ONNX wants it even where there is nothing."""
+    if layer.parameters:
+        return [writer.parameter(name, array) for name, array in layer.parameters.items()]
+    shape = layer.normalized_shape if isinstance(layer, LayerNorm) else writer.shapes[0][:1]
+    return [writer.constant(np.ones(shape)), writer.constant(np.zeros(shape))]
 
 
 def _linear(writer: Writer, layer: Linear, inputs: Sequence[str]) -> str:
@@ -115,13 +144,17 @@ LAYERS: dict[type[Layer], Write] = {
     AdaptiveAvgPool2d: adaptive_avg_pool,
     Affine: _affine,
     AvgPool2d: avg_pool,
+    BatchNorm: _batch_norm,
     Clip: _clip,
     Conv2d: conv,
     Dropout: _dropout,
     Flatten: _reshape,
     GELU: lambda writer, layer, inputs: writer.node("Gelu", *inputs, approximate=layer.approximate),
     GRU: recurrent,
+    GroupNorm: _group_norm,
+    InstanceNorm: _instance_norm,
     LSTM: recurrent,
+    LayerNorm: _layer_norm,
     LeakyReLU: lambda writer, layer, inputs: writer.node("LeakyRelu", *inputs, alpha=layer.negative_slope),
     Linear: _linear,
     LogSoftmax: _plain("LogSoftmax", axis=-1),

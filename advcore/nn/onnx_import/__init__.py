@@ -60,6 +60,8 @@ def from_onnx(
         import onnx  # noqa: F401
     except ImportError as error:
         raise ImportError("from_onnx needs onnx: pip install 'advcore[onnx]'") from error
+    from advcore.nn._watch import by_the_network
     from advcore.nn.onnx_import.assembly import assemble
 
-    return assemble(path_or_bytes, mean, std, layout)
+    with by_the_network():
+        return assemble(path_or_bytes, mean, std, layout)

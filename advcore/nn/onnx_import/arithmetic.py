@@ -25,7 +25,7 @@ def add(call: Call) -> Tensor:
     plain = isinstance(layer, Linear) and not layer.bias and call.build.shapes[x.source] == x.sample
     if isinstance(layer, Linear) and plain and call.alone(index) and c.size == c.shape[-1] == layer.out_features:
         product = Linear(layer.in_features, layer.out_features)
-        product.parameters = {"weight": layer.parameters["weight"], "bias": np.array(c.ravel())}
+        product.parameters.update(weight=layer.parameters["weight"], bias=np.array(c.ravel()))
         if call.build.replace(x, product):
             return x
     return _affine(call, x, bias=c)

@@ -49,20 +49,21 @@ class Builder:
         return Tensor(self._add(self.name, layer, x.source).source, x.sample, x.batch)
 
     def with_parameters(self, layer: Layer, **arrays: Array) -> Layer:
-        """Give a layer copies of these parameters, or return one like it that has the same arrays already."""
+        """Give a layer copies of these parameters and buffers, or return one that has the same already."""
         places = tuple((array.__array_interface__["data"][0], array.strides) for array in arrays.values())
         key = (type(layer), repr(layer), places)
         if key in self._shared:
             return self._shared[key][0]
         self._shared[key] = layer, list(arrays.values())  # held, so that no other array comes to lie there
-        for name, shape in layer.parameter_shapes.items():
+        kept = ((layer.parameters, layer.parameter_shapes), (layer.buffers, layer.buffer_shapes))
+        for held, name, shape in ((held, *item) for held, shapes in kept for item in shapes.items()):
             array = arrays[name]
             if array.dtype != self.dtype:
                 raise TypeError(f"its {name} must be of {self.dtype} like the input, got {array.dtype}")
             if array.shape != shape:
                 raise ValueError(f"its {name} must have shape {shape}, got {array.shape}")
             self.budget.take(array.size, array.itemsize)
-            layer.parameters[name] = np.array(array, self.dtype, order="C")
+            held[name] = np.array(array, self.dtype, order="C")
         return layer
 
     def permute(self, x: Tensor, order: list[int], part: str = "") -> Tensor:

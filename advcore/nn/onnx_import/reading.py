@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
@@ -234,7 +235,7 @@ def _attribute(node: Node, key: str, value: AttributeProto) -> Any:
     if value.type == kinds.UNDEFINED:  # left out, and there is no default
         return None
     if value.type == kinds.FLOAT:
-        return float(value.f)
+        return _decimal(value.f)
     if value.type == kinds.INT:
         return int(value.i)
     if value.type in (kinds.STRING, kinds.STRINGS):
@@ -244,13 +245,18 @@ def _attribute(node: Node, key: str, value: AttributeProto) -> Any:
             raise ValueError(f"node {node}: the attribute {key} must be text") from None
         return texts if value.type == kinds.STRINGS else texts[0]
     if value.type == kinds.FLOATS:
-        return [float(number) for number in value.floats]
+        return [_decimal(number) for number in value.floats]
     if value.type == kinds.INTS:
         return [int(number) for number in value.ints]
     if value.type == kinds.TENSOR:
         tensors.check(value.t)
         return tensors.array(value.t)
     raise ValueError(f"node {node}: the attribute {key} is of a type that is not supported")
+
+
+def _decimal(number: float) -> float:
+    """Return the shortest number that rounds to this one of 32 bits: what somebody has written."""
+    return float(str(np.float32(number)))
 
 
 def _input(info: ValueInfoProto) -> tuple[Any, int | None, Shape]:
