@@ -13,6 +13,7 @@ if find_spec("advcore._core") is None:  # the current folder comes first on the 
 from advcore import attacks, data, models, nn, ops
 from advcore._config import get_num_threads, set_num_threads, show_config
 from advcore._version import __version__
+from advcore.nn.onnx_import import from_onnx
 
 if TYPE_CHECKING:
     from advcore import adapters, detectors, evaluation
@@ -25,6 +26,7 @@ __all__ = [
     "data",
     "detectors",
     "evaluation",
+    "from_onnx",
     "from_torch",
     "get_num_threads",
     "models",

@@ -348,6 +348,34 @@ class Network:
 
         return to_torch(self)
 
+    def to_onnx(self, path: str | os.PathLike[str], input_shape: Sequence[int] | None = None) -> None:
+        """Write the network to one ONNX file, in evaluation mode; the batch axis is left open.
+
+        Parameters
+        ----------
+        path : path
+        input_shape : tuple of int, optional
+            Of a sample. Unless given, that of the samples on which the network has been run.
+
+        Raises
+        ------
+        ImportError
+            If onnx is missing.
+        OSError
+            If the file cannot be written.
+        ValueError
+            If no shape is given and the network has been run on none, or several; or a layer has no operator.
+        """
+        from advcore.nn.onnx_export import to_onnx
+
+        if input_shape is None:
+            if len(self._plans) != 1:
+                seen = ", ".join(map(str, self._plans)) or "none"
+                raise ValueError(f"input_shape must be given: the network has been run on samples of shape {seen}")
+            (input_shape,) = self._plans
+        with by_the_network():
+            to_onnx(self, path, _check.sizes("input_shape", input_shape, minimum=1))
+
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of a sample's logits, for a sample's shape."""
         return self._plan(tuple(input_shape)).output_shape

@@ -1,0 +1,59 @@
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("onnx")
+
+
+def _load(name):
+    """Import a file beside this one (tests are no package)."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+suite = _load("onnx_backend")
+NAMES = sorted(suite.cases())
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not suite.reason(name)])
+def test_case(name):
+    suite.check(suite.cases()[name])
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if suite.reason(name)])
+def test_excluded_cases_are_refused(name):
+    case = suite.cases()[name]
+    if case.operators & set(suite.WITHOUT_CASES):
+        pytest.skip(suite.reason(name))
+    with pytest.raises((TypeError, ValueError)):
+        suite.check(case)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test_lstm_bidirectional",
+        "test_lstm_reverse",
+        "test_dropout_default_mask",
+        "test_maxpool_with_argmax_2d_precomputed_pads",
+    ],
+)
+def test_the_outputs_that_a_network_has(name):
+    case = suite.cases()[name]
+    suite.check(case, outputs=1)
+
+
+def test_every_excluded_case_exists():
+    assert set(suite.EXCLUDED_NAMES) <= set(NAMES)
+
+
+def test_the_documentation_states_how_many_pass():
+    text = (Path(__file__).parents[1] / "docs" / "onnx.md").read_text()
+    stated = re.findall(r"^\| .*\|$", text[text.index("| operator |") :], re.M)[2:]
+    assert stated == suite.table()
