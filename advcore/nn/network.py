@@ -373,7 +373,8 @@ class Network:
                 seen = ", ".join(map(str, self._plans)) or "none"
                 raise ValueError(f"input_shape must be given: the network has been run on samples of shape {seen}")
             (input_shape,) = self._plans
-        to_onnx(self, path, _check.sizes("input_shape", input_shape, minimum=1))
+        with by_the_network():
+            to_onnx(self, path, _check.sizes("input_shape", input_shape, minimum=1))
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of a sample's logits, for a sample's shape."""

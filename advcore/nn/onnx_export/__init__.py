@@ -12,7 +12,6 @@ except ImportError as error:
 
 from advcore import _check, _files
 from advcore._version import __version__
-from advcore.nn._watch import by_the_network
 from advcore.nn.graph import INPUT
 from advcore.nn.layer import Shape
 from advcore.nn.onnx_export.table import LAYERS
@@ -29,7 +28,7 @@ MOST_BYTES = 2**31 - 2**20  # protobuf's limit, less what the graph may take
 def to_onnx(network: Network, path: str | os.PathLike[str], input_shape: Shape) -> None:
     """Write the network, for samples of one shape."""
     shapes = network._shapes(input_shape)
-    size = sum(array.nbytes for array in network.state_dict().values())
+    size = sum(array.nbytes for array in network.parameters().values())
     if size > MOST_BYTES:
         raise ValueError(f"the parameters of an ONNX file must have at most {MOST_BYTES} bytes, got {size}")
     writer = Writer(network.dtype, tuple(network.layers))
@@ -39,8 +38,7 @@ def to_onnx(network: Network, path: str | os.PathLike[str], input_shape: Shape) 
         if type(layer) not in LAYERS:
             raise ValueError(f"layer {name}, {layer!r}, has no ONNX operator")
         writer.begin(name, owners.setdefault(id(layer), name), [shapes[source] for source in inputs], shapes[name])
-        with by_the_network():
-            writer.end(LAYERS[type(layer)](writer, layer, [writer.values[source] for source in inputs]))
+        writer.end(LAYERS[type(layer)](writer, layer, [writer.values[source] for source in inputs]))
     element = onnx.helper.np_dtype_to_tensor_dtype(network.dtype)
     start, end = (
         onnx.helper.make_tensor_value_info(writer.values[which], element, ["N", *shapes[which]])
