@@ -10,6 +10,17 @@ EXCLUDED = {
     "a product with a constant that is no matrix, or along the batch": """
         test_matmul_1d_1d test_matmul_1d_3d test_matmul_4d test_matmul_bcast
     """,
+    "asks for the mean and the inverse deviation too": """
+        test_layer_normalization_2d_axis0 test_layer_normalization_2d_axis1
+        test_layer_normalization_2d_axis_negative_1 test_layer_normalization_2d_axis_negative_2
+        test_layer_normalization_3d_axis0_epsilon test_layer_normalization_3d_axis1_epsilon
+        test_layer_normalization_3d_axis2_epsilon test_layer_normalization_3d_axis_negative_1_epsilon
+        test_layer_normalization_3d_axis_negative_2_epsilon test_layer_normalization_3d_axis_negative_3_epsilon
+        test_layer_normalization_4d_axis0 test_layer_normalization_4d_axis1 test_layer_normalization_4d_axis2
+        test_layer_normalization_4d_axis3 test_layer_normalization_4d_axis_negative_1
+        test_layer_normalization_4d_axis_negative_2 test_layer_normalization_4d_axis_negative_3
+        test_layer_normalization_4d_axis_negative_4 test_layer_normalization_default_axis
+    """,
     "asks for Dropout's mask, MaxPool's indices or LSTM's cell state": """
         test_dropout_default_mask test_dropout_default_mask_ratio test_lstm_bidirectional test_lstm_reverse
         test_maxpool_with_argmax_2d_precomputed_pads test_maxpool_with_argmax_2d_precomputed_strides

@@ -49,17 +49,19 @@ def test_a_module_shares_the_networks_state():
 def test_training_by_a_torch_optimiser(batch):
     _, x, _ = batch
     network = models.mlp((1, 8, 8), 2, hidden=(16,), seed=0)
-    module = Module(network, parameters=True)
-    optimiser = torch.optim.SGD(module.parameters(), lr=0.5)
-    labels = torch.arange(16) % 2
-    losses = []
-    for _ in range(60):
-        optimiser.zero_grad()
-        loss = torch.nn.functional.cross_entropy(module(torch.from_numpy(x)), labels)
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
-    assert losses[-1] < losses[0] / 2
+    labels, losses = torch.arange(16) % 2, []
+    for module in (network.to_torch(), Module(network, parameters=True)):
+        optimiser = torch.optim.SGD(module.parameters(), lr=0.5)
+        losses.append([])
+        for _ in range(60):
+            optimiser.zero_grad()
+            loss = torch.nn.functional.cross_entropy(module(torch.from_numpy(x)), labels)
+            loss.backward()
+            optimiser.step()
+            losses[-1].append(loss.item())
+    assert losses[0][-1] < 0.9 * losses[0][0]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
+    np.testing.assert_array_equal(network.logits(x), module(torch.from_numpy(x)).detach().numpy())
 
 
 def test_what_a_module_refuses(batch):

@@ -229,7 +229,7 @@ def test_states_carry_the_running_statistics():
         "state['0.running_mean'] must have shape (any, 9, 4), got (5, 9, 3)": {"0.running_mean": np.zeros((5, 9, 3))},
         "state['0.running_mean'] must have at least one row": {"0.running_mean": np.zeros((0, 9, 4))},
         "state['0.running_var'] must have shape (5, 9, 4), got (4, 9, 4)": {"0.running_var": np.ones((4, 9, 4))},
-        "state['0.running_var'] must not be negative, got -1": {"0.running_var": -np.ones((5, 9, 4))},
+        "state['0.running_var'] must be at least 0, got -1": {"0.running_var": -np.ones((5, 9, 4))},
     }
     for text, part in wrong.items():
         with pytest.raises(ValueError, match=re.escape(text)):
@@ -309,7 +309,7 @@ _, _, TAPE = ops.batch_norm_lstm(X, None, P, return_tape=True)
         (lambda: ops.batch_norm_lstm(X, None, P, S[0]), TypeError, "statistics must be a list or tuple"),
         (lambda: ops.batch_norm_lstm(X, None, P, (S[0][:0], S[1])), ValueError, "statistics[0] must have at least one"),
         (lambda: ops.batch_norm_lstm(X, None, P, (S[0][:, 1:], S[1])), ValueError, "must have shape (any, 9, 4)"),
-        (lambda: ops.batch_norm_lstm(X, None, P, (S[0], -S[1])), ValueError, "must not be negative, got -1 at index 0"),
+        (lambda: ops.batch_norm_lstm(X, None, P, (S[0], -S[1])), ValueError, "must be at least 0, got -1 at index 0"),
         (lambda: ops.batch_norm_lstm(X, None, P, out=H), ValueError, "out must have shape (5, 3, 4), got (3, 4)"),
         (lambda: ops.batch_norm_lstm_grad(None, X), TypeError, "tape must be what batch_norm_lstm returns"),
         (lambda: ops.batch_norm_lstm_grad(TAPE, X), ValueError, "grad_output must have shape (5, 3, 4), got (5, 3, 2)"),

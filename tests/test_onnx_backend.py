@@ -26,13 +26,12 @@ def test_case(name):
     suite.check(suite.cases()[name])
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if suite.reason(name)])
+@pytest.mark.parametrize(
+    "name", [name for name in suite.EXCLUDED_NAMES if not suite.cases()[name].operators & set(suite.WITHOUT_CASES)]
+)
 def test_excluded_cases_are_refused(name):
-    case = suite.cases()[name]
-    if case.operators & set(suite.WITHOUT_CASES):
-        pytest.skip(suite.reason(name))
     with pytest.raises((TypeError, ValueError)):
-        suite.check(case)
+        suite.check(suite.cases()[name])
 
 
 @pytest.mark.parametrize(
@@ -42,6 +41,7 @@ def test_excluded_cases_are_refused(name):
         "test_lstm_reverse",
         "test_dropout_default_mask",
         "test_maxpool_with_argmax_2d_precomputed_pads",
+        *(name for name in NAMES if "layer_normalization" in name and "axis0" not in name and "axis_neg" not in name),
     ],
 )
 def test_the_outputs_that_a_network_has(name):

@@ -19,7 +19,12 @@ def _prepare(case: Case, inputs: dict[str, Any]) -> Call:
         return Call(partial(layer, *arguments, out=layer(*arguments)))
     operation = partial(getattr(ops, case.op), **inputs, **case.options)
     result = operation()
-    is_sequence = case.op in ("rnn_tanh", "gru", "lstm")  # they take out= for the output alone, not for the last state
+    is_sequence = case.op in (
+        "rnn_tanh",
+        "gru",
+        "lstm",
+        "batch_norm_lstm",
+    )  # they take out= for the output alone, not for the last state
     return Call(partial(operation, out=result[0] if is_sequence else result))
 
 
