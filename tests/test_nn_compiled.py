@@ -86,7 +86,7 @@ def test_a_layer_without_a_compiled_form_leaves_the_network_to_its_layers():
     x = np.random.default_rng(0).standard_normal((5, 3, 4)).astype(np.float32)
     np.testing.assert_array_equal(network.logits(x), network.forward(x)[0])
     only_reshapes = nn.Sequential(nn.Flatten())
-    assert not compiled.compiles(only_reshapes._steps, {"input": (3, 4), "0": (12,)})
+    assert not compiled.compiles(compiled.join(only_reshapes._nodes), {"input": (3, 4), "0": (12,)})
 
 
 def test_values_that_are_used_twice_gather_their_gradients():
@@ -171,3 +171,50 @@ def test_nan_and_infinity_pass():
     got = network.logits(x)
     assert np.isnan(got[1]).all()
     np.testing.assert_array_equal(got[[0, 2]], expected[[0, 2]])
+
+
+def residual(dtype):
+    """Return a residual block: batch normalisations after convolutions and a linear layer, and a sum before a ReLU."""
+    layers = {
+        "conv1": nn.Conv2d(3, 16, 3, padding=1, bias=False),
+        "norm1": nn.BatchNorm(16),
+        "relu1": nn.ReLU(),
+        "conv2": nn.Conv2d(16, 16, 3, padding=1),
+        "norm2": nn.BatchNorm(16, affine=False),
+        "sum": nn.Add(),
+        "relu2": nn.ReLU(),
+        "pool": nn.AdaptiveAvgPool2d(1),
+        "flat": nn.Flatten(),
+        "hidden": nn.Linear(16, 12),
+        "norm3": nn.BatchNorm(12),
+        "head": nn.Linear(12, 4),
+    }
+    network = nn.Network(layers, wiring={"sum": ("norm2", "relu1")}, seed=1, dtype=dtype)
+    rng = np.random.default_rng(3)
+    state = {name: array + 0.5 * rng.random(array.shape) for name, array in network.state_dict().items()}
+    network.load_state_dict({name: array.astype(dtype) for name, array in state.items()})
+    return network
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-13)])
+def test_batch_normalisations_are_folded_into_products(dtype, tolerance):
+    network, x = residual(dtype), images(7, dtype)
+    steps = compiled.join(network._nodes)
+    assert [step.name for step in steps] == ["relu1", "norm2", "relu2", "pool", "flat", "norm3", "head"]
+    cotangent = np.random.default_rng(1).standard_normal((7, 4)).astype(dtype)
+    logits, saved = network.forward(x)
+    gradient, _ = network.backward(saved, cotangent)
+    np.testing.assert_allclose(network.logits(x), logits, rtol=0, atol=tolerance * np.abs(logits).max())
+    np.testing.assert_allclose(
+        network.vjp(x, cotangent), gradient, rtol=0, atol=10 * tolerance * np.abs(gradient).max()
+    )
+    np.testing.assert_array_equal(network.logits(x[2:3]), network.logits(x)[2:3])
+
+
+def test_new_running_statistics_are_noticed():
+    network, x = residual(np.float32), images(5)
+    before = network.logits(x)
+    network.forward(x, np.random.default_rng(0))  # training mode
+    after = network.logits(x)
+    assert not np.array_equal(after, before)
+    np.testing.assert_allclose(after, network.forward(x)[0], rtol=0, atol=1e-4 * np.abs(after).max())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,11 @@ from advcore.nn._watch import by_the_network
 from advcore.nn.activations import GELU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from advcore.nn.conv import Conv2d
 from advcore.nn.dropout import Dropout
-from advcore.nn.graph import INPUT, Node, WithReLU
-from advcore.nn.layer import Layer, Shape
+from advcore.nn.graph import INPUT, Node
+from advcore.nn.layer import Layer, ProductLayer, Shape
 from advcore.nn.linear import Linear
 from advcore.nn.merge import Add, Concatenate
+from advcore.nn.normalization import BatchNorm
 from advcore.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from advcore.nn.reshape import Flatten, Reshape
 from advcore.ops._conv_algorithm import (
@@ -37,38 +40,77 @@ from advcore.ops.linear import ACTIVATIONS
 POINTWISE = {"relu": 0, "sigmoid": 1, "tanh": 2, "gelu": 3, "gelu_tanh": 4}  # as in csrc/kernels/pointwise.h
 
 
+@dataclass
+class Joint:
+    """A layer with what is computed together with it: a batch normalisation folded into its weights, then a ReLU."""
+
+    name: str
+    layer: Layer
+    inputs: tuple[str, ...]
+    norm: BatchNorm | None = None
+    relu: bool = False
+
+    def weights(self) -> tuple[Array, Array | None]:
+        """Return the weight and the bias of a product, with the normalisation in them."""
+        weight, bias = self.layer.parameters["weight"], self.layer.parameters.get("bias")
+        if self.norm is None:
+            return weight, bias
+        mean, variance = (self.norm.buffers[name].astype(np.float64) for name in ("running_mean", "running_var"))
+        factor = self.norm.parameters.get("weight", 1) / np.sqrt(variance + self.norm.eps)
+        shift = self.norm.parameters.get("bias", 0) + ((0 if bias is None else bias) - mean) * factor
+        scaled = weight * factor.reshape(-1, *[1] * (weight.ndim - 1))
+        return scaled.astype(weight.dtype), shift.astype(weight.dtype)
+
+
+def join(nodes: Sequence[Node]) -> list[Joint]:
+    """Join products, the batch normalisations and the ReLUs that alone take what is before them."""
+    uses = Counter(source for node in nodes for source in node.inputs)
+    steps: dict[str, Joint] = {}
+    for node in nodes:
+        before = steps.get(node.inputs[0]) if uses[node.inputs[0]] == 1 else None
+        if before is None or before.relu:
+            pass
+        elif isinstance(node.layer, BatchNorm) and isinstance(before.layer, ProductLayer) and before.norm is None:
+            steps[node.name] = replace(steps.pop(before.name), name=node.name, norm=node.layer)
+            continue
+        elif isinstance(node.layer, ReLU) and isinstance(before.layer, (ProductLayer, Add)):
+            steps[node.name] = replace(steps.pop(before.name), name=node.name, relu=True)
+            continue
+        steps[node.name] = Joint(node.name, node.layer, node.inputs)
+    return list(steps.values())
+
+
 class Program:
     """The steps of a network for samples of one shape, compiled.
 
     Parameters
     ----------
-    steps : sequence of Node
+    steps : sequence of Joint
         Of the network, in order.
     shapes : dict of str to tuple
         A sample's shape at each step's output, and at the input.
     dtype : float32 or float64
     """
 
-    def __init__(self, steps: Sequence[Node], shapes: Mapping[str, Shape], dtype: np.dtype[Any]) -> None:
+    def __init__(self, steps: Sequence[Joint], shapes: Mapping[str, Shape], dtype: np.dtype[Any]) -> None:
         self._shapes, self.dtype = shapes, dtype
         self.core = (_core.Program32 if dtype == np.float32 else _core.Program64)(math.prod(shapes[INPUT]))
         self._buffers = {INPUT: 0}
         for step in steps:
-            layer, activation = _layer_of(step), ACTIVATIONS["relu" if isinstance(step.layer, WithReLU) else None]
-            self._buffers[step.name] = _STEPS[type(layer)](self, step, layer, activation)
+            self._buffers[step.name] = _STEPS[type(step.layer)](self, step, step.layer)
         self.output_shape = shapes[steps[-1].name]
         self.core.finish(self._buffers[steps[-1].name])
         self.tape_size: int = self.core.tape_size()  # numbers a sample
 
-    def inputs(self, step: Node) -> list[int]:
+    def inputs(self, step: Joint) -> list[int]:
         """Return the buffers of a step's inputs."""
         return [self._buffers[name] for name in step.inputs]
 
-    def source(self, step: Node) -> int:
+    def source(self, step: Joint) -> int:
         """Return the buffer of a step's only input."""
         return self._buffers[step.inputs[0]]
 
-    def shape_before(self, step: Node) -> Shape:
+    def shape_before(self, step: Joint) -> Shape:
         """Return the shape of a step's first input."""
         return self._shapes[step.inputs[0]]
 
@@ -100,9 +142,9 @@ class Programs:
 
     MOST = 8  # shapes
 
-    def __init__(self, steps: Sequence[Node], dtype: np.dtype[Any]) -> None:
-        self._steps, self._dtype = steps, dtype
-        self._layers = [layer for layer in map(_layer_of, steps) if layer.parameter_shapes or layer.buffer_shapes]
+    def __init__(self, nodes: Sequence[Node], dtype: np.dtype[Any]) -> None:
+        self._steps, self._dtype = join(nodes), dtype
+        self._layers = [node.layer for node in nodes if node.layer.parameter_shapes or node.layer.buffer_shapes]
         self._compiled: dict[Shape, tuple[object, Program | None]] = {}
 
     def of(self, shapes: Mapping[str, Shape]) -> Program | None:
@@ -122,27 +164,27 @@ class Programs:
         return {**self.__dict__, "_compiled": {}}
 
 
-def _layer_of(step: Node) -> Layer:
-    return step.layer.product if isinstance(step.layer, WithReLU) else step.layer
-
-
-def compiles(steps: Sequence[Node], shapes: Mapping[str, Shape]) -> bool:
+def compiles(steps: Sequence[Joint], shapes: Mapping[str, Shape]) -> bool:
     """Return whether there is a compiled form of every step, and anything to compute."""
-    layers = [_layer_of(step) for step in steps]
+    layers = [step.layer for step in steps]
     if not all(type(layer) in _STEPS for layer in layers) or all(type(layer) in _NOTHING for layer in layers):
         return False
     beside_channels = any(isinstance(layer, Concatenate) and layer.axis > 1 for layer in layers)
     return not beside_channels and all(math.prod(shape) for shape in shapes.values())
 
 
+def _activation(step: Joint) -> int:
+    return ACTIVATIONS["relu" if step.relu else None]
+
+
 def _plane(shape: Shape) -> tuple[int, int]:
     return shape[-2], shape[-1]
 
 
-def _conv2d(program: Program, step: Node, layer: Conv2d, activation: int) -> int:
+def _conv2d(program: Program, step: Joint, layer: Conv2d) -> int:
     shape = program.shape_before(step)
     size = _plane(shape)
-    weight = layer.parameters["weight"]
+    weight, bias = step.weights()
     plan = geometry(shape, weight.shape, layer.stride, layer.padding, layer.dilation, layer.groups)
     algorithm = algorithm_of(weight.shape, plan)
     back, back_plan, back_algorithm = None, plan, DIRECT
@@ -151,8 +193,8 @@ def _conv2d(program: Program, step: Node, layer: Conv2d, activation: int) -> int
         back_algorithm = _turned_algorithm(algorithm, back.shape, back_plan)
     return program.core.conv2d(
         program.source(step),
-        *(weight, layer.parameters.get("bias"), size, plan.output, plan.kernel_args),
-        *(algorithm, activation, back, back_plan.kernel_args, back_algorithm),
+        *(weight, bias, size, plan.output, plan.kernel_args),
+        *(algorithm, _activation(step), back, back_plan.kernel_args, back_algorithm),
     )
 
 
@@ -163,26 +205,25 @@ def _turned_algorithm(algorithm: int, weight_size: Shape, plan: Geometry) -> int
     return DEPTHWISE if is_depthwise(weight_size, plan) else DIRECT
 
 
-def _linear(program: Program, step: Node, layer: Linear, activation: int) -> int:
-    weight, bias = layer.parameters["weight"], layer.parameters.get("bias")
-    return program.core.linear(program.source(step), weight, bias, activation)
+def _linear(program: Program, step: Joint, layer: Linear) -> int:
+    return program.core.linear(program.source(step), *step.weights(), _activation(step))
 
 
-def _max_pool(program: Program, step: Node, layer: MaxPool2d, _: int) -> int:
+def _max_pool(program: Program, step: Joint, layer: MaxPool2d) -> int:
     shape = program.shape_before(step)
     extents = (shape[0], _plane(shape), _plane(layer.output_shape(shape)))
     window = (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
     return program.core.max_pool(program.source(step), *extents, *window)
 
 
-def _avg_pool(program: Program, step: Node, layer: AvgPool2d, _: int) -> int:
+def _avg_pool(program: Program, step: Joint, layer: AvgPool2d) -> int:
     shape = program.shape_before(step)
     extents = (shape[0], _plane(shape), _plane(layer.output_shape(shape)))
     window = (layer.kernel_size, layer.stride, layer.padding)
     return program.core.avg_pool(program.source(step), *extents, *window, layer.count_include_pad)
 
 
-def _adaptive_avg_pool(program: Program, step: Node, layer: AdaptiveAvgPool2d, _: int) -> int:
+def _adaptive_avg_pool(program: Program, step: Joint, layer: AdaptiveAvgPool2d) -> int:
     shape = program.shape_before(step)
     output = _plane(layer.output_shape(shape))
     extents = (shape[0], _plane(shape), output)
@@ -193,31 +234,31 @@ def _adaptive_avg_pool(program: Program, step: Node, layer: AdaptiveAvgPool2d, _
 
 
 def _pointwise(operation: str) -> Callable[..., int]:
-    return lambda program, step, layer, _: program.core.pointwise(program.source(step), POINTWISE[operation])
+    return lambda program, step, layer: program.core.pointwise(program.source(step), POINTWISE[operation])
 
 
-def _gelu(program: Program, step: Node, layer: GELU, _: int) -> int:
+def _gelu(program: Program, step: Joint, layer: GELU) -> int:
     operation = "gelu" if layer.approximate == "none" else "gelu_tanh"
     return program.core.pointwise(program.source(step), POINTWISE[operation])
 
 
-def _softmax(program: Program, step: Node, layer: Layer, _: int) -> int:
+def _softmax(program: Program, step: Joint, layer: Layer) -> int:
     length = program.shape_before(step)[-1]
     return program.core.softmax(program.source(step), length, isinstance(layer, LogSoftmax))
 
 
-def _add(program: Program, step: Node, layer: Add, _: int) -> int:
-    total, *others = program.inputs(step)
+def _add(program: Program, step: Joint, layer: Add) -> int:
+    total, *others, last = program.inputs(step)
     for other in others:
         total = program.core.sum(total, other, False)
-    return total
+    return program.core.sum(total, last, step.relu)
 
 
-def _concatenate(program: Program, step: Node, layer: Concatenate, _: int) -> int:
+def _concatenate(program: Program, step: Joint, layer: Concatenate) -> int:
     return program.core.concatenate(program.inputs(step))
 
 
-def _nothing(program: Program, step: Node, layer: Layer, _: int) -> int:
+def _nothing(program: Program, step: Joint, layer: Layer) -> int:
     return program.inputs(step)[0]
 
 

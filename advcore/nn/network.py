@@ -82,7 +82,7 @@ class Network(LayerGraph):
         self._steps = fuse(self._nodes)
         self._trained = trained(self._steps)
         self._plans: dict[Shape, Plan] = {}
-        self._programs = Programs(self._steps, self.dtype)
+        self._programs = Programs(self._nodes, self.dtype)
         self.imported: Import | None = None
 
     # Results
