@@ -37,8 +37,9 @@ Buffer Program<T>::emit(std::vector<Buffer> reads, int64_t size,
 template <class T>
 Buffer Program<T>::add_step(std::vector<Buffer> inputs, int64_t output_size,
                             std::function<void(const Operands<T>&, int64_t)> forward,
-                            std::function<Gradients(Program&, Buffer, Buffer)> backward) {
+                            std::function<Gradients(Program&, Buffer, Buffer)> backward, int64_t kept_size) {
     const Buffer output = emit(inputs, output_size, std::move(forward));
+    if (kept_size > 0) instructions_.back().writes.push_back(new_buffer(kept_size));
     steps_.push_back({std::move(inputs), output, std::move(backward)});
     return output;
 }
@@ -80,9 +81,10 @@ auto Program<T>::plan(std::size_t instructions, const std::vector<Buffer>& elsew
     std::vector<std::size_t> first(count, instructions), last(count, 0);
     for (std::size_t i = 0; i < instructions; ++i) {
         for (const Buffer b : instructions_[i].writes) first[static_cast<std::size_t>(b)] = i;
-        for (const auto* list : {&instructions_[i].writes, &instructions_[i].reads})
-            for (const Buffer b : *list) last[static_cast<std::size_t>(b)] = i;
+        for (const Buffer b : instructions_[i].reads) last[static_cast<std::size_t>(b)] = i;
     }
+    for (std::size_t b = 0; b < count; ++b)
+        if (last[b] == 0) first[b] = instructions;  // the first instruction reads the input alone
     for (const Buffer b : elsewhere) first[static_cast<std::size_t>(b)] = instructions;
     std::vector<std::size_t> order;
     for (std::size_t b = 0; b < count; ++b)
@@ -91,7 +93,7 @@ auto Program<T>::plan(std::size_t instructions, const std::vector<Buffer>& elsew
 
     Plan result;
     result.instructions = instructions;
-    result.offset.assign(count, 0);
+    result.offset.assign(count, -1);
     std::vector<std::size_t> placed;  // by their offsets
     for (const std::size_t b : order) {
         int64_t at = 0;
@@ -126,7 +128,8 @@ template <class T>
 void Program<T>::execute(const Plan& plan, std::size_t first, std::size_t last, const Ends& ends, int64_t samples,
                          T* memory) const {
     std::vector<T*> place(sizes_.size());
-    for (std::size_t b = 0; b < place.size(); ++b) place[b] = memory + plan.offset[b] * samples;
+    for (std::size_t b = 0; b < place.size(); ++b)
+        place[b] = plan.offset[b] < 0 ? nullptr : memory + plan.offset[b] * samples;
     place[input] = const_cast<T*>(ends.x);  // read only, as is the cotangent
     place[static_cast<std::size_t>(cotangent_)] = const_cast<T*>(ends.cotangent);
     place[static_cast<std::size_t>(gradient_)] = ends.gradient;

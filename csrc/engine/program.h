@@ -45,11 +45,13 @@ public:
 
     static constexpr Buffer input = 0;
 
-    // Steps: each takes the buffers of its inputs and returns that of its output. Sizes are elements a sample.
+    // Steps: each takes the buffers of its inputs and returns that of its output. Sizes are elements a sample. What the
+    // backward pass needs beside the output may be kept in the buffer after it: out(1), null where nobody will read it.
     using Gradients = std::vector<Buffer>;  // of the inputs, in their order
     Buffer add_step(std::vector<Buffer> inputs, int64_t output_size,
                     std::function<void(const Operands<T>&, int64_t)> forward,
-                    std::function<Gradients(Program&, Buffer output, Buffer grad_output)> backward);
+                    std::function<Gradients(Program&, Buffer output, Buffer grad_output)> backward,
+                    int64_t kept_size = 0);
     // An instruction of the backward pass.
     Buffer emit(std::vector<Buffer> reads, int64_t size, std::function<void(const Operands<T>&, int64_t)> call);
     Buffer new_buffer(int64_t size);
@@ -74,7 +76,7 @@ private:
     // Where each buffer lies, in elements a sample; `first` to `last` are the instructions that are run.
     struct Plan {
         std::size_t instructions = 0;
-        std::vector<int64_t> offset;
+        std::vector<int64_t> offset;  // -1: nobody reads it
         int64_t size = 0;
         int64_t piece = 1;  // samples that keep to the cache
     };

@@ -178,17 +178,20 @@ Buffer add_concatenation(Program<T>& p, const std::vector<Buffer>& inputs) {
 template <class T>
 Buffer add_max_pool(Program<T>& p, Buffer x, int64_t channels, const PoolAxis& rows, const PoolAxis& cols) {
     const auto windows = std::make_shared<const PoolWindows>(rows, cols, true);
-    const int64_t size = p.size_of(x);
+    const int64_t size = p.size_of(x), outputs = channels * rows.output * cols.output;
     return p.add_step(
-        {x}, channels * rows.output * cols.output,
+        {x}, outputs,
         [=](const Operands<T>& at, int64_t samples) {
-            max_pool<T>(*windows, at.in(0), at.out(), nullptr, samples * channels);
+            max_pool<T>(*windows, at.in(0), at.out(), reinterpret_cast<int64_t*>(at.out(1)), samples * channels);
         },
-        [=](Program<T>& q, Buffer, Buffer grad_output) {
-            return std::vector<Buffer>{q.emit({x, grad_output}, size, [=](const Operands<T>& at, int64_t samples) {
-                max_pool_grad<T>(*windows, at.in(1), at.in(0), nullptr, at.out(), samples * channels);
+        [=](Program<T>& q, Buffer output, Buffer grad_output) {
+            const Buffer places = output + 1;
+            return std::vector<Buffer>{q.emit({places, grad_output}, size, [=](const Operands<T>& at, int64_t samples) {
+                max_pool_grad<T>(*windows, at.in(1), nullptr, reinterpret_cast<const int64_t*>(at.in(0)), at.out(),
+                                 samples * channels);
             })};
-        });
+        },
+        outputs * static_cast<int64_t>(sizeof(int64_t) / sizeof(T)));
 }
 
 template <class T>
