@@ -101,6 +101,7 @@ class Program:
         self.output_shape = shapes[steps[-1].name]
         self.core.finish(self._buffers[steps[-1].name])
         self.tape_size: int = self.core.tape_size()  # numbers a sample
+        self._spare_tapes: list[Array] = []
 
     def inputs(self, step: Joint) -> list[int]:
         """Return the buffers of a step's inputs."""
@@ -129,11 +130,14 @@ class Program:
     def value_and_vjp(self, x: Array, cotangent: Callable[[Array], Array]) -> tuple[Array, Array]:
         """Return the logits and the gradient of sum(logits * cotangent(logits)), with the forward pass kept."""
         out = np.empty((len(x), *self.output_shape), self.dtype)
-        tape = np.empty(len(x) * self.tape_size, self.dtype)
-        self.core.forward(x, out, tape)
+        tape = self._spare_tapes.pop() if self._spare_tapes else np.empty(0, self.dtype)
+        if tape.size < len(x) * self.tape_size:
+            tape = np.empty(len(x) * self.tape_size, self.dtype)
+        piece = self.core.forward(x, out, tape)
         weights = cotangent(out.copy())
         gradient = np.empty_like(x)
-        self.core.backward(x, out, weights, gradient, tape)
+        self.core.backward(x, out, weights, gradient, tape, piece)
+        self._spare_tapes = [tape]  # fresh memory costs as much as much of the arithmetic
         return out, gradient
 
 

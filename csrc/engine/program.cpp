@@ -145,71 +145,106 @@ int64_t Program<T>::piece_of(const Plan& plan, int64_t samples) const {
     const int64_t threads = get_num_threads();
     const int64_t most =
         std::max<int64_t>(1, most_bytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(plan.size, 1));
-    if (threads > 1 && plan.piece * threads > samples && 4 * samples < plan.piece * threads) return most;
-    return std::min(most, std::max<int64_t>(1, std::min(plan.piece, ceil_div(samples, threads))));
+    if (threads > 1 && plan.piece * threads > samples && 4 * samples < plan.piece * threads)
+        return std::max<int64_t>(1, std::min(most, samples));
+    return std::max<int64_t>(1, std::min({most, plan.piece, ceil_div(samples, threads)}));
+}
+
+template <class T>
+Arena Program<T>::take_arena(std::size_t bytes) {
+    Arena arena;
+    {
+        const std::lock_guard<std::mutex> guard(arenas_lock_);
+        if (!arenas_.empty()) {
+            arena = std::move(arenas_.back());
+            arenas_.pop_back();
+        }
+    }
+    if (arena.bytes < bytes) {
+        arena.memory.reset();
+        arena = {std::make_unique_for_overwrite<char[]>(bytes + 64), bytes};
+    }
+    return arena;
+}
+
+template <class T>
+void Program<T>::run_pieces(const Work& work, int64_t begin, int64_t end) {
+    Arena arena;
+    if (!work.tape) arena = take_arena(static_cast<std::size_t>(work.plan.size * work.piece) * sizeof(T));
+    const auto address = reinterpret_cast<std::uintptr_t>(arena.memory.get());
+    T* const own = reinterpret_cast<T*>((address + 63) / 64 * 64);
+    for (int64_t i = begin; i < end; ++i) {
+        const int64_t sample = i * work.piece;
+        T* const memory = work.tape ? work.tape + sample * work.plan.size : own;
+        execute(work.plan, work.first, work.last, work.ends.at(*this, sample),
+                std::min(work.piece, work.samples - sample), memory);
+    }
+    if (work.tape) return;
+    const std::lock_guard<std::mutex> guard(arenas_lock_);
+    arenas_.push_back(std::move(arena));
 }
 
 // Several pieces are dealt to the threads, each of which runs its own alone; a single one is shared by all of them.
 template <class T>
-void Program<T>::in_pieces(const Plan& plan, const Ends& ends, int64_t samples) {
-    struct Work {
-        Program* program;
-        const Plan& plan;
-        const Ends& ends;
-        int64_t samples, piece;
-        void operator()(int64_t begin, int64_t end) const {
-            Arena arena;
-            const std::size_t bytes = static_cast<std::size_t>(plan.size * piece) * sizeof(T);
-            {
-                const std::lock_guard<std::mutex> guard(program->arenas_lock_);
-                if (!program->arenas_.empty()) {
-                    arena = std::move(program->arenas_.back());
-                    program->arenas_.pop_back();
-                }
-            }
-            if (arena.bytes < bytes) {
-                arena.memory.reset();
-                arena = {std::make_unique_for_overwrite<char[]>(bytes + 64), bytes};
-            }
-            const auto address = reinterpret_cast<std::uintptr_t>(arena.memory.get());
-            T* const memory = reinterpret_cast<T*>((address + 63) / 64 * 64);
-            for (int64_t i = begin; i < end; ++i) {
-                const int64_t count = std::min(piece, samples - i * piece);
-                program->execute(plan, 0, plan.instructions, ends.at(*program, i * piece), count, memory);
-            }
-            const std::lock_guard<std::mutex> guard(program->arenas_lock_);
-            program->arenas_.push_back(std::move(arena));
-        }
-    } work{this, plan, ends, samples, std::min(piece_of(plan, samples), samples)};
-    const int64_t pieces = ceil_div(samples, work.piece);
-    if (pieces < get_num_threads()) return work(0, pieces);  // each instruction has all threads
+void Program<T>::in_pieces(const Work& work) {
+    const int64_t pieces = ceil_div(work.samples, work.piece);
+    if (pieces < get_num_threads()) return run_pieces(work, 0, pieces);  // each instruction has all threads
     parallel_for(
-        pieces, 1, [](const void* w, int64_t begin, int64_t end, void*) { (*static_cast<const Work*>(w))(begin, end); },
+        pieces, 1,
+        [](const void* erased, int64_t begin, int64_t end, void*) {
+            const Work& w = *static_cast<const Work*>(erased);
+            w.program->run_pieces(w, begin, end);
+        },
         &work);
 }
 
 template <class T>
 void Program<T>::run(const T* x, T* out, int64_t samples) {
-    if (samples > 0) in_pieces(forward_, {x, nullptr, out, nullptr}, samples);
+    if (samples == 0) return;
+    in_pieces({this,
+               forward_,
+               0,
+               forward_.instructions,
+               {x, nullptr, out, nullptr},
+               samples,
+               piece_of(forward_, samples),
+               nullptr});
 }
 
 template <class T>
 void Program<T>::vjp(const T* x, const T* cotangent, T* gradient, int64_t samples) {
     if (samples == 0) return;
     const auto out = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(samples * output_size()));
-    in_pieces(both_, {x, cotangent, out.get(), gradient}, samples);
+    in_pieces({this,
+               both_,
+               0,
+               both_.instructions,
+               {x, cotangent, out.get(), gradient},
+               samples,
+               piece_of(both_, samples),
+               nullptr});
 }
 
 template <class T>
-void Program<T>::forward(const T* x, T* out, int64_t samples, T* tape) {
-    if (samples > 0) execute(both_, 0, forward_.instructions, {x, nullptr, out, nullptr}, samples, tape);
-}
-
-template <class T>
-void Program<T>::backward(const T* x, const T* out, const T* cotangent, T* gradient, int64_t samples, T* tape) {
+int64_t Program<T>::forward(const T* x, T* out, int64_t samples, T* tape) {
+    const int64_t piece = piece_of(both_, samples);
     if (samples > 0)
-        execute(both_, forward_.instructions, both_.instructions, {x, cotangent, const_cast<T*>(out), gradient},
-                samples, tape);
+        in_pieces({this, both_, 0, forward_.instructions, {x, nullptr, out, nullptr}, samples, piece, tape});
+    return piece;
+}
+
+template <class T>
+void Program<T>::backward(const T* x, const T* out, const T* cotangent, T* gradient, int64_t samples, T* tape,
+                          int64_t piece) {
+    if (samples > 0)
+        in_pieces({this,
+                   both_,
+                   forward_.instructions,
+                   both_.instructions,
+                   {x, cotangent, const_cast<T*>(out), gradient},
+                   samples,
+                   piece,
+                   tape});
 }
 
 template class Program<float>;

@@ -64,10 +64,11 @@ public:
     void run(const T* x, T* out, int64_t samples);
     void vjp(const T* x, const T* cotangent, T* gradient, int64_t samples);
 
-    // The two halves of vjp for one batch: `tape` is of tape_size() elements a sample.
+    // The two halves of vjp for one batch: `tape` is of tape_size() elements a sample. forward returns how many samples
+    // ran together, which backward must be told.
     int64_t tape_size() const { return both_.size; }
-    void forward(const T* x, T* out, int64_t samples, T* tape);
-    void backward(const T* x, const T* out, const T* cotangent, T* gradient, int64_t samples, T* tape);
+    int64_t forward(const T* x, T* out, int64_t samples, T* tape);
+    void backward(const T* x, const T* out, const T* cotangent, T* gradient, int64_t samples, T* tape, int64_t piece);
 
     int64_t output_size() const { return size_of(output_); }
     int64_t input_size() const { return size_of(input); }
@@ -94,7 +95,19 @@ private:
     Plan plan(std::size_t instructions, const std::vector<Buffer>& elsewhere) const;
     void execute(const Plan& plan, std::size_t first, std::size_t last, const Ends& ends, int64_t samples,
                  T* memory) const;
-    void in_pieces(const Plan& plan, const Ends& ends, int64_t samples);
+    // Runs instructions [first, last) for all samples; `tape` holds the memory of every piece, or is null: then each
+    // thread has an arena.
+    struct Work {
+        Program* program;
+        const Plan& plan;
+        std::size_t first, last;
+        Ends ends;
+        int64_t samples, piece;
+        T* tape;
+    };
+    void in_pieces(const Work& work);
+    void run_pieces(const Work& work, int64_t begin, int64_t end);
+    Arena take_arena(std::size_t bytes);
     int64_t piece_of(const Plan& plan, int64_t samples) const;
 
     std::vector<int64_t> sizes_;
