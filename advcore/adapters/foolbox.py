@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 try:
-    import foolbox
+    from foolbox.models.pytorch import PyTorchModel
 except ImportError as error:
     raise ImportError("advcore.adapters.foolbox needs Foolbox: pip install 'advcore[foolbox]'") from error
 
@@ -14,7 +14,7 @@ from advcore.adapters.torch import Module
 from advcore.nn.network import Network
 
 
-class Model(foolbox.models.PyTorchModel):
+class Model(PyTorchModel):
     """A foolbox.PyTorchModel whose passes are advcore's; it takes and gives tensors of torch.
 
     Parameters
