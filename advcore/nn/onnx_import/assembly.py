@@ -33,17 +33,22 @@ def assemble(path_or_bytes: object, mean: Numbers, std: Numbers, layout: str) ->
         sample = (sample[2], *sample[:2])
     build = Builder(sample, model.dtype, model.batch, model.opset, Budget(model.size))
     x, preparation = _prepare(build, mean, std, layout)
+    network, shapes = build.network(_translate(model, build, x)), build.shapes
+    del build  # it holds the file's tensors
+    network.imported = compare_with_source(model, network, shapes, preparation)
+    return network
+
+
+def _translate(model: Model, build: Builder, x: Tensor) -> Tensor:
+    """Add the layers of every node, and return the output."""
     values: dict[str, Value] = {model.input: x}
     for node in model.nodes:
-        inputs = [_value(model, values, name) for name in node.inputs]
-        outputs = _outputs(node, inputs, build, model)
+        outputs = _outputs(node, [_value(model, values, name) for name in node.inputs], build, model)
         values.update(zip(node.outputs, outputs, strict=False))
     output = values.get(model.output)
     if not isinstance(output, Tensor):
         raise ValueError(f"the output {model.output!r} does not depend on the values of the input")
-    network = build.network(output)
-    network.imported = compare_with_source(model, network, build.shapes, preparation)
-    return network
+    return output
 
 
 def _prepare(build: Builder, mean: Numbers, std: Numbers, layout: str) -> tuple[Tensor, list[Layer]]:

@@ -61,7 +61,7 @@ def _window_size(layer: Layer) -> int:
 
 def _run(model: Model, x: Array) -> tuple[Array, str]:
     """Return what the source gives, and who ran it."""
-    data = model.proto.SerializeToString()
+    data = model.serialize()
     try:
         import onnxruntime
 

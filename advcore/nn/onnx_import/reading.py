@@ -63,6 +63,12 @@ class Model:
     _tensors: Mapping[str, TensorProto]
     _arrays: dict[str, Array] = field(default_factory=dict)
 
+    def serialize(self) -> bytes:
+        """Return the bytes of the needed part, and forget everything else of the file."""
+        data: bytes = self.proto.SerializeToString()
+        self._arrays, self._tensors, self.proto = {}, {}, ModelProto()
+        return data
+
     def holds(self, name: str) -> bool:
         """Return whether the file has a tensor of this name."""
         return name in self._tensors
