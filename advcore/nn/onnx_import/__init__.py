@@ -57,7 +57,7 @@ def from_onnx(
         what is supported; or if the outputs differ from the source's.
     """
     try:
-        import onnx  # noqa: F401
+        import onnx  # noqa: F401  # says which extra to install where it is missing
     except ImportError as error:
         raise ImportError("from_onnx needs onnx: pip install 'advcore[onnx]'") from error
     from advcore.nn._watch import by_the_network

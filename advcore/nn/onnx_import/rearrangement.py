@@ -144,7 +144,9 @@ def pad(call: Call) -> Tensor:
         raise ValueError(f"mode must be constant, got {call.get('mode')}")
     pads: list[Any] = call.get("pads") if "pads" in call.node.attributes else extents(call.constant(1))
     value = call.get("value", 0.0) if "pads" in call.node.attributes else call.number(2, 0.0)
-    axes = axes_of(extents(call.constant(3)), len(x.dims)) if call.given(3) else list(range(len(x.dims)))  # type: ignore[arg-type]
+    axes = list(range(len(x.dims)))
+    if call.given(3):
+        axes = axes_of(extents(call.constant(3)), len(x.dims))  # type: ignore[arg-type]  # axes_of refuses open extents
     if len(pads) != 2 * len(axes) or any(not isinstance(n, int) or abs(n) > 2**31 for n in pads):
         raise ValueError(f"pads must be two integers an axis of {x.dims}, got {tuple(pads)}")
     widths = [(0, 0)] * len(x.sample)
