@@ -10,9 +10,11 @@ the model's answers do not.
 from advcore.attacks._monitor import Progress
 from advcore.attacks._options import Options
 from advcore.attacks._registry import available
+from advcore.attacks.carlini_wagner import carlini_wagner
+from advcore.attacks.deepfool import deepfool
 from advcore.attacks.fgsm import fgsm
 from advcore.attacks.pgd import pgd
 from advcore.attacks.result import AttackResult
 from advcore.attacks.zoo import zoo
 
-__all__ = ["AttackResult", "Options", "Progress", "available", "fgsm", "pgd", "zoo"]
+__all__ = ["AttackResult", "Options", "Progress", "available", "carlini_wagner", "deepfool", "fgsm", "pgd", "zoo"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from advcore.attacks import fgsm, pgd, zoo
+from advcore.attacks import carlini_wagner, deepfool, fgsm, pgd, zoo
 
 X = np.full((3, 2, 2), 0.5)
 Y = np.array([0, 1, 0])
@@ -24,6 +24,8 @@ def changed(index, value):
 
 
 ATTACKS = {
+    "carlini_wagner": lambda **k: carlini_wagner(k.pop("model"), k.pop("x"), k.pop("y"), **({"steps": 2} | k)),
+    "deepfool": lambda **k: deepfool(k.pop("model"), k.pop("x"), k.pop("y"), **k),
     "fgsm": lambda **k: fgsm(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1} | k)),
     "pgd": lambda **k: pgd(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1} | k)),
     "zoo": lambda **k: zoo(k.pop("model"), k.pop("x"), k.pop("y"), **({"steps": 2} | k)),
@@ -68,6 +70,16 @@ OWN = [
     ("pgd", {"restarts": 0}, ValueError, "restarts must be at least 1, got 0"),
     ("pgd", {"restarts": 2, "random_start": False}, ValueError, "restarts must be 1 without a random start"),
     ("pgd", {"random_start": 1}, TypeError, "random_start must be True or False"),
+    ("carlini_wagner", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("carlini_wagner", {"learning_rate": 0}, ValueError, "learning_rate must be greater than 0"),
+    ("carlini_wagner", {"initial_c": -1.0}, ValueError, "initial_c must be greater than 0"),
+    ("carlini_wagner", {"search_steps": 0}, ValueError, "search_steps must be at least 1"),
+    ("carlini_wagner", {"kappa": -1.0}, ValueError, "kappa must be at least 0"),
+    ("carlini_wagner", {"abort_early": 1}, TypeError, "abort_early must be True or False"),
+    ("deepfool", {"norm": "l1"}, ValueError, "norm must be 'l2' or 'linf', got 'l1'"),
+    ("deepfool", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("deepfool", {"overshoot": -0.1}, ValueError, "overshoot must be at least 0"),
+    ("deepfool", {"classes": 1}, ValueError, "classes must be at least 2"),
     ("zoo", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
     ("zoo", {"coordinates": 0}, ValueError, "coordinates must be at least 1, got 0"),
     ("zoo", {"learning_rate": 0}, ValueError, "learning_rate must be greater than 0"),
