@@ -10,11 +10,27 @@ the model's answers do not.
 from advcore.attacks._monitor import Progress
 from advcore.attacks._options import Options
 from advcore.attacks._registry import available
+from advcore.attacks.backward_pass import backward_pass
 from advcore.attacks.carlini_wagner import carlini_wagner
 from advcore.attacks.deepfool import deepfool
+from advcore.attacks.expectation import expectation
 from advcore.attacks.fgsm import fgsm
+from advcore.attacks.joint import joint
 from advcore.attacks.pgd import pgd
 from advcore.attacks.result import AttackResult
 from advcore.attacks.zoo import zoo
 
-__all__ = ["AttackResult", "Options", "Progress", "available", "carlini_wagner", "deepfool", "fgsm", "pgd", "zoo"]
+__all__ = [
+    "AttackResult",
+    "Options",
+    "Progress",
+    "available",
+    "backward_pass",
+    "carlini_wagner",
+    "deepfool",
+    "expectation",
+    "fgsm",
+    "joint",
+    "pgd",
+    "zoo",
+]

@@ -103,7 +103,7 @@ def deepfool(
 
 
 def _others(problem: Problem, classes: int) -> Index:
-    """Return the classes whose boundaries are looked at, (n, m), those of large logits first; targeted: none, (n, 1)."""
+    """Return the classes whose boundaries are looked at, (n, m), those of large logits first; targeted: (n, 1)."""
     if problem.targeted:
         return np.full((len(problem.x), 1), -1)
     order: Index = np.argsort(-without(problem.logits_of_x, problem.y), axis=1, kind="stable")
