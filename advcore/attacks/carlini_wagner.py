@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from advcore import _check
 from advcore._check import Array
 from advcore.attacks._arguments import check
+from advcore.attacks._boundary import step_past_boundary
 from advcore.attacks._ledger import Index
 from advcore.attacks._losses import Logits
 from advcore.attacks._options import Options
@@ -71,7 +72,7 @@ def carlini_wagner(
     -------
     AttackResult
         The successful iterate of the smallest L2 distance, or x itself. Per sample: one query for the input itself, one
-        query and one gradient a step.
+        query and one gradient a step, and what the start takes (see Notes).
 
     Raises
     ------
@@ -83,7 +84,8 @@ def carlini_wagner(
     Notes
     -----
     Differs from the paper: attacks are untargeted too; the search for c, the test for an early end and the nearest
-    success are a sample's own, where the paper's code ends the whole batch together.
+    success are a sample's own, where the paper's code ends the whole batch together; up to three steps to the nearest
+    linearised boundary come first (9 gradients each, see deepfool), so that no example is further away than theirs.
     """
     settings = Settings(
         _check.integer("steps", steps, minimum=1),
@@ -96,6 +98,7 @@ def carlini_wagner(
     given = check("carlini_wagner", model, x, y, options)
 
     def propose(problem: Problem) -> None:
+        step_past_boundary(problem, "l2")
         count = len(problem.x)
         constant = np.full(count, first_c)
         failed, succeeded = np.zeros(count), np.full(count, np.inf)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from advcore.attacks import available, carlini_wagner, deepfool, fgsm, pgd, zoo
+from advcore.attacks import available, carlini_wagner, ddn, deepfool, fgsm, fmn, jsma, pgd, zoo
 from advcore.attacks._arguments import check
 from advcore.attacks._protocol import run
 
@@ -11,15 +11,21 @@ ATTACKS = {
     "carlini_wagner": lambda model, x, y, **more: carlini_wagner(
         model, x, y, steps=25, search_steps=3, initial_c=1.0, learning_rate=0.03, **more
     ),
+    "ddn": lambda model, x, y, **more: ddn(model, x, y, steps=20, **more),
     "deepfool_l2": lambda model, x, y, **more: deepfool(model, x, y, **more),
     "deepfool_linf": lambda model, x, y, **more: deepfool(model, x, y, norm="linf", **more),
     "fgsm": lambda model, x, y, **more: fgsm(model, x, y, eps=0.1, **more),
+    "fmn_l2": lambda model, x, y, **more: fmn(model, x, y, steps=20, **more),
+    "fmn_linf": lambda model, x, y, **more: fmn(model, x, y, norm="linf", steps=20, **more),
+    "fmn_l1": lambda model, x, y, **more: fmn(model, x, y, norm="l1", steps=20, **more),
+    "fmn_l0": lambda model, x, y, **more: fmn(model, x, y, norm="l0", steps=20, **more),
+    "jsma": lambda model, x, y, **more: jsma(model, x, y, gamma=0.5, **more),
     "pgd_linf": lambda model, x, y, **more: pgd(model, x, y, eps=0.1, steps=7, restarts=2, **more),
     "pgd_l2": lambda model, x, y, **more: pgd(model, x, y, eps=0.4, norm="l2", steps=7, restarts=2, **more),
     "zoo": lambda model, x, y, **more: zoo(model, x, y, steps=30, coordinates=6, search_steps=3, initial_c=1.0, **more),
 }
-MINIMUM_NORM = {"carlini_wagner", "deepfool_l2", "deepfool_linf", "zoo"}
 BUDGETS = {"fgsm": ("linf", 0.1), "pgd_linf": ("linf", 0.1), "pgd_l2": ("l2", 0.4)}
+MINIMUM_NORM = set(ATTACKS) - set(BUDGETS)
 
 
 @pytest.fixture(params=sorted(ATTACKS))
