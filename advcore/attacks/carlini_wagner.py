@@ -85,7 +85,8 @@ def carlini_wagner(
     -----
     Differs from the paper: attacks are untargeted too; the search for c, the test for an early end and the nearest
     success are a sample's own, where the paper's code ends the whole batch together; up to three steps to the nearest
-    linearised boundary come first (9 gradients each, see deepfool), so that no example is further away than theirs.
+    linearised boundary come first (9 gradients each, see deepfool; not with a kappa), so that no example is further
+    away than theirs.
     """
     settings = Settings(
         _check.integer("steps", steps, minimum=1),
@@ -98,7 +99,8 @@ def carlini_wagner(
     given = check("carlini_wagner", model, x, y, options)
 
     def propose(problem: Problem) -> None:
-        step_past_boundary(problem, "l2")
+        if kappa == 0:
+            step_past_boundary(problem, "l2")
         count = len(problem.x)
         constant = np.full(count, first_c)
         failed, succeeded = np.zeros(count), np.full(count, np.inf)
