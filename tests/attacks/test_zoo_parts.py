@@ -10,7 +10,7 @@ from advcore.attacks._zoo.coordinates import pooled
 from advcore.attacks._zoo.solvers import Adam, Newton
 from advcore.attacks._zoo.variables import interpolation, slopes
 
-FULL = {"coordinates": 20, "steps": 120, "learning_rate": 5e-3, "initial_c": 1.0, "search_steps": 5}
+FULL = {"coordinates": 20, "steps": 120, "learning_rate": 5e-3, "initial_c": 0.1, "search_steps": 7}
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ FULL = {"coordinates": 20, "steps": 120, "learning_rate": 5e-3, "initial_c": 1.0
     ],
 )
 def test_variants_come_near_the_nearest_example(linear, more):
-    setup = linear.problem(classes=3, count=3)
+    setup = linear.problem(classes=3, count=2)
     x = setup.x * 0.2
     y = setup.model.logits(x).argmax(axis=1)
     setup.scores, setup.y = setup.model.logits(x), y
