@@ -12,7 +12,7 @@ from advcore._check import Array
 from advcore.attacks._arguments import Arguments
 from advcore.attacks._best import Best
 from advcore.attacks._ledger import Index, Ledger, Moved
-from advcore.attacks._losses import LOSSES, Logits, Values, margin
+from advcore.attacks._losses import LOSSES, Logits, Values, margin, margin_ascent
 from advcore.attacks._projection import Region
 from advcore.attacks.result import rows
 
@@ -145,18 +145,24 @@ class Problem:
         gap = margin(logits, self.labels[index])
         return -gap if self.targeted else gap
 
+    def margin_ascent(self, logits: Logits, index: Index) -> Logits:
+        """Return the gradient of the margin for the logits, (B, K)."""
+        ascent = margin_ascent(logits, self.labels[index])
+        return -ascent if self.targeted else ascent
+
     def met(self, logits: Logits, index: Index) -> NDArray[np.bool_]:
         """Say which rows meet the criterion; of equal logits the first class is the prediction."""
         hit: NDArray[np.bool_] = logits.argmax(axis=1) == self.labels[index]
         return hit if self.targeted else ~hit
 
-    def offer(self, x: Array, logits: Logits, index: Index) -> NDArray[np.bool_]:
+    def offer(self, x: Array, logits: Logits, index: Index, *, kappa: float = 0.0) -> NDArray[np.bool_]:
         """Keep the examples x, of these logits, that are better than what there is; say which ones meet the criterion.
 
-        They must be in the region (``project``). With a grid, an example counts by its rounded form, for one more query
-        where it meets the criterion.
+        They must be in the region (``project``), and count from a margin of ``kappa`` on. With a grid, an example
+        counts by its rounded form, for one more query where it meets the criterion.
         """
         met, gap = self.met(logits, index), self.margin(logits, index)
+        met &= gap >= kappa
         if not self._traced_by_gradient:
             self._record(gap, index)
         if self.region.steps is not None and met.any():
