@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from advcore._check import Array
 from advcore.attacks._arguments import Arguments
 from advcore.attacks._best import Best
-from advcore.attacks._ledger import Index, Ledger
+from advcore.attacks._ledger import Index, Ledger, Moved
 from advcore.attacks._losses import LOSSES, Logits, Values, margin, margin_ascent
 from advcore.attacks._projection import Region
 from advcore.attacks.result import rows
@@ -125,6 +125,10 @@ class Problem:
         self.informed[index[informative]] = True
         return Gradient(logits, gradients if finite.all() else np.where(finite, gradients, 0.0), informative)
 
+    def moved(self, x: Array, index: Index, coordinates: Index, h: float) -> Moved:
+        """Ask for each row of x with each of its coordinates (B, m) moved up and down by h: 2 m queries a row."""
+        return self._ledger.moved(x, self.owners[index], coordinates, h, self.region.bounds)
+
     def afford(self, index: Index, queries: int = 1, gradients: int = 0) -> Index:
         """Return those of the samples that may still ask for so many rows of logits and gradients each."""
         return index[self._ledger.affordable(self.owners[index], queries, gradients)]
@@ -183,6 +187,26 @@ class Problem:
     def project(self, x: Array, index: Index) -> Array:
         """Move x into the box and the budget."""
         return self.region.project(x, index)
+
+    # State, for algorithms that go on after a kill
+
+    def saved(self) -> dict[str, Array]:
+        """Return what has been found and spent, by name."""
+        ledger, best, owners = self._ledger, self.best, self.owners
+        return {
+            **{name: getattr(best, name) for name in ("examples", "met", "distance", "margin")},
+            **{name: getattr(self, name) for name in ("informed", "first_queries", "first_gradients")},
+            **{name: getattr(ledger, name)[owners] for name in ("queries", "gradients")},
+        }
+
+    def restore(self, arrays: dict[str, Array]) -> None:
+        """Take over what ``saved`` gave; the check of the inputs is in it."""
+        for name in ("examples", "met", "distance", "margin"):
+            getattr(self.best, name)[...] = arrays[name]
+        for name in ("informed", "first_queries", "first_gradients"):
+            getattr(self, name)[...] = arrays[name]
+        for name in ("queries", "gradients"):
+            getattr(self._ledger, name)[self.owners] = arrays[name]
 
     def _record(self, values: Values, index: Index) -> None:
         if self._traces is not None:
