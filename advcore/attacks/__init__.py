@@ -17,6 +17,7 @@ from advcore.attacks.deepfool import deepfool
 from advcore.attacks.expectation import expectation
 from advcore.attacks.fgsm import fgsm
 from advcore.attacks.fmn import fmn
+from advcore.attacks.hinge_min_norm import hinge_min_norm
 from advcore.attacks.joint import joint
 from advcore.attacks.jsma import jsma
 from advcore.attacks.pgd import pgd
@@ -35,6 +36,7 @@ __all__ = [
     "expectation",
     "fgsm",
     "fmn",
+    "hinge_min_norm",
     "joint",
     "jsma",
     "pgd",

@@ -66,6 +66,7 @@ class Problem:
         self.x, self.y = given.x[owners], given.y[owners]
         self.targets = None if given.targets is None else given.targets[owners]
         self.labels = self.y if self.targets is None else self.targets
+        self._strict = given.binary
         self.seed, self.sample_ids = given.seed, given.sample_ids[owners]
         mask = None if given.mask is None else given.mask[owners]
         self.region = Region(self.x, given.bounds, norm, eps, mask, given.quantize)
@@ -151,7 +152,9 @@ class Problem:
         return -ascent if self.targeted else ascent
 
     def met(self, logits: Logits, index: Index) -> NDArray[np.bool_]:
-        """Say which rows meet the criterion; of equal logits the first class is the prediction."""
+        """Say which rows meet the criterion; of equal logits the first class is the prediction (binary: neither)."""
+        if self._strict:
+            return np.asarray(self.margin(logits, index) > 0)
         hit: NDArray[np.bool_] = logits.argmax(axis=1) == self.labels[index]
         return hit if self.targeted else ~hit
 

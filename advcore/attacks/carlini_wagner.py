@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Unpack
 
@@ -14,8 +13,7 @@ from advcore import _check
 from advcore._check import Array
 from advcore.attacks._arguments import check
 from advcore.attacks._boundary import step_past_boundary
-from advcore.attacks._ledger import Index
-from advcore.attacks._losses import Logits
+from advcore.attacks._hinge import hinge, weighted_slope
 from advcore.attacks._options import Options
 from advcore.attacks._problem import Problem
 from advcore.attacks._protocol import run
@@ -155,21 +153,3 @@ def _descend(problem: Problem, constant: NDArray[np.float64], settings: Settings
         gradient += ascent
         variables.step(gradient, settings.learning_rate)
     return met
-
-
-def weighted_slope(
-    problem: Problem, index: Index, constant: NDArray[np.float64], kappa: float
-) -> Callable[[Logits, slice], Logits]:
-    """Return the gradient of ``c f`` for the logits, (B, K), as a function for Problem.vjp."""
-
-    def slope(logits: Logits, part: slice) -> Logits:
-        chosen = index[part]
-        weight = np.where(problem.margin(logits, chosen) < kappa, -constant[chosen], 0.0)
-        return problem.margin_ascent(logits, chosen) * weight[:, np.newaxis]
-
-    return slope
-
-
-def hinge(problem: Problem, logits: Logits, index: Index, kappa: float) -> NDArray[np.float64]:
-    """Return ``f + kappa``: how far the logits are from what is wanted, zero where they are there."""
-    return np.maximum(kappa - problem.margin(logits, index), 0.0)

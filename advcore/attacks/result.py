@@ -55,6 +55,8 @@ class AttackResult:
         Why the attack ended early: "max_seconds", "callback", "interrupted" (Ctrl-C), "max_queries", "max_evaluations".
     traces : list of float64 arrays, or None
         Each sample's loss, in the direction of success, at every iterate, where it was asked for.
+    log : dict of float32 arrays, (N, T), or None
+        What the attack did at each of its T iterations, where it keeps a log: see there.
     """
 
     examples: Array
@@ -73,6 +75,7 @@ class AttackResult:
     vjp_seconds: float | None = None
     stopped: str | None = None
     traces: list[NDArray[np.float64]] | None = None
+    log: dict[str, NDArray[np.float32]] | None = None
 
     @property
     def robust_accuracy(self) -> float:
