@@ -73,6 +73,7 @@ OWN = [
     ("pgd", {"restarts": 0}, ValueError, "restarts must be at least 1, got 0"),
     ("pgd", {"restarts": 2, "random_start": False}, ValueError, "restarts must be 1 without a random start"),
     ("pgd", {"random_start": 1}, TypeError, "random_start must be True or False"),
+    ("carlini_wagner", {"norm": "l1"}, ValueError, "norm must be 'l2', 'l0' or 'linf', got 'l1'"),
     ("carlini_wagner", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
     ("carlini_wagner", {"learning_rate": 0}, ValueError, "learning_rate must be greater than 0"),
     ("carlini_wagner", {"initial_c": -1.0}, ValueError, "initial_c must be greater than 0"),

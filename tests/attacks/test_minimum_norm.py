@@ -9,13 +9,16 @@ from advcore.attacks._losses import without
 
 WITHIN = 1.02
 ATTACKS = {
-    "carlini_wagner": lambda *a, norm, **k: carlini_wagner(*a, steps=200, search_steps=6, initial_c=0.1, **k),
+    "carlini_wagner": lambda *a, norm, **k: carlini_wagner(
+        *a, norm=norm, steps=150 if norm == "l2" else 50, search_steps=5, initial_c=0.1, **k
+    ),
     "ddn": lambda *a, norm, **k: ddn(*a, **k),
     "deepfool": deepfool,
     "fmn": fmn,
 }
 CASES = [
     ("carlini_wagner", "l2"),
+    ("carlini_wagner", "linf"),
     ("ddn", "l2"),
     *((name, norm) for name in ("deepfool", "fmn") for norm in ("l2", "linf")),
 ]
@@ -123,6 +126,11 @@ def test_fmn_finds_the_fewest_entries_and_the_least_sum(linear):
     possible = fewest <= 20
     assert few.success[possible].all()
     assert np.mean(few.distances["l0"][possible] - fewest[possible]) <= 0.6
+    with_constants = carlini_wagner(
+        setup.model, setup.x, setup.y, norm="l0", steps=100, learning_rate=0.1, initial_c=1.0, bounds=(-1.0, 1.0)
+    )
+    assert with_constants.success[possible].all()
+    assert np.mean(with_constants.distances["l0"][possible] - fewest[possible]) <= 0.6
 
 
 def test_one_step_of_carlini_and_wagner_is_the_one_that_autograd_takes(linear):

@@ -8,8 +8,14 @@ from advcore.attacks._arguments import check
 from advcore.attacks._protocol import run
 
 ATTACKS = {
-    "carlini_wagner": lambda model, x, y, **more: carlini_wagner(
+    "carlini_wagner_l0": lambda model, x, y, **more: carlini_wagner(
+        model, x, y, norm="l0", steps=20, learning_rate=0.1, initial_c=1e4, **more
+    ),
+    "carlini_wagner_l2": lambda model, x, y, **more: carlini_wagner(
         model, x, y, steps=25, search_steps=3, initial_c=1.0, learning_rate=0.03, **more
+    ),
+    "carlini_wagner_linf": lambda model, x, y, **more: carlini_wagner(
+        model, x, y, norm="linf", steps=20, initial_c=5.0, learning_rate=0.03, **more
     ),
     "ddn": lambda model, x, y, **more: ddn(model, x, y, steps=20, **more),
     "deepfool_l2": lambda model, x, y, **more: deepfool(model, x, y, **more),
