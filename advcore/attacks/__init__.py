@@ -10,9 +10,11 @@ the model's answers do not.
 from advcore.attacks._monitor import Progress
 from advcore.attacks._options import Options
 from advcore.attacks._registry import available
+from advcore.attacks.bim import bim
+from advcore.attacks.fgm import fgm
 from advcore.attacks.fgsm import fgsm
 from advcore.attacks.pgd import pgd
 from advcore.attacks.result import AttackResult
 from advcore.attacks.zoo import zoo
 
-__all__ = ["AttackResult", "Options", "Progress", "available", "fgsm", "pgd", "zoo"]
+__all__ = ["AttackResult", "Options", "Progress", "available", "bim", "fgm", "fgsm", "pgd", "zoo"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from advcore.attacks import fgsm, pgd, zoo
+from advcore.attacks import bim, fgm, fgsm, pgd, zoo
 
 X = np.full((3, 2, 2), 0.5)
 Y = np.array([0, 1, 0])
@@ -24,6 +24,8 @@ def changed(index, value):
 
 
 ATTACKS = {
+    "bim": lambda **k: bim(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1, "steps": 3} | k)),
+    "fgm": lambda **k: fgm(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1} | k)),
     "fgsm": lambda **k: fgsm(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1} | k)),
     "pgd": lambda **k: pgd(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1} | k)),
     "zoo": lambda **k: zoo(k.pop("model"), k.pop("x"), k.pop("y"), **({"steps": 2} | k)),
@@ -61,7 +63,12 @@ OWN = [
     ("fgsm", {"loss": "huber"}, ValueError, "loss must be 'cross_entropy', 'margin', 'dlr', 'hinge' or .* got 'huber'"),
     ("pgd", {"eps": -1}, ValueError, "eps must be at least 0, got -1"),
     ("pgd", {"eps": "0.3"}, TypeError, "eps must be a number, got str"),
-    ("pgd", {"norm": "l1"}, ValueError, "norm must be 'linf' or 'l2', got 'l1'"),
+    ("pgd", {"norm": "l0"}, ValueError, "norm must be 'linf', 'l2' or 'l1', got 'l0'"),
+    ("pgd", {"momentum": -0.1}, ValueError, "momentum must be at least 0, got -0.1"),
+    ("pgd", {"quantile": 1.0}, ValueError, "quantile must be less than 1, got 1"),
+    ("fgm", {"eps": -0.1}, ValueError, "eps must be at least 0, got -0.1"),
+    ("bim", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("bim", {"variant": "best"}, ValueError, "variant must be 'first_success' or 'last_step', got 'best'"),
     ("pgd", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
     ("pgd", {"steps": True}, TypeError, "steps must be an integer"),
     ("pgd", {"step_size": 0.0}, ValueError, "step_size must be greater than 0, got 0"),
@@ -102,7 +109,7 @@ def test_own_arguments(attack, wrong, error, message):
         ATTACKS[attack](**arguments)
 
 
-@pytest.mark.parametrize("attack", ["fgsm", "pgd"])
+@pytest.mark.parametrize("attack", ["bim", "fgm", "fgsm", "pgd"])
 def test_a_model_without_gradients_names_the_attacks_that_would_do(attack):
     class BlackBox:
         logits = Model.logits
