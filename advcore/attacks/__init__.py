@@ -10,6 +10,7 @@ the model's answers do not.
 from advcore.attacks._monitor import Progress
 from advcore.attacks._options import Options
 from advcore.attacks._registry import available
+from advcore.attacks.apgd import apgd
 from advcore.attacks.bim import bim
 from advcore.attacks.fgm import fgm
 from advcore.attacks.fgsm import fgsm
@@ -17,4 +18,4 @@ from advcore.attacks.pgd import pgd
 from advcore.attacks.result import AttackResult
 from advcore.attacks.zoo import zoo
 
-__all__ = ["AttackResult", "Options", "Progress", "available", "bim", "fgm", "fgsm", "pgd", "zoo"]
+__all__ = ["AttackResult", "Options", "Progress", "apgd", "available", "bim", "fgm", "fgsm", "pgd", "zoo"]

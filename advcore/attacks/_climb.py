@@ -41,7 +41,7 @@ class Climb:
     restarts: int = 1
     random_start: bool = False
     momentum: float = 0.0
-    quantile: float = 0.8
+    quantile: float = 0.99
     early_stop: bool = True
     keep_last: bool = False
 

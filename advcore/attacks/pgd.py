@@ -29,7 +29,7 @@ def pgd(
     random_start: bool = True,
     loss: str = "cross_entropy",
     momentum: float = 0.0,
-    quantile: float = 0.8,
+    quantile: float = 0.99,
     early_stop: bool = True,
     **options: Unpack[Options],
 ) -> AttackResult:

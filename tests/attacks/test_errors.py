@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from advcore.attacks import bim, fgm, fgsm, pgd, zoo
+from advcore.attacks import apgd, bim, fgm, fgsm, pgd, zoo
 
 X = np.full((3, 2, 2), 0.5)
 Y = np.array([0, 1, 0])
@@ -24,6 +24,7 @@ def changed(index, value):
 
 
 ATTACKS = {
+    "apgd": lambda **k: apgd(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1, "steps": 3} | k)),
     "bim": lambda **k: bim(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1, "steps": 3} | k)),
     "fgm": lambda **k: fgm(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1} | k)),
     "fgsm": lambda **k: fgsm(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1} | k)),
@@ -66,6 +67,11 @@ OWN = [
     ("pgd", {"norm": "l0"}, ValueError, "norm must be 'linf', 'l2' or 'l1', got 'l0'"),
     ("pgd", {"momentum": -0.1}, ValueError, "momentum must be at least 0, got -0.1"),
     ("pgd", {"quantile": 1.0}, ValueError, "quantile must be less than 1, got 1"),
+    ("apgd", {"eps": -0.1}, ValueError, "eps must be at least 0, got -0.1"),
+    ("apgd", {"norm": "l0"}, ValueError, "norm must be 'linf', 'l2' or 'l1', got 'l0'"),
+    ("apgd", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("apgd", {"restarts": 0}, ValueError, "restarts must be at least 1, got 0"),
+    ("apgd", {"target_classes": -1}, ValueError, "target_classes must be at least 0, got -1"),
     ("fgm", {"eps": -0.1}, ValueError, "eps must be at least 0, got -0.1"),
     ("bim", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
     ("bim", {"variant": "best"}, ValueError, "variant must be 'first_success' or 'last_step', got 'best'"),
@@ -109,7 +115,7 @@ def test_own_arguments(attack, wrong, error, message):
         ATTACKS[attack](**arguments)
 
 
-@pytest.mark.parametrize("attack", ["bim", "fgm", "fgsm", "pgd"])
+@pytest.mark.parametrize("attack", ["apgd", "bim", "fgm", "fgsm", "pgd"])
 def test_a_model_without_gradients_names_the_attacks_that_would_do(attack):
     class BlackBox:
         logits = Model.logits

@@ -3,11 +3,16 @@
 import numpy as np
 import pytest
 
-from advcore.attacks import available, bim, fgm, fgsm, pgd, zoo
+from advcore.attacks import apgd, available, bim, fgm, fgsm, pgd, zoo
 from advcore.attacks._arguments import check
 from advcore.attacks._protocol import run
 
 ATTACKS = {
+    "apgd": lambda model, x, y, **more: apgd(model, x, y, eps=0.1, steps=8, restarts=2, **more),
+    "apgd_l1": lambda model, x, y, **more: apgd(model, x, y, eps=0.8, norm="l1", steps=8, **more),
+    "apgd_l2": lambda model, x, y, **more: apgd(
+        model, x, y, eps=0.4, norm="l2", steps=8, loss="dlr", target_classes=2, **more
+    ),
     "bim": lambda model, x, y, **more: bim(model, x, y, eps=0.1, step_size=0.02, steps=7, **more),
     "bim_b": lambda model, x, y, **more: bim(
         model, x, y, eps=0.1, step_size=0.02, steps=7, variant="last_step", **more
@@ -21,6 +26,9 @@ ATTACKS = {
     "zoo": lambda model, x, y, **more: zoo(model, x, y, steps=30, coordinates=6, search_steps=3, initial_c=1.0, **more),
 }
 BUDGETS = {
+    "apgd": ("linf", 0.1),
+    "apgd_l1": ("l1", 0.8),
+    "apgd_l2": ("l2", 0.4),
     "bim": ("linf", 0.1),
     "bim_b": ("linf", 0.1),
     "fgm": ("l2", 0.4),
