@@ -10,11 +10,14 @@ the model's answers do not.
 from advcore.attacks._monitor import Progress
 from advcore.attacks._options import Options
 from advcore.attacks._registry import available
+from advcore.attacks.apgd import apgd
 from advcore.attacks.backward_pass import backward_pass
+from advcore.attacks.bim import bim
 from advcore.attacks.carlini_wagner import carlini_wagner
 from advcore.attacks.ddn import ddn
 from advcore.attacks.deepfool import deepfool
 from advcore.attacks.expectation import expectation
+from advcore.attacks.fgm import fgm
 from advcore.attacks.fgsm import fgsm
 from advcore.attacks.fmn import fmn
 from advcore.attacks.joint import joint
@@ -27,12 +30,15 @@ __all__ = [
     "AttackResult",
     "Options",
     "Progress",
+    "apgd",
     "available",
     "backward_pass",
+    "bim",
     "carlini_wagner",
     "ddn",
     "deepfool",
     "expectation",
+    "fgm",
     "fgsm",
     "fmn",
     "joint",

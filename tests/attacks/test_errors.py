@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from advcore.attacks import carlini_wagner, ddn, deepfool, fgsm, fmn, jsma, pgd, zoo
+from advcore.attacks import apgd, bim, carlini_wagner, ddn, deepfool, fgm, fgsm, fmn, jsma, pgd, zoo
 
 X = np.full((3, 2, 2), 0.5)
 Y = np.array([0, 1, 0])
@@ -27,6 +27,9 @@ ATTACKS = {
     "carlini_wagner": lambda **k: carlini_wagner(k.pop("model"), k.pop("x"), k.pop("y"), **({"steps": 2} | k)),
     "ddn": lambda **k: ddn(k.pop("model"), k.pop("x"), k.pop("y"), **k),
     "deepfool": lambda **k: deepfool(k.pop("model"), k.pop("x"), k.pop("y"), **k),
+    "apgd": lambda **k: apgd(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1, "steps": 3} | k)),
+    "bim": lambda **k: bim(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1, "steps": 3} | k)),
+    "fgm": lambda **k: fgm(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1} | k)),
     "fgsm": lambda **k: fgsm(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1} | k)),
     "fmn": lambda **k: fmn(k.pop("model"), k.pop("x"), k.pop("y"), **k),
     "jsma": lambda **k: jsma(k.pop("model"), k.pop("x"), k.pop("y"), **k),
@@ -66,7 +69,17 @@ OWN = [
     ("fgsm", {"loss": "huber"}, ValueError, "loss must be 'cross_entropy', 'margin', 'dlr', 'hinge' or .* got 'huber'"),
     ("pgd", {"eps": -1}, ValueError, "eps must be at least 0, got -1"),
     ("pgd", {"eps": "0.3"}, TypeError, "eps must be a number, got str"),
-    ("pgd", {"norm": "l1"}, ValueError, "norm must be 'linf' or 'l2', got 'l1'"),
+    ("pgd", {"norm": "l0"}, ValueError, "norm must be 'linf', 'l2' or 'l1', got 'l0'"),
+    ("pgd", {"momentum": -0.1}, ValueError, "momentum must be at least 0, got -0.1"),
+    ("pgd", {"quantile": 1.0}, ValueError, "quantile must be less than 1, got 1"),
+    ("apgd", {"eps": -0.1}, ValueError, "eps must be at least 0, got -0.1"),
+    ("apgd", {"norm": "l0"}, ValueError, "norm must be 'linf', 'l2' or 'l1', got 'l0'"),
+    ("apgd", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("apgd", {"restarts": 0}, ValueError, "restarts must be at least 1, got 0"),
+    ("apgd", {"target_classes": -1}, ValueError, "target_classes must be at least 0, got -1"),
+    ("fgm", {"eps": -0.1}, ValueError, "eps must be at least 0, got -0.1"),
+    ("bim", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("bim", {"variant": "best"}, ValueError, "variant must be 'first_success' or 'last_step', got 'best'"),
     ("pgd", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
     ("pgd", {"steps": True}, TypeError, "steps must be an integer"),
     ("pgd", {"step_size": 0.0}, ValueError, "step_size must be greater than 0, got 0"),
@@ -128,7 +141,7 @@ def test_own_arguments(attack, wrong, error, message):
         ATTACKS[attack](**arguments)
 
 
-@pytest.mark.parametrize("attack", ["fgsm", "pgd"])
+@pytest.mark.parametrize("attack", ["apgd", "bim", "fgm", "fgsm", "pgd"])
 def test_a_model_without_gradients_names_the_attacks_that_would_do(attack):
     class BlackBox:
         logits = Model.logits

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from advcore.attacks import available, carlini_wagner, ddn, deepfool, fgsm, fmn, jsma, pgd, zoo
+from advcore.attacks import apgd, available, bim, carlini_wagner, ddn, deepfool, fgm, fgsm, fmn, jsma, pgd, zoo
 from advcore.attacks._arguments import check
 from advcore.attacks._protocol import run
 
@@ -14,6 +14,16 @@ ATTACKS = {
     "ddn": lambda model, x, y, **more: ddn(model, x, y, steps=20, **more),
     "deepfool_l2": lambda model, x, y, **more: deepfool(model, x, y, **more),
     "deepfool_linf": lambda model, x, y, **more: deepfool(model, x, y, norm="linf", **more),
+    "apgd": lambda model, x, y, **more: apgd(model, x, y, eps=0.1, steps=8, restarts=2, **more),
+    "apgd_l1": lambda model, x, y, **more: apgd(model, x, y, eps=0.8, norm="l1", steps=8, **more),
+    "apgd_l2": lambda model, x, y, **more: apgd(
+        model, x, y, eps=0.4, norm="l2", steps=8, loss="dlr", target_classes=2, **more
+    ),
+    "bim": lambda model, x, y, **more: bim(model, x, y, eps=0.1, step_size=0.02, steps=7, **more),
+    "bim_b": lambda model, x, y, **more: bim(
+        model, x, y, eps=0.1, step_size=0.02, steps=7, variant="last_step", **more
+    ),
+    "fgm": lambda model, x, y, **more: fgm(model, x, y, eps=0.4, **more),
     "fgsm": lambda model, x, y, **more: fgsm(model, x, y, eps=0.1, **more),
     "fmn_l2": lambda model, x, y, **more: fmn(model, x, y, steps=20, **more),
     "fmn_linf": lambda model, x, y, **more: fmn(model, x, y, norm="linf", steps=20, **more),
@@ -22,9 +32,23 @@ ATTACKS = {
     "jsma": lambda model, x, y, **more: jsma(model, x, y, gamma=0.5, **more),
     "pgd_linf": lambda model, x, y, **more: pgd(model, x, y, eps=0.1, steps=7, restarts=2, **more),
     "pgd_l2": lambda model, x, y, **more: pgd(model, x, y, eps=0.4, norm="l2", steps=7, restarts=2, **more),
+    "pgd_l1": lambda model, x, y, **more: pgd(model, x, y, eps=0.8, norm="l1", steps=7, restarts=2, **more),
+    "pgd_momentum": lambda model, x, y, **more: pgd(model, x, y, eps=0.1, steps=7, momentum=0.9, **more),
     "zoo": lambda model, x, y, **more: zoo(model, x, y, steps=30, coordinates=6, search_steps=3, initial_c=1.0, **more),
 }
-BUDGETS = {"fgsm": ("linf", 0.1), "pgd_linf": ("linf", 0.1), "pgd_l2": ("l2", 0.4)}
+BUDGETS = {
+    "apgd": ("linf", 0.1),
+    "apgd_l1": ("l1", 0.8),
+    "apgd_l2": ("l2", 0.4),
+    "bim": ("linf", 0.1),
+    "bim_b": ("linf", 0.1),
+    "fgm": ("l2", 0.4),
+    "fgsm": ("linf", 0.1),
+    "pgd_linf": ("linf", 0.1),
+    "pgd_l2": ("l2", 0.4),
+    "pgd_l1": ("l1", 0.8),
+    "pgd_momentum": ("linf", 0.1),
+}
 MINIMUM_NORM = set(ATTACKS) - set(BUDGETS)
 
 
