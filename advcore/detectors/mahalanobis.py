@@ -138,8 +138,8 @@ class Mahalanobis(Detector):
 
 def _pooled(value: Array) -> NDArray[np.float64]:
     """Return each map's mean, (Q, C), or the activations of a layer without maps."""
-    wide = value.astype(np.float64)
-    return wide.reshape(*wide.shape[:2], -1).mean(axis=2) if wide.ndim > 2 else wide.reshape(len(wide), -1)
+    maps = value.astype(np.float64).reshape(*value.shape[:2], int(np.prod(value.shape[2:])))
+    return np.asarray(maps.mean(axis=2))
 
 
 def _spread(slope: NDArray[np.float64], value: Array) -> Array:
