@@ -7,10 +7,26 @@ box and the budget, and judged by asking the model afresh. A sample's result doe
 the model's answers do not.
 """
 
-from advcore.attacks._catalogue import available
+from advcore.attacks._monitor import Progress
+from advcore.attacks._options import Options
+from advcore.attacks._registry import available
+from advcore.attacks.backward_pass import backward_pass
+from advcore.attacks.expectation import expectation
 from advcore.attacks.fgsm import fgsm
+from advcore.attacks.joint import joint
 from advcore.attacks.pgd import pgd
 from advcore.attacks.result import AttackResult
 from advcore.attacks.zoo import zoo
 
-__all__ = ["AttackResult", "available", "fgsm", "pgd", "zoo"]
+__all__ = [
+    "AttackResult",
+    "Options",
+    "Progress",
+    "available",
+    "backward_pass",
+    "expectation",
+    "fgsm",
+    "joint",
+    "pgd",
+    "zoo",
+]

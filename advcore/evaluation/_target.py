@@ -56,10 +56,11 @@ class Target:
             labels = self.y[index[part]]
 
             def ascent(logits: Array, labels: NDArray[np.int64] = labels) -> Array:
-                return margin_ascent(np.asarray(logits, np.float64), labels).astype(np.asarray(logits).dtype)
+                slope = margin_ascent(np.asarray(logits, np.float64), labels)
+                return slope[:, np.newaxis].astype(np.asarray(logits).dtype)
 
-            logits, gradient = self.access.logits_and_gradient(x[part], ascent)
-            margins[part], up[part] = margin(np.asarray(logits, np.float64), labels), rows(np.asarray(gradient))
+            logits, gradient = self.access.logits_and_gradients(x[part], ascent, 1)
+            margins[part], up[part] = margin(np.asarray(logits, np.float64), labels), rows(np.asarray(gradient)[:, 0])
             scores[part], gradient = self.score_gradient(x[part], index[part])
             alarm[part] = rows(gradient)
         return margins, np.nan_to_num(up), scores, np.nan_to_num(alarm)
