@@ -13,7 +13,6 @@ from advcore import _check, ops
 from advcore._check import Array
 from advcore.detectors import _layers
 from advcore.detectors._base import Detector, Features, Pull
-from advcore.detectors._index import KnnIndex
 from advcore.detectors._layers import INPUT, flat
 
 MINIBATCH = 100  # of the published procedure
@@ -94,8 +93,8 @@ class LID(Detector):
             raise ValueError(f"the last minibatch of the reference must have more than k images, {self.k}; got {last}")
         self.layers_ = _layers.chosen(self.network, self.layers, [INPUT, *self.network.layers])
         self._reference = reference
-        self._activations = {name: flat(value) for name, value in self._run(reference).items()}
-        self._indices = {} if published else {name: KnnIndex(value) for name, value in self._activations.items()}
+        values = self._run(reference)
+        self._indices = {name: ops.KnnIndex(flat(values.pop(name))) for name in dict.fromkeys(self.layers_)}
 
     def _width(self) -> int:
         return len(self.layers_)
@@ -127,7 +126,7 @@ class LID(Detector):
             for column, name in enumerate(self.layers_):
                 distances, indices = near[name]
                 weight = weights[:, column, np.newaxis] * _slopes(distances)
-                gradient = _weighted_differences(flat(values[name]), self._activations[name], weight, indices)
+                gradient = _weighted_differences(flat(values[name]), self._indices[name].reference, weight, indices)
                 shaped = gradient.reshape(values[name].shape)
                 cotangents[name] = cotangents[name] + shaped if name in cotangents else shaped
             return pull_values(cotangents)
@@ -147,7 +146,7 @@ class LID(Detector):
         indices = np.empty((len(queries), self.k), np.int64)
         for batch in np.unique(exclude // MINIBATCH):
             rows, first = exclude // MINIBATCH == batch, batch * MINIBATCH
-            minibatch = self._activations[name][first : first + MINIBATCH]
+            minibatch = self._indices[name].reference[first : first + MINIBATCH]
             found, where = ops.knn(queries[rows], minibatch, self.k + 1)
             distances[rows], indices[rows] = found[:, 1:], where[:, 1:] + first
         return distances, indices
