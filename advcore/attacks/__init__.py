@@ -7,10 +7,12 @@ box and the budget, and judged by asking the model afresh. A sample's result doe
 the model's answers do not.
 """
 
-from advcore.attacks._catalogue import available
+from advcore.attacks._monitor import Progress
+from advcore.attacks._options import Options
+from advcore.attacks._registry import available
 from advcore.attacks.fgsm import fgsm
 from advcore.attacks.pgd import pgd
 from advcore.attacks.result import AttackResult
 from advcore.attacks.zoo import zoo
 
-__all__ = ["AttackResult", "available", "fgsm", "pgd", "zoo"]
+__all__ = ["AttackResult", "Options", "Progress", "available", "fgsm", "pgd", "zoo"]

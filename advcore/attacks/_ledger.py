@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,21 @@ from numpy.typing import NDArray
 from advcore import _check
 from advcore._check import Array
 from advcore.attacks._losses import Logits
+from advcore.attacks._monitor import Monitor, Stopped
 from advcore.attacks.model import Access
 
 Index = NDArray[np.int64]
+Cotangents = Callable[[Logits, slice], NDArray[np.float64]]
+_UNLIMITED = 2**62
 
 
 class Ledger:
     """Runs a model in batches of at most ``batch_size`` rows and books each row on the sample that owns it.
+
+    Parameters
+    ----------
+    max_queries, max_evaluations : int, optional
+        Per sample; a call that would exceed one raises Stopped.
 
     Attributes
     ----------
@@ -25,8 +33,17 @@ class Ledger:
         As in AttackResult.
     """
 
-    def __init__(self, access: Access, count: int, batch_size: int) -> None:
-        self.access, self.batch_size = access, batch_size
+    def __init__(
+        self,
+        access: Access,
+        count: int,
+        batch_size: int,
+        monitor: Monitor,
+        max_queries: int | None = None,
+        max_evaluations: int | None = None,
+    ) -> None:
+        self.access, self.batch_size, self.monitor = access, batch_size, monitor
+        self.max_queries, self.max_evaluations = max_queries, max_evaluations
         self.classes: int | None = None
         self.queries = np.zeros(count, np.int64)
         self.gradients = np.zeros(count, np.int64)
@@ -34,43 +51,70 @@ class Ledger:
 
     def logits(self, x: Array, owners: Index) -> Logits:
         """Return the logits of x in float64, (B, K); row i is asked for by sample owners[i]."""
-        np.add.at(self.queries, owners, 1)
-        return self._forward(x, owners)
+        self._book(owners, 1, 0)
+        return self._forward(x, owners, self._tick)
 
     def verify(self, x: Array, owners: Index) -> Logits:
         """Like logits, but booked as verification."""
         np.add.at(self.verification, owners, 1)
-        return self._forward(x, owners)
+        return self._forward(x, owners, lambda: None)
 
-    def logits_and_gradient(self, x: Array, owners: Index, ascent: Any) -> tuple[Logits, Array]:
-        """Return logits, (B, K), and the gradients for x of ``sum(logits * ascent(logits, rows))``, a row each.
+    def gradients_of(self, x: Array, owners: Index, cotangents: Cotangents, count: int = 1) -> tuple[Logits, Array]:
+        """Return logits, (B, K), and ``count`` gradients a row, (B, count, ...), which may be non-finite.
 
-        ``ascent(logits, rows)`` gets the float64 logits of x[rows]. Gradients may be non-finite.
+        ``cotangents(logits, rows)`` gets the float64 logits of x[rows] and returns an array (rows, count, K); gradient
+        j is that of ``sum_k logits[k] * cotangents[j, k]`` for x, the cotangent held fixed.
         """
-        np.add.at(self.queries, owners, self.access.forwards)
-        np.add.at(self.gradients, owners, 1)
+        self._book(owners, self.access.forwards(count), count)
         logits, gradients = [], []
         for rows in self._batches(len(x)):
 
-            def cotangent(values: Array, rows: slice = rows) -> Array:
+            def cotangent(values: Any, rows: slice = rows) -> Array:
                 checked = self._checked(values, owners[rows])
-                return np.asarray(ascent(checked, rows)).astype(np.asarray(values).dtype)
+                return np.asarray(cotangents(checked, rows)).astype(np.asarray(values).dtype)
 
-            values, gradient = self.access.logits_and_gradient(x[rows].copy(), cotangent)
+            values, gradient = self.access.logits_and_gradients(x[rows].copy(), cotangent)
             gradient = _check.returned("the model's gradient", gradient)
-            if gradient.shape != x[rows].shape:
-                raise ValueError(
-                    f"the model's gradient must have the input's shape {x[rows].shape}, got {gradient.shape}"
-                )
+            expected = (len(x[rows]), count, *x.shape[1:])
+            if gradient.shape != expected:
+                shapes = (expected[:1] + expected[2:], gradient.shape[:1] + gradient.shape[2:])
+                raise ValueError(f"the model's gradient must have the input's shape {shapes[0]}, got {shapes[1]}")
             logits.append(self._checked(values, owners[rows]))
             gradients.append(gradient)
+            self._tick()
         return np.concatenate(logits), np.concatenate(gradients)
 
-    def _forward(self, x: Array, owners: Index) -> Logits:
-        # A copy: a model that works in place must not change what the attack, or its caller, holds.
-        return np.concatenate(
-            [self._checked(self.access.logits(x[rows].copy()), owners[rows]) for rows in self._batches(len(x))]
-        )
+    def affordable(self, owners: Index, queries: int, gradients: int) -> NDArray[np.bool_]:
+        """Say which samples may still spend so much."""
+        spent = self.queries[owners] + queries
+        within: NDArray[np.bool_] = spent <= (self.max_queries or _UNLIMITED)
+        if self.max_evaluations is not None:
+            within &= spent + self.gradients[owners] + gradients <= self.max_evaluations
+        return within
+
+    def _book(self, owners: Index, queries: int, gradients: int) -> None:
+        """Charge each row's owner; refuse all rows where one sample cannot pay."""
+        if self.max_queries is not None or self.max_evaluations is not None:
+            asking, rows = np.unique(owners, return_counts=True)
+            spent = self.queries[asking] + queries * rows
+            total = spent + self.gradients[asking] + gradients * rows
+            if self.max_queries is not None and (spent > self.max_queries).any():
+                raise Stopped("max_queries")
+            if self.max_evaluations is not None and (total > self.max_evaluations).any():
+                raise Stopped("max_evaluations")
+        np.add.at(self.queries, owners, queries)
+        np.add.at(self.gradients, owners, gradients)
+
+    def _tick(self) -> None:
+        self.monitor.tick(int(self.queries.sum()), int(self.gradients.sum()))
+
+    def _forward(self, x: Array, owners: Index, after: Callable[[], None]) -> Logits:
+        logits = []
+        for rows in self._batches(len(x)):
+            # A copy: a model that works in place must not change what the attack, or its caller, holds.
+            logits.append(self._checked(self.access.logits(x[rows].copy()), owners[rows]))
+            after()
+        return np.concatenate(logits)
 
     def _batches(self, count: int) -> Iterator[slice]:
         return (slice(first, min(first + self.batch_size, count)) for first in range(0, count, self.batch_size))

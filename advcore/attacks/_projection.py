@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from advcore._check import Array
-from advcore.attacks.result import l2_norms, rows
+from advcore.attacks.result import lengths, rows
+
+GRID_SLACK = 1e-6  # of the budget: grid points differ from multiples of the step by rounding
 
 
 class Region:
@@ -20,13 +24,26 @@ class Region:
     origin : array, (N, ...)
     bounds : (low, high)
         The box, in the units of the input.
-    norm : None, "linf" or "l2"
+    norm : None, "linf", "l2" or "l1"
     eps : float
         Radius of the ball, in the units of the input; without a norm there is no ball.
+    mask : bool array, the shape of origin, optional
+        Entries that may change.
+    quantize : int, optional
+        Steps of the grid from low to high on which final examples lie.
     """
 
-    def __init__(self, origin: Array, bounds: tuple[float, float], norm: str | None = None, eps: float = 0.0) -> None:
+    def __init__(
+        self,
+        origin: Array,
+        bounds: tuple[float, float],
+        norm: str | None = None,
+        eps: float = 0.0,
+        mask: NDArray[np.bool_] | None = None,
+        quantize: int | None = None,
+    ) -> None:
         self.origin, self.bounds, self.norm, self.eps = origin, bounds, norm, eps
+        self.mask, self.steps = mask, quantize
         low, high = (origin.dtype.type(bound) for bound in bounds)
         if norm == "linf":
             self.lower = np.maximum(-_add_at_most(-origin, eps), low)
@@ -34,30 +51,81 @@ class Region:
         else:
             self.lower = np.broadcast_to(low, origin.shape)
             self.upper = np.broadcast_to(high, origin.shape)
+        if mask is not None:
+            self.lower, self.upper = np.where(mask, self.lower, origin), np.where(mask, self.upper, origin)
 
     def project(self, x: Array, index: NDArray[np.int64]) -> Array:
         """Return x, where x[i] belongs to origin[index[i]], moved into the region, in the origin's type.
 
-        Linf: the nearest point. L2: clipped to the box, then pulled towards the origin until it is in the ball.
+        Linf: the nearest point. L2: clipped to the box, then pulled towards the origin until it is in the ball. L1:
+        clipped to the box, then to the nearest point of the ball, which is no further from the origin in any entry.
         """
         lower, upper = self.lower[index], self.upper[index]
         inside: Array = np.clip(x, lower, upper).astype(self.origin.dtype)
-        if self.norm != "l2":
+        if self.norm not in ("l2", "l1"):
             return inside
         flat = rows(inside)
         centre = rows(self.origin[index]).astype(np.float64)
         step = flat - centre
-        norms = l2_norms(step)
+        norms = lengths(step, self.norm)
         slack = np.finfo(flat.dtype).eps / 2
         (outside,) = np.nonzero(norms > self.eps)
-        scale = self.eps / norms[outside]
+        if self.norm == "l1":
+            step[outside] = nearest_in_l1_ball(step[outside], self.eps)
+            norms[outside] = lengths(step[outside], "l1")
+        scale = np.minimum(self.eps / np.maximum(norms[outside], np.finfo(np.float64).tiny), 1.0)
         while len(outside):  # rounding to the stored type may leave a point outside: pull twice as hard each time
             flat[outside] = centre[outside] + step[outside] * scale[:, np.newaxis]
-            still = l2_norms(flat[outside] - centre[outside]) > self.eps
+            still = lengths(flat[outside] - centre[outside], self.norm) > self.eps
             outside, scale = outside[still], scale[still] * (1 - slack)
             slack = min(2 * slack, 1.0)
         projected: Array = np.clip(inside, lower, upper)  # a product rounded up may be outside by a bit
         return projected
+
+    def quantized(self, x: Array, index: NDArray[np.int64]) -> Array:
+        """Return x on the grid and in the region: the nearest grid points, or, out of the budget, those towards origin.
+
+        The origin is on the grid, so that rounding towards it never lengthens a perturbation.
+        """
+        if self.steps is None:
+            return x
+        origin = self.origin[index]
+        middle = self._index(origin)
+        grid = self._index(x)
+        rounded = self._value(np.rint(grid), x.dtype)
+        wide = rounded.astype(np.float64)
+        if self.norm is not None:
+            over = lengths(rows(wide - origin), self.norm) > self.eps * (1 + GRID_SLACK)
+            # 1e-6: a grid point that x should be, but for rounding, is not a step further away.
+            steps = np.trunc((grid - np.rint(middle)) * (1 + 1e-6))
+            rounded[over] = self._value(np.rint(middle) + steps, x.dtype)[over]
+        return rounded
+
+    def _index(self, x: Array) -> NDArray[np.float64]:
+        low, high = self.bounds
+        place: NDArray[np.float64] = (x.astype(np.float64) - low) / (high - low) * (self.steps or 1)
+        return place
+
+    def _value(self, grid: NDArray[np.float64], dtype: np.dtype[Any]) -> Array:
+        low, high = self.bounds
+        return np.clip(low + grid / (self.steps or 1) * (high - low), low, high).astype(dtype)
+
+
+def off_grid(x: Array, bounds: tuple[float, float], steps: int) -> NDArray[np.bool_]:
+    """Say which samples have an entry off the grid of so many steps, by more than rounding explains."""
+    low, high = bounds
+    place = (x.astype(np.float64) - low) / (high - low) * steps
+    return np.asarray((np.abs(rows(place - np.rint(place))) > 1e-3).any(axis=1))
+
+
+def nearest_in_l1_ball(step: NDArray[np.float64], eps: float) -> NDArray[np.float64]:
+    """Return each row's nearest point of L1 length at most eps (Duchi et al. 2008): all shrink by one amount."""
+    size = np.sort(np.abs(step), axis=1)[:, ::-1]
+    excess = (np.cumsum(size, axis=1) - eps) / np.arange(1, step.shape[1] + 1)
+    last = (size > excess).sum(axis=1) - 1
+    amount = np.maximum(excess[np.arange(len(step)), np.maximum(last, 0)], 0.0)
+    shrunk: NDArray[np.float64] = np.sign(step) * np.maximum(np.abs(step) - amount[:, np.newaxis], 0.0)
+    return shrunk
 
 
 def _add_at_most(origin: Array, eps: float) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,15 @@ from advcore import _check, _random
 from advcore._check import Array
 from advcore.attacks._arguments import check
 from advcore.attacks._ledger import Index
-from advcore.attacks._losses import Logits
-from advcore.attacks._protocol import Problem, Proposal, run
+from advcore.attacks._losses import LOSSES
+from advcore.attacks._options import Options
+from advcore.attacks._problem import Problem
+from advcore.attacks._protocol import run
+from advcore.attacks._registry import attack
 from advcore.attacks.result import AttackResult, l2_norms, rows
 
 
+@attack(norm="linf, l2", access="gradient", cost="steps x restarts gradients, less where it succeeds early")
 def pgd(
     model: Any,
     x: Array,
@@ -29,11 +33,7 @@ def pgd(
     random_start: bool = True,
     loss: str = "cross_entropy",
     early_stop: bool = True,
-    targets: Array | None = None,
-    seed: int = 0,
-    sample_ids: Array | None = None,
-    bounds: tuple[float, float] = (0.0, 1.0),
-    batch_size: int = 256,
+    **options: Unpack[Options],
 ) -> AttackResult:
     """Climb the loss by projected gradient steps: ``x <- project(x + step_size d)``, d = sign(g) or g / ||g||_2.
 
@@ -54,21 +54,14 @@ def pgd(
         Runs from different random starts; a sample needs one that succeeds.
     random_start : bool
         Start uniformly in the ball rather than at x. More than one restart needs it.
-    loss : "cross_entropy" or "margin"
-        What is climbed: cross-entropy (its gradient up to a positive factor, see Notes) or
-        ``max_{i != y} z_i - z_y``; for targets, their negatives.
+    loss : "cross_entropy", "margin", "dlr", "hinge" or "saturating_cross_entropy"
+        What is climbed: cross-entropy (its gradient up to a positive factor, see Notes), ``max_{i != y} z_i - z_y``,
+        ...; for targets, their negatives. Where its gradient is of no use at any iterate, the margin is climbed.
     early_stop : bool
         A sample is done at its first success. Otherwise all steps are taken, which costs more and gives examples that
         are further past the boundary.
-    targets : int array, (N,), optional
-        Classes to reach; without them any wrong class is a success.
-    seed : int
-    sample_ids : int array, (N,), default 0 to N - 1
-        Random numbers depend on the seed and on the sample's id, not on its place.
-    bounds : (low, high)
-        The box of valid inputs.
-    batch_size : int
-        Most samples that the model is given at once.
+    **options
+        As for every attack: see Options.
 
     Returns
     -------
@@ -96,49 +89,32 @@ def pgd(
     restarts = _check.integer("restarts", restarts, minimum=1)
     if not _check.flag("random_start", random_start) and restarts > 1:
         raise ValueError(f"restarts must be 1 without a random start, which would repeat itself; got {restarts}")
-    loss = _check.choice("loss", loss, ("cross_entropy", "margin"))
+    loss = _check.choice("loss", loss, tuple(LOSSES))
     early_stop = _check.flag("early_stop", early_stop)
-    given = check(
-        "pgd",
-        model,
-        x,
-        y,
-        targets=targets,
-        seed=seed,
-        sample_ids=sample_ids,
-        bounds=bounds,
-        batch_size=batch_size,
-    )
+    given = check("pgd", model, x, y, options)
 
-    def propose(problem: Problem) -> Proposal:
-        examples = problem.x.copy()
-        best = np.full(len(examples), -np.inf)
-        masked = np.ones(len(examples), np.bool_)
-        active = np.arange(len(examples))
-
-        def offer(current: Array, logits: Logits, index: Index) -> NDArray[np.bool_]:
-            """Keep each sample's iterate of the largest margin; say which ones may stop."""
-            met, margin = problem.met(logits, index), problem.margin(logits, index)
-            better = (margin > best[index]) | (met & (margin == best[index]))
-            examples[index[better]], best[index[better]] = current[better], margin[better]
-            return met & early_stop
-
+    def propose(problem: Problem) -> None:
+        active = np.arange(len(problem.x))
         for restart in range(restarts):
             current = _start(problem, active, restart) if random_start else problem.x[active]
             for _ in range(steps):
-                logits, ascent, informative = problem.gradient(current, active, loss)
-                masked[active[informative]] = False
-                going = ~offer(current, logits, active)
-                active, current, ascent = active[going], current[going], ascent[going]
+                affordable = np.isin(active, problem.afford(active, problem.gradient_queries(), 1))
+                active, current = active[affordable], current[affordable]
                 if not len(active):
-                    return Proposal(examples, masked)
+                    return
+                gradient = problem.gradient(current, active, loss)
+                going = ~(problem.offer(current, gradient.logits, active) & early_stop)
+                active, current, ascent = active[going], current[going], gradient.ascent[going]
+                if not len(active):
+                    return
                 current = problem.project(current + size * _direction(ascent, norm), active)
-            active = active[~offer(current, problem.logits(current, active), active)]
+            affordable = np.isin(active, problem.afford(active))
+            active, current = active[affordable], current[affordable]
+            active = active[~(problem.offer(current, problem.logits(current, active), active) & early_stop)]
             if not len(active):
                 break
-        return Proposal(examples, masked)
 
-    return run(propose, given, together=given.batch_size, norm=norm, eps=eps)
+    return run(propose, given, norm=norm, eps=eps)
 
 
 def _direction(ascent: Array, norm: str) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,10 @@ from advcore._perturb import Perturbed
 from advcore.attacks._arguments import check
 from advcore.attacks._ledger import Index
 from advcore.attacks._losses import Logits
-from advcore.attacks._protocol import Problem, Proposal, run
+from advcore.attacks._options import Options
+from advcore.attacks._problem import Problem
+from advcore.attacks._protocol import run
+from advcore.attacks._registry import attack
 from advcore.attacks.result import AttackResult, l2_norms, rows
 
 LARGEST_CONSTANT = 1e10
@@ -21,6 +24,7 @@ BETA1, BETA2, TINY = 0.9, 0.999, 1e-8  # Adam, as in the paper
 ABORT_EVERY, ABORT_RATIO = 100, 0.9999
 
 
+@attack(norm="l2 (minimal)", access="scores", cost="(2 x coordinates + 1) x steps queries a constant")
 def zoo(
     model: Any,
     x: Array,
@@ -36,12 +40,7 @@ def zoo(
     kappa: float = 0.0,
     stop_at_first_success: bool = False,
     abort_early: bool = True,
-    output: str | None = None,
-    targets: Array | None = None,
-    seed: int = 0,
-    sample_ids: Array | None = None,
-    bounds: tuple[float, float] = (0.0, 1.0),
-    batch_size: int = 1024,
+    **options: Unpack[Options],
 ) -> AttackResult:
     """Look for the nearest adversarial example with scores alone: ``min ||x' - x||_2^2 + c f(x')`` (equations 1 to 6).
 
@@ -75,17 +74,9 @@ def zoo(
         Take the first example that succeeds rather than the nearest.
     abort_early : bool
         Give a constant up where 100 steps lowered the objective by less than 0.01%.
-    output : "logits" or "probabilities"
-        What a plain callable returns.
-    targets : int array, (N,), optional
-        Classes to reach; without them any wrong class is a success.
-    seed : int
-    sample_ids : int array, (N,), default 0 to N - 1
-        Random numbers depend on the seed and on the sample's id, not on its place.
-    bounds : (low, high)
-        The box of valid inputs.
-    batch_size : int
-        Most rows that the model is given at once; so many samples are attacked together as fill it.
+    **options
+        As for every attack (see Options); batch_size is 1024 unless given, and so many samples are attacked together
+        as fill it.
 
     Returns
     -------
@@ -119,28 +110,16 @@ def zoo(
     kappa = _check.real("kappa", kappa, minimum=0.0)
     stop = _check.flag("stop_at_first_success", stop_at_first_success)
     abort = _check.flag("abort_early", abort_early)
-    given = check(
-        "zoo",
-        model,
-        x,
-        y,
-        targets=targets,
-        seed=seed,
-        sample_ids=sample_ids,
-        bounds=bounds,
-        batch_size=batch_size,
-        output=output,
-    )
+    given = check("zoo", model, x, y, options, batch_size=1024)
 
     settings = _Settings(steps, coordinates, learning_rate, h, kappa, stop, abort)
 
-    def propose(problem: Problem) -> Proposal:
-        best = _Best(problem.x)
+    def propose(problem: Problem) -> None:
         active = np.arange(len(problem.x))
         constant = np.full(len(active), first_c)
         failed, succeeded = np.zeros(len(active)), np.full(len(active), LARGEST_CONSTANT)
         for attempt in range(constants):
-            met = _descend(problem, active, constant, attempt * steps, settings, best)
+            met = _descend(problem, active, constant, attempt * steps, settings)
             if stop:
                 active = active[~met[active]]
             if not len(active):
@@ -149,9 +128,8 @@ def zoo(
             failed = np.where(met, failed, np.maximum(failed, constant))
             larger = np.minimum(10 * constant, LARGEST_CONSTANT)
             constant = np.where(succeeded < LARGEST_CONSTANT, (failed + succeeded) / 2, larger)
-        return Proposal(best.examples, np.zeros(len(problem.x), np.bool_))
 
-    return run(propose, given, together=max(1, given.batch_size // (2 * coordinates)))
+    return run(propose, given, together=max(1, given.batch_size // (2 * coordinates)), minimise="l2")
 
 
 class _Settings(NamedTuple):
@@ -162,19 +140,6 @@ class _Settings(NamedTuple):
     kappa: float
     stop_at_first_success: bool
     abort_early: bool
-
-
-class _Best:
-    """The nearest successful example of each sample so far; the sample itself until there is one."""
-
-    def __init__(self, x: Array) -> None:
-        self.examples = x.copy()
-        self.distance = np.full(len(x), np.inf)
-
-    def offer(self, index: Index, examples: Array, distance: NDArray[np.float64]) -> None:
-        nearer = distance < self.distance[index]
-        self.examples[index[nearer]] = examples[nearer]
-        self.distance[index[nearer]] = distance[nearer]
 
 
 class _Adam:
@@ -196,7 +161,7 @@ class _Adam:
 
 
 def _descend(
-    problem: Problem, active: Index, constant: NDArray[np.float64], first_step: int, settings: _Settings, best: _Best
+    problem: Problem, active: Index, constant: NDArray[np.float64], first_step: int, settings: _Settings
 ) -> NDArray[np.bool_]:
     """Minimise the objective from x with one constant a sample, (n,); return who succeeded on the way, (n,)."""
     current = problem.x.copy()
@@ -207,6 +172,9 @@ def _descend(
     last = np.full(len(origin), np.inf)
     for step in range(settings.steps):
         count = min(settings.coordinates, size)
+        active = problem.afford(active, 2 * count + 1)
+        if not len(active):
+            break
         chosen = _random.choice(problem.seed, problem.sample_ids[active], first_step + step, size, count)
         at = (active[:, np.newaxis], chosen)
         slope = _slopes(problem, current[active], active, chosen, settings)
@@ -216,9 +184,8 @@ def _descend(
 
         logits = problem.logits(examples, active)
         distance = l2_norms(rows(examples).astype(np.float64) - origin[active])
-        hit = problem.met(logits, active)
+        hit = problem.offer(examples, logits, active)
         met[active[hit]] = True
-        best.offer(active[hit], examples[hit], distance[hit])
         leave = hit & settings.stop_at_first_success
         if settings.abort_early and (step + 1) % ABORT_EVERY == 0:
             objective = distance**2 + constant[active] * _hinge(problem, logits, active, settings.kappa)
@@ -235,8 +202,8 @@ def _slopes(problem: Problem, current: Array, active: Index, chosen: Index, sett
     probes = Perturbed(current, chosen, settings.h, problem.region.bounds)
     asked = np.repeat(active, 2 * chosen.shape[1])
     values = np.empty(probes.rows)
-    for first in range(0, probes.rows, problem.ledger.batch_size):
-        part = slice(first, min(first + problem.ledger.batch_size, probes.rows))
+    for first in range(0, probes.rows, problem.batch_size):
+        part = slice(first, min(first + problem.batch_size, probes.rows))
         logits = problem.logits(probes.batch(part.start, part.stop), asked[part])
         values[part] = _hinge(problem, logits, asked[part], settings.kappa)
     plus, minus = values.reshape(len(active), 2, -1).swapaxes(0, 1)

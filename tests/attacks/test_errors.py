@@ -58,7 +58,7 @@ SHARED = [
 OWN = [
     ("fgsm", {"eps": -0.1}, ValueError, "eps must be at least 0, got -0.1"),
     ("fgsm", {"eps": np.nan}, ValueError, "eps must be finite"),
-    ("fgsm", {"loss": "hinge"}, ValueError, "loss must be 'cross_entropy' or 'margin', got 'hinge'"),
+    ("fgsm", {"loss": "huber"}, ValueError, "loss must be 'cross_entropy', 'margin', 'dlr', 'hinge' or .* got 'huber'"),
     ("pgd", {"eps": -1}, ValueError, "eps must be at least 0, got -1"),
     ("pgd", {"eps": "0.3"}, TypeError, "eps must be a number, got str"),
     ("pgd", {"norm": "l1"}, ValueError, "norm must be 'linf' or 'l2', got 'l1'"),

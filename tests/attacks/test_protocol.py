@@ -5,7 +5,7 @@ import pytest
 
 from advcore.attacks import available, fgsm, pgd, zoo
 from advcore.attacks._arguments import check
-from advcore.attacks._protocol import Proposal, run
+from advcore.attacks._protocol import run
 
 ATTACKS = {
     "fgsm": lambda model, x, y, **more: fgsm(model, x, y, eps=0.1, **more),
@@ -99,10 +99,8 @@ def test_same_seed_same_bits(linear, name):
 @pytest.mark.parametrize("norm", ["linf", "l2", None])
 def test_what_an_algorithm_proposes_is_projected_and_judged_afresh(linear, norm):
     setup = linear.problem(classes=3)
-    given = check(
-        "zoo", setup.model, setup.x, setup.y, targets=None, seed=0, sample_ids=None, bounds=(-1.0, 1.0), batch_size=5
-    )
-    result = run(lambda it: Proposal(it.x + 100, np.zeros(len(it.x), bool)), given, together=5, norm=norm, eps=0.5)
+    given = check("zoo", setup.model, setup.x, setup.y, {"bounds": (-1.0, 1.0), "batch_size": 5})
+    result = run(lambda it: it.submit(it.x + 100, np.arange(len(it.x))), given, norm=norm, eps=0.5)
     assert result.examples.max() <= 1
     if norm is not None:
         assert (result.distances[norm] <= 0.5).all()
@@ -134,5 +132,5 @@ def test_available_lists_every_attack():
 
     names = [row["name"] for row in available()]
     assert names == sorted(names)
-    assert set(names) == set(attacks.__all__) - {"AttackResult", "available"}
+    assert set(names) == set(attacks.__all__) - {"AttackResult", "Options", "Progress", "available"}
     assert all(set(row) == {"name", "norm", "access", "targeting", "cost"} for row in available())

@@ -1,0 +1,183 @@
+"""What an algorithm sees: some samples, the model behind a counter, and a place for its best examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advcore._check import Array
+from advcore.attacks._arguments import Arguments
+from advcore.attacks._best import Best
+from advcore.attacks._ledger import Index, Ledger
+from advcore.attacks._losses import LOSSES, Logits, Values, margin
+from advcore.attacks._projection import Region
+from advcore.attacks.result import rows
+
+
+class Gradient(NamedTuple):
+    """Logits (B, K) and the input gradient of a loss (B, ...), with zeros where it is masked or not finite."""
+
+    logits: Logits
+    ascent: Array
+    informative: NDArray[np.bool_]  # (B,): finite and not zero
+
+
+class Problem:
+    """The samples that an algorithm works on together.
+
+    ``index`` arguments say which of the samples the rows of x belong to. Every example worth keeping goes to ``offer``:
+    what has been offered is the result, whatever ends the algorithm.
+
+    Attributes
+    ----------
+    x : array, (n, ...)
+        The inputs, none of which meets the criterion.
+    y : int64 array, (n,)
+        True labels.
+    targets : int64 array, (n,), or None
+        Classes to reach in a targeted attack.
+    logits_of_x : float64 array, (n, K)
+        From the check of the inputs, at no further query.
+    classes : int
+        K.
+    seed : int
+    sample_ids : int64 array, (n,)
+        Keys of random numbers, for advcore._random.
+    region : Region
+        Box, budget, mask and grid.
+    best : Best
+        What has been offered.
+    """
+
+    def __init__(
+        self,
+        given: Arguments,
+        owners: Index,
+        logits: Logits,
+        ledger: Ledger,
+        norm: str | None,
+        eps: float,
+        minimise: str | None,
+        traces: list[list[float]] | None,
+    ) -> None:
+        self.x, self.y = given.x[owners], given.y[owners]
+        self.targets = None if given.targets is None else given.targets[owners]
+        self.labels = self.y if self.targets is None else self.targets
+        self.seed, self.sample_ids = given.seed, given.sample_ids[owners]
+        mask = None if given.mask is None else given.mask[owners]
+        self.region = Region(self.x, given.bounds, norm, eps, mask, given.quantize)
+        self.logits_of_x, self.classes = logits, logits.shape[1]
+        self.best = Best(self.x, minimise)
+        self.owners, self._ledger, self._traces = owners, ledger, traces
+        self._traced_by_gradient = False
+        self.informed = np.zeros(len(owners), np.bool_)  # samples for which some gradient was of use
+        self.loss: str | None = None  # that replaces the algorithm's own
+        self.losses: set[str] = set()  # that the algorithm has climbed
+        self.first_queries = np.full(len(owners), -1, np.int64)
+        self.first_gradients = np.full(len(owners), -1, np.int64)
+
+    @property
+    def targeted(self) -> bool:
+        """Whether classes are to be reached rather than left."""
+        return self.targets is not None
+
+    @property
+    def batch_size(self) -> int:
+        """Most rows that the model is given at once."""
+        return self._ledger.batch_size
+
+    # Asking the model
+
+    def logits(self, x: Array, index: Index) -> Logits:
+        """Ask the model: one query a row."""
+        return self._ledger.logits(x, self.owners[index])
+
+    def gradient(self, x: Array, index: Index, loss: str) -> Gradient:
+        """Ask for the gradient of a loss in LOSSES, in the direction of success: one gradient a row."""
+        climbed = LOSSES[self.loss or loss]
+        self.losses.add(self.loss or loss)
+
+        def ascent(logits: Logits, part: slice) -> Logits:
+            chosen = index[part]
+            targets = None if self.targets is None else self.targets[chosen]
+            self._traced_by_gradient = True
+            self._record(climbed.value(logits, self.y[chosen], targets), chosen)
+            return climbed.ascent(logits, self.y[chosen], targets)
+
+        return self.vjp(x, index, ascent)
+
+    def vjp(self, x: Array, index: Index, cotangent: Callable[[Logits, slice], Logits]) -> Gradient:
+        """Ask for the gradient of ``sum_k logits[k] cotangent[k]``; cotangent(logits, part) is for the rows x[part]."""
+        found = self.jacobian(x, index, lambda logits, part: cotangent(logits, part)[:, np.newaxis], 1)
+        return Gradient(found.logits, found.ascent[:, 0], found.informative)
+
+    def jacobian(self, x: Array, index: Index, cotangents: Callable[[Logits, slice], Logits], count: int) -> Gradient:
+        """Ask for several gradients a row, (B, count, ...): cotangents(logits, part) has shape (rows, count, K)."""
+        logits, gradients = self._ledger.gradients_of(x, self.owners[index], cotangents, count)
+        finite = np.isfinite(gradients)
+        if self.region.mask is not None:
+            gradients = np.where(self.region.mask[index][:, np.newaxis], gradients, 0.0).astype(gradients.dtype)
+        flat = rows(gradients)
+        informative = np.asarray(rows(finite).all(axis=1) & flat.any(axis=1))
+        self.informed[index[informative]] = True
+        return Gradient(logits, gradients if finite.all() else np.where(finite, gradients, 0.0), informative)
+
+    def afford(self, index: Index, queries: int = 1, gradients: int = 0) -> Index:
+        """Return those of the samples that may still spend so many queries and gradients each."""
+        return index[self._ledger.affordable(self.owners[index], queries, gradients)]
+
+    def gradient_queries(self, count: int = 1) -> int:
+        """Return the queries behind so many gradients of one sample asked for together."""
+        return self._ledger.access.forwards(count)
+
+    # Judging and keeping examples
+
+    def margin(self, logits: Logits, index: Index) -> Values:
+        """Return how far past the decision boundary the logits are, in the direction of success; negative before it."""
+        gap = margin(logits, self.labels[index])
+        return -gap if self.targeted else gap
+
+    def met(self, logits: Logits, index: Index) -> NDArray[np.bool_]:
+        """Say which rows meet the criterion; of equal logits the first class is the prediction."""
+        hit: NDArray[np.bool_] = logits.argmax(axis=1) == self.labels[index]
+        return hit if self.targeted else ~hit
+
+    def offer(self, x: Array, logits: Logits, index: Index) -> NDArray[np.bool_]:
+        """Keep the examples x, of these logits, that are better than what there is; say which ones meet the criterion.
+
+        They must be in the region (``project``). With a grid, an example counts by its rounded form, for one more query
+        where it meets the criterion.
+        """
+        met, gap = self.met(logits, index), self.margin(logits, index)
+        if not self._traced_by_gradient:
+            self._record(gap, index)
+        if self.region.steps is not None and met.any():
+            x = x.copy()
+            paid = np.isin(index, self.afford(index[met])) & met
+            met &= paid
+            x[paid] = self.region.quantized(x[paid], index[paid])
+            if paid.any():
+                logits = self.logits(x[paid], index[paid])
+                met[paid], gap[paid] = self.met(logits, index[paid]), self.margin(logits, index[paid])
+        self.best.offer(x, met, gap, index)
+        new = index[met & (self.first_queries[index] < 0)]
+        self.first_queries[new] = self._ledger.queries[self.owners[new]]
+        self.first_gradients[new] = self._ledger.gradients[self.owners[new]]
+        self._ledger.monitor.succeeded += len(np.unique(new))
+        return met
+
+    def submit(self, x: Array, index: Index) -> None:
+        """Make x the result of the samples without looking at it: for algorithms that end with an unseen example."""
+        self.best.examples[index] = x
+
+    def project(self, x: Array, index: Index) -> Array:
+        """Move x into the box and the budget."""
+        return self.region.project(x, index)
+
+    def _record(self, values: Values, index: Index) -> None:
+        if self._traces is not None:
+            for owner, value in zip(self.owners[index].tolist(), values.tolist(), strict=True):
+                self._traces[owner].append(value)
