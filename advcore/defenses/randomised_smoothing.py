@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from advcore import _check, _random
 from advcore._check import Array
-from advcore.attacks.model import wrap
+from advcore.defenses._behind import Behind
 
 ABSTAIN = -1
 LARGEST_DRAW = 2**20  # draws a sample: with the sample's id they make the id of a row of noise
@@ -78,7 +78,7 @@ class RandomisedSmoothing:
     randomised = True
 
     def __init__(self, model: Any, *, sigma: float, seed: int = 0, batch_size: int = 1024) -> None:
-        self._access = wrap(model)
+        self._model = Behind(model)
         self.sigma = _check.real("sigma", sigma, above=0.0)
         self.seed = _check.integer("seed", seed, minimum=0, maximum=2**63 - 1)
         self.batch_size = _check.integer("batch_size", batch_size, minimum=1)
@@ -145,13 +145,11 @@ class RandomisedSmoothing:
 
     def logits(self, x: Array) -> Any:
         """Return the base classifier's logits under one fresh noise, (N, K)."""
-        return self._access.logits(self._noisy(x))
+        return self._model.logits(self._noisy(x))
 
     def value_and_vjp(self, x: Array, cotangent: Callable[[Array], Array]) -> tuple[Any, Any]:
         """Return logits and the gradient for x of ``sum(logits * cotangent(logits))`` under one fresh noise."""
-        if not self._access.gradients:
-            raise TypeError("the base classifier gives no gradients")
-        return self._access.logits_and_gradient(self._noisy(x), cotangent)
+        return self._model.value_and_vjp(self._noisy(x), cotangent)
 
     def vjp(self, x: Array, cotangent: Array) -> Any:
         """Return the gradient for x of ``sum(logits * cotangent)`` under one fresh noise."""
@@ -174,7 +172,7 @@ class RandomisedSmoothing:
         for first in range(0, draws, self.batch_size):
             ids = sample_id * LARGEST_DRAW + np.arange(first, min(first + self.batch_size, draws))
             logits = _check.returned(
-                "what the model returns", self._access.logits(self._add_noise(sample[np.newaxis], ids, 0, stream))
+                "what the model returns", self._model.logits(self._add_noise(sample[np.newaxis], ids, 0, stream))
             )
             if logits.ndim != 2 or len(logits) != len(ids) or logits.shape[1] < 2:
                 raise ValueError(f"the model must return logits ({len(ids)}, at least 2 classes), got {logits.shape}")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from advcore import _check
 from advcore._check import Array
-from advcore.attacks.model import wrap
+from advcore.defenses._behind import Behind
 
 
 class BitDepth:
@@ -111,12 +111,12 @@ class Squeezed:
         for squeezer in squeezers:
             if not callable(squeezer):
                 raise TypeError(f"squeezers must be functions, got {type(squeezer).__name__}")
-        self._access, self.squeezers = wrap(model), squeezers
+        self._model, self.squeezers = Behind(model), squeezers
         self.exact = _check.flag("exact", exact)
 
     def logits(self, x: Array) -> Any:
         """Return the model's logits for the squeezed x, (N, K)."""
-        return self._access.logits(self._values(x)[-1])
+        return self._model.logits(self._values(x)[-1])
 
     def predict(self, x: Array) -> NDArray[np.int64]:
         """Return the class of the largest logit, (N,)."""
@@ -124,10 +124,8 @@ class Squeezed:
 
     def value_and_vjp(self, x: Array, cotangent: Callable[[Array], Array]) -> tuple[Any, Array]:
         """Return the logits, (N, K), and a gradient for x of ``sum(logits * cotangent(logits))``."""
-        if not self._access.gradients:
-            raise TypeError("the model behind the squeezers gives no gradients")
         values = self._values(x)
-        logits, gradient = self._access.logits_and_gradient(values[-1], cotangent)
+        logits, gradient = self._model.value_and_vjp(values[-1], cotangent)
         for squeezer, value in zip(reversed(self.squeezers), reversed(values[:-1]), strict=True):
             if self.exact and isinstance(squeezer, BitDepth):
                 gradient = np.zeros_like(gradient)
