@@ -20,6 +20,7 @@ from advcore.nn.graph import INPUT, Node
 from advcore.nn.layer import Layer, ProductLayer, Shape
 from advcore.nn.linear import Linear
 from advcore.nn.merge import Add, Concatenate
+from advcore.nn.noise import GaussianNoise
 from advcore.nn.normalization import BatchNorm
 from advcore.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from advcore.nn.reshape import Flatten, Reshape
@@ -275,7 +276,7 @@ def _nothing(program: Program, step: Joint, layer: Layer) -> int:
     return program.inputs(step)[0]
 
 
-_NOTHING = (Flatten, Reshape, Dropout)
+_NOTHING = (Flatten, Reshape, Dropout, GaussianNoise)
 _STEPS: dict[type[Layer], Callable[..., int]] = {
     Conv2d: _conv2d,
     Linear: _linear,
