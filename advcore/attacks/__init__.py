@@ -10,9 +10,31 @@ the model's answers do not.
 from advcore.attacks._monitor import Progress
 from advcore.attacks._options import Options
 from advcore.attacks._registry import available
+from advcore.attacks.boundary import boundary
 from advcore.attacks.fgsm import fgsm
+from advcore.attacks.gaussian_noise import gaussian_noise
+from advcore.attacks.hop_skip_jump import hop_skip_jump
+from advcore.attacks.nes import nes
 from advcore.attacks.pgd import pgd
 from advcore.attacks.result import AttackResult
+from advcore.attacks.simba import simba
+from advcore.attacks.spsa import spsa
+from advcore.attacks.uniform_noise import uniform_noise
 from advcore.attacks.zoo import zoo
 
-__all__ = ["AttackResult", "Options", "Progress", "available", "fgsm", "pgd", "zoo"]
+__all__ = [
+    "AttackResult",
+    "Options",
+    "Progress",
+    "available",
+    "boundary",
+    "fgsm",
+    "gaussian_noise",
+    "hop_skip_jump",
+    "nes",
+    "pgd",
+    "simba",
+    "spsa",
+    "uniform_noise",
+    "zoo",
+]

@@ -129,6 +129,10 @@ class Problem:
         """Return those of the samples that may still spend so many queries and gradients each."""
         return index[self._ledger.affordable(self.owners[index], queries, gradients)]
 
+    def left(self, index: Index) -> Index:
+        """Return how many queries each of the samples may still spend; without a limit, a very large number."""
+        return self._ledger.left(self.owners[index])
+
     def gradient_queries(self, count: int = 1) -> int:
         """Return the queries behind so many gradients of one sample asked for together."""
         return self._ledger.access.forwards(count)
