@@ -139,6 +139,10 @@ class Problem:
         """Return those of the samples that may still ask for so many rows of logits and gradients each."""
         return index[self._ledger.affordable(self.owners[index], queries, gradients)]
 
+    def left(self, index: Index) -> Index:
+        """Return how many queries each of the samples may still spend; without a limit, a very large number."""
+        return self._ledger.left(self.owners[index])
+
     def gradient_queries(self, count: int = 1) -> int:
         """Return the rows of logits that cost as much as the forward passes behind so many gradients of one sample."""
         access = self._ledger.access

@@ -3,7 +3,27 @@
 import numpy as np
 import pytest
 
-from advcore.attacks import apgd, available, bim, carlini_wagner, ddn, deepfool, fgm, fgsm, fmn, jsma, pgd, zoo
+from advcore.attacks import (
+    apgd,
+    available,
+    bim,
+    boundary,
+    carlini_wagner,
+    ddn,
+    deepfool,
+    fgm,
+    fgsm,
+    fmn,
+    gaussian_noise,
+    hop_skip_jump,
+    jsma,
+    nes,
+    pgd,
+    simba,
+    spsa,
+    uniform_noise,
+    zoo,
+)
 from advcore.attacks._arguments import check
 from advcore.attacks._protocol import run
 
@@ -35,6 +55,13 @@ ATTACKS = {
     "pgd_l1": lambda model, x, y, **more: pgd(model, x, y, eps=0.8, norm="l1", steps=7, restarts=2, **more),
     "pgd_momentum": lambda model, x, y, **more: pgd(model, x, y, eps=0.1, steps=7, momentum=0.9, **more),
     "zoo": lambda model, x, y, **more: zoo(model, x, y, steps=30, coordinates=6, search_steps=3, initial_c=1.0, **more),
+    "boundary": lambda model, x, y, **more: boundary(model, x, y, steps=20, **more),
+    "gaussian_noise": lambda model, x, y, **more: gaussian_noise(model, x, y, eps=0.8, draws=100, **more),
+    "hop_skip_jump": lambda model, x, y, **more: hop_skip_jump(model, x, y, steps=3, evaluations=10, **more),
+    "nes": lambda model, x, y, **more: nes(model, x, y, eps=0.1, steps=5, pairs=6, **more),
+    "simba": lambda model, x, y, **more: simba(model, x, y, steps=12, **more),
+    "spsa": lambda model, x, y, **more: spsa(model, x, y, eps=0.4, norm="l2", steps=5, pairs=6, **more),
+    "uniform_noise": lambda model, x, y, **more: uniform_noise(model, x, y, eps=0.2, draws=100, **more),
 }
 BUDGETS = {
     "apgd": ("linf", 0.1),
@@ -50,6 +77,9 @@ BUDGETS = {
     "pgd_momentum": ("linf", 0.1),
 }
 MINIMUM_NORM = set(ATTACKS) - set(BUDGETS)
+BUDGETS = {"fgsm": ("linf", 0.1), "pgd_linf": ("linf", 0.1), "pgd_l2": ("l2", 0.4)}
+BUDGETS |= {"gaussian_noise": ("l2", 0.8), "nes": ("linf", 0.1), "spsa": ("l2", 0.4), "uniform_noise": ("linf", 0.2)}
+MINIMAL = {"boundary", "hop_skip_jump", "zoo"}  # that succeed wherever success is possible
 
 
 @pytest.fixture(params=sorted(ATTACKS))
@@ -75,6 +105,7 @@ def test_result_is_what_it_says(linear, name, dtype, targeted):
     np.testing.assert_array_equal(result.success, predicted != y if targets is None else predicted == targets)
     assert result.success.any()
     assert not result.success.all() or name in MINIMUM_NORM
+    assert not result.success.all() or name in MINIMAL
     np.testing.assert_array_equal(result.status == "failed", ~result.success)
     np.testing.assert_array_equal(result.status[:4] == "misclassified", not targeted)
 
