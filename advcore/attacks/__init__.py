@@ -10,9 +10,23 @@ the model's answers do not.
 from advcore.attacks._monitor import Progress
 from advcore.attacks._options import Options
 from advcore.attacks._registry import available
+from advcore.attacks.backward_pass import backward_pass
+from advcore.attacks.expectation import expectation
 from advcore.attacks.fgsm import fgsm
+from advcore.attacks.joint import joint
 from advcore.attacks.pgd import pgd
 from advcore.attacks.result import AttackResult
 from advcore.attacks.zoo import zoo
 
-__all__ = ["AttackResult", "Options", "Progress", "available", "fgsm", "pgd", "zoo"]
+__all__ = [
+    "AttackResult",
+    "Options",
+    "Progress",
+    "available",
+    "backward_pass",
+    "expectation",
+    "fgsm",
+    "joint",
+    "pgd",
+    "zoo",
+]

@@ -126,12 +126,13 @@ class Problem:
         return Gradient(logits, gradients if finite.all() else np.where(finite, gradients, 0.0), informative)
 
     def afford(self, index: Index, queries: int = 1, gradients: int = 0) -> Index:
-        """Return those of the samples that may still spend so many queries and gradients each."""
+        """Return those of the samples that may still ask for so many rows of logits and gradients each."""
         return index[self._ledger.affordable(self.owners[index], queries, gradients)]
 
     def gradient_queries(self, count: int = 1) -> int:
-        """Return the queries behind so many gradients of one sample asked for together."""
-        return self._ledger.access.forwards(count)
+        """Return the rows of logits that cost as much as the forward passes behind so many gradients of one sample."""
+        access = self._ledger.access
+        return -(-access.forwards(count) // access.queries)
 
     # Judging and keeping examples
 

@@ -44,6 +44,8 @@ class AttackResult:
         Spent when the attack first saw an example that meets the criterion; -1 where it never did.
     votes : float64 array, (N,), or None
         Of a randomised model: the fraction of the fresh passes that meet the criterion.
+    gradient_error : float64 array, (N,), or None
+        Of attacks through ``expectation``: the mean relative standard error of the averaged gradients.
     stopped : str or None
         Why the attack ended early: "max_seconds", "callback", "interrupted" (Ctrl-C), "max_queries", "max_evaluations".
     traces : list of float64 arrays, or None
@@ -61,6 +63,7 @@ class AttackResult:
     queries_to_success: NDArray[np.int64]
     gradients_to_success: NDArray[np.int64]
     votes: NDArray[np.float64] | None = None
+    gradient_error: NDArray[np.float64] | None = None
     stopped: str | None = None
     traces: list[NDArray[np.float64]] | None = None
 

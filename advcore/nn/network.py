@@ -203,6 +203,45 @@ class Network(LayerGraph):
         assert gradient is not None  # asked for
         return logits, gradient
 
+    def value_and_vjps(self, x: Array, cotangents: Callable[[Array], Array], count: int) -> tuple[Array, Array]:
+        """Return the logits and several gradients, with one forward pass: rows of the Jacobians, or sums of them.
+
+        Parameters
+        ----------
+        x : array of the network's type, (N, ...)
+        cotangents : callable
+            Takes the logits of the whole batch, (N, K), and returns J arrays like them, (J, N, K), held constant.
+        count : int
+            J.
+
+        Returns
+        -------
+        logits : array, (N, K)
+        gradients : array, (J, N, ...)
+            For x of ``sum(logits * cotangents[j])``.
+        """
+        x, plan = self._input(x)
+        count = _check.integer("count", count, minimum=1)
+        program = self._programs.of(plan.shapes)
+        kept = plan.piece if program is None else MEMORY // (program.lasting_tape_size * self.dtype.itemsize)
+        if len(x) > max(kept, 1):  # more than memory holds at once: a second forward pass is the price
+            logits = self.logits(x)
+            directions = cotangents(logits)
+            gradients = np.empty((count, *x.shape), self.dtype)
+            for direction, gradient in zip(directions, gradients, strict=True):
+                gradient[...] = self.vjp(x, direction)
+            return logits, gradients
+
+        def checked(logits: Array) -> Array:
+            shape = (count, *logits.shape)
+            return _check.array("cotangents(logits)", cotangents(logits), dtype=self.dtype, shape=shape)
+
+        if program is not None:
+            return program.value_and_vjps(x, checked, count)
+        logits, saved = self.forward(x)
+        found = [self.backward(saved, direction)[0] for direction in checked(logits)]
+        return logits, np.stack([gradient for gradient in found if gradient is not None])
+
     def loss_gradient(self, x: Array, y: object, loss: str | Loss = "cross_entropy") -> Array:
         """Return the gradient for x of each sample's own loss.
 
