@@ -198,7 +198,7 @@ def attack(setup: Setup, task: Task) -> AttackResult:
     assert planned is not None  # a probe has a function of its own
     model = setup.handle.open()
     if planned.draws is not None:
-        model = attacks.expectation(model, planned.draws)
+        model = attacks.expectation(model, draws=planned.draws, output=setup.output)
     own = planned.arguments(setup.norm, task.eps)
     function = getattr(attacks, planned.attack)
     found: AttackResult = function(model, task.x, task.y, **own, **options(setup, task))
