@@ -83,7 +83,7 @@ class Report:
         folder = Path(folder)
         write(folder / "results.json", json.dumps(self.results, indent=1, allow_nan=False) + "\n")
         write(folder / "results.csv", document.as_csv(self.rows))
-        pass
+        write(folder / "report.html", self.html(pictures))
 
     def __str__(self) -> str:
         from rich.console import Console

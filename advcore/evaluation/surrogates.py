@@ -13,7 +13,7 @@ from advcore.nn import serialization
 
 LARGEST_SAMPLE = 3 * 64 * 64
 FEWEST, MOST = 20, 5000  # images to train on
-UPDATES, BATCH = 400, 32
+UPDATES, BATCH = 200, 64
 
 
 def train(x: Array, answers: NDArray[np.int64], seed: int) -> tuple[tuple[str, bytes], ...]:

@@ -13,6 +13,7 @@ from rich.text import Text
 from advcore.evaluation.checks import FAIL, NOT_RUN, PASS
 
 STYLES = {FAIL: "bold red", PASS: "green", NOT_RUN: "yellow"}
+_TRIED = "Each attack on the images that those above it left (tried); queries and gradients are means an image."
 NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1"}
 
 
@@ -25,7 +26,7 @@ def tables(found: dict[str, Any]) -> Group:
         parts.append(Text(f"  {check['evidence']}\n  {check['advice']}\n"))
     if not found["complete"]:
         parts.append(Text("Not finished: the numbers can still fall. The same command goes on.\n", STYLES[NOT_RUN]))
-    parts += [_robust(found), "", _attacks(found), "", _checks(found)]
+    parts += [_robust(found), Text(found["note"], "dim"), "", _attacks(found), Text(_TRIED, "dim"), "", _checks(found)]
     for error in found["errors"][:5]:
         parts.append(Text(f"The model raised for sample {error['sample']} in {error['attack']}: {error['error']}", "red"))
     if len(found["errors"]) > 5:
@@ -41,7 +42,6 @@ def _robust(found: dict[str, Any]) -> Table:
     table.add_row("unattacked", f"{clean['accuracy']:.1%}", _interval(clean))
     for entry in found["robust"]:
         table.add_row(f"{norm} ≤ {entry['eps']:g}", f"≤ {entry['robust_accuracy']:.1%}", _interval(entry))
-    table.caption = found["note"]
     return table
 
 
@@ -60,7 +60,6 @@ def _attacks(found: dict[str, Any]) -> Table:
                 _number(entry["mean_queries"], ",.0f"),
                 _number(entry["mean_gradients"], ",.0f"),
             )
-    table.caption = "Each attack on the images that those above it left (tried); queries and gradients an image."
     return table
 
 
@@ -77,7 +76,6 @@ def _table(title: str, *columns: tuple[str, Any]) -> Table:
     table = Table(
         title=f"[bold]{escape(title)}",
         title_justify="left",
-        caption_justify="left",
         title_style="",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
