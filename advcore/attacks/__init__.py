@@ -11,9 +11,14 @@ from advcore.attacks._monitor import Progress
 from advcore.attacks._options import Options
 from advcore.attacks._registry import available
 from advcore.attacks.backward_pass import backward_pass
+from advcore.attacks.carlini_wagner import carlini_wagner
+from advcore.attacks.ddn import ddn
+from advcore.attacks.deepfool import deepfool
 from advcore.attacks.expectation import expectation
 from advcore.attacks.fgsm import fgsm
+from advcore.attacks.fmn import fmn
 from advcore.attacks.joint import joint
+from advcore.attacks.jsma import jsma
 from advcore.attacks.pgd import pgd
 from advcore.attacks.result import AttackResult
 from advcore.attacks.zoo import zoo
@@ -24,9 +29,14 @@ __all__ = [
     "Progress",
     "available",
     "backward_pass",
+    "carlini_wagner",
+    "ddn",
+    "deepfool",
     "expectation",
     "fgsm",
+    "fmn",
     "joint",
+    "jsma",
     "pgd",
     "zoo",
 ]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from advcore import _check
 from advcore._check import Array
+from advcore._perturb import Perturbed
 from advcore.attacks._losses import Logits
 from advcore.attacks._monitor import Monitor, Stopped
 from advcore.attacks.model import Access
@@ -17,6 +18,15 @@ from advcore.attacks.model import Access
 Index = NDArray[np.int64]
 Cotangents = Callable[[Logits, slice], NDArray[np.float64]]
 _UNLIMITED = 2**62
+
+
+class Moved(NamedTuple):
+    """Logits with coordinates moved up and down, (B, m, K), and how far they moved, (B, m)."""
+
+    plus: Logits
+    minus: Logits
+    up: NDArray[np.float64]
+    down: NDArray[np.float64]
 
 
 class Ledger:
@@ -96,6 +106,29 @@ class Ledger:
         if not logits:  # no rows, once nobody can pay
             return np.zeros((0, self.classes or 2)), np.zeros((0, count, *x.shape[1:]), x.dtype)
         return np.concatenate(logits), np.concatenate(gradients)
+
+    def moved(self, x: Array, owners: Index, coordinates: Index, h: float, bounds: tuple[float, float]) -> Moved:
+        """Return the logits of x (B, ...) with each of its coordinates (B, m) moved up and down by h within bounds.
+
+        They are booked as 2 m queries a row, however they were found.
+        """
+        count = coordinates.shape[1]
+        self._book(np.repeat(owners, 2 * count), self.access.queries, 0)
+        found = self.access.moved(x, coordinates, h, bounds)
+        probes = Perturbed(np.ascontiguousarray(x), coordinates, h, bounds)
+        middle = np.take_along_axis(x.reshape(len(x), -1), coordinates, axis=1).astype(np.float64)
+        up, down = probes.upper - middle, middle - probes.lower
+        if found is not None:
+            plus, minus = (self._checked(z.reshape(-1, z.shape[-1]), np.repeat(owners, count)) for z in found)
+            self._tick()
+        else:
+            asked = np.repeat(owners, 2 * count)
+            logits = []
+            for part in self._batches(probes.rows):
+                logits.append(self._checked(self.access.logits(probes.batch(part.start, part.stop)), asked[part]))
+                self._tick()
+            plus, minus = np.moveaxis(np.concatenate(logits).reshape(len(x), 2, count, -1), 1, 0)
+        return Moved(plus.reshape(*coordinates.shape, -1), minus.reshape(*coordinates.shape, -1), up, down)
 
     def affordable(self, owners: Index, queries: int, gradients: int) -> NDArray[np.bool_]:
         """Say which samples may still have so many rows of logits and gradients."""

@@ -118,8 +118,11 @@ def off_grid(x: Array, bounds: tuple[float, float], steps: int) -> NDArray[np.bo
     return np.asarray((np.abs(rows(place - np.rint(place))) > 1e-3).any(axis=1))
 
 
-def nearest_in_l1_ball(step: NDArray[np.float64], eps: float) -> NDArray[np.float64]:
-    """Return each row's nearest point of L1 length at most eps (Duchi et al. 2008): all shrink by one amount."""
+def nearest_in_l1_ball(step: NDArray[np.float64], eps: float | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return each row's nearest point of L1 length at most eps, one number or (n, 1) (Duchi et al. 2008).
+
+    All entries shrink by one amount.
+    """
     size = np.sort(np.abs(step), axis=1)[:, ::-1]
     excess = (np.cumsum(size, axis=1) - eps) / np.arange(1, step.shape[1] + 1)
     last = (size > excess).sum(axis=1) - 1

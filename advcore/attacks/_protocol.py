@@ -118,6 +118,8 @@ class _Run:
             self.first_gradients,
             self.votes if self.judge.randomised else None,
             self._gradient_error(),
+            self.given.access.simulated,
+            self.given.access.vjp_seconds,
             self.stopped,
             None if self.traces is None else [np.array(trace) for trace in self.traces],
         )

@@ -101,5 +101,4 @@ def widened(network: Network) -> Network:
         for layer in wide.layers.values():
             for arrays in (layer.parameters, layer.buffers):
                 arrays.update({name: array.astype(np.float64) for name, array in arrays.items()})
-    result = Network(wide.layers, wiring=wide.wiring, dtype=np.float64)
-    return result
+    return Network(wide.layers, wiring=wide.wiring, dtype=np.float64)
