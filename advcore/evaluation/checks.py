@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from advcore.evaluation import probes
+from advcore.evaluation import detection, probes
 from advcore.evaluation.plan import WHITE_BOX
 from advcore.evaluation.results import Results
 from advcore.evaluation.rows import Row
@@ -278,8 +278,19 @@ def _counts(row: Row, norm: str, eps: float, field: str) -> bool:
 
 
 def _detector(results: Results) -> Judged:
-    del results
-    return None, "no detector was given"
+    lines, failed = [], False
+    for eps in results.about.eps:
+        alarm, unaware, aware = (results.at(label, eps) for label in detection.LABELS)
+        both = unaware.keys() & aware.keys()
+        if both:
+            gained = sum(aware[s] and not unaware[s] for s in both)
+            lost = sum(unaware[s] and not aware[s] for s in both)
+            failed |= _beaten(gained, lost, len(both))[0]
+            lines.append(
+                f"eps {eps:g}: of {len(both)} images {sum(unaware.values())} pass unnoticed where the attacker does not "
+                f"know it, {sum(aware.values())} where he does ({sum(alarm.values())} false alarms)"
+            )
+    return (not failed, "; ".join(lines)) if lines else (None, "no detector was given")
 
 
 _MASKED = (

@@ -68,12 +68,13 @@ class Effort:
     draws: int  # random points a sample
     steps: int  # of the longer attack that should change nothing
     restarts: int
+    queries: int  # of attacks by scores on model and detector together
 
 
 EFFORTS = {
-    "quick": Effort(images=50, draws=1000, steps=50, restarts=2),
-    "standard": Effort(images=100, draws=10_000, steps=200, restarts=3),
-    "full": Effort(images=500, draws=10_000, steps=1000, restarts=5),
+    "quick": Effort(images=50, draws=1000, steps=50, restarts=2, queries=500),
+    "standard": Effort(images=100, draws=10_000, steps=200, restarts=3, queries=5000),
+    "full": Effort(images=500, draws=10_000, steps=1000, restarts=5, queries=5000),
 }
 
 _APGD_CE, _APGD_T, _FAB_T, _SQUARE = "APGD-CE", "APGD-T", "FAB-T", "Square"
@@ -191,7 +192,7 @@ def _planned(entry: object) -> Planned:
         raise TypeError(f"the options of {name} must be a mapping, got a {type(options).__name__}")
     own = set(_parameters(name)) - {"model", "x", "y", "eps", "norm"}
     if unknown := sorted(set(options) - own):
-        raise TypeError(f"{name} has no option {unknown[0]!r}, only {', '.join(sorted(own))}")
+        raise ValueError(f"{name} has no option {unknown[0]!r}, only {', '.join(sorted(own))}")
     return Planned(name, name, dict(options), everyone="eps" not in _parameters(name))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from advcore.evaluation import probes
+from advcore.evaluation import detection, probes
 from advcore.evaluation.rows import EVERY_EPS, Row
 from advcore.evaluation.statistics import wilson
 
@@ -137,4 +137,6 @@ class Results:
 
 def is_on_model(label: str) -> bool:
     """Say whether the rows of that name are about the model itself, and not about a surrogate."""
+    if label.startswith(detection.PREFIX):
+        return False
     return not label.startswith(probes.TRANSFER) or label.endswith("> model")

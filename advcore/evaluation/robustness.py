@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from advcore import _check, _config, _core, attacks
 from advcore._check import Array
 from advcore.attacks.model import OUTPUTS, Access, wrap
-from advcore.evaluation import handle, plan, probes, surrogates
+from advcore.evaluation import detection, handle, plan, probes, surrogates
 from advcore.evaluation.campaign import Campaign, Table
 from advcore.evaluation.handle import Handle
 from advcore.evaluation.plan import EFFORTS, LABELS_ONLY, RANDOMISED, Effort, Planned
@@ -88,7 +88,8 @@ def evaluate(
     randomised : bool, optional
         Whether the model answers differently each time; unless given, it is found out.
     detector : fitted detector, optional
-        With predict(x), 1 for adversarial: is attacked together with the model.
+        With decision_function(x), positive where x is taken for adversarial, and perhaps score_gradient(x): is attacked
+        together with the model (see attacks.joint).
     source : torch module or callable, optional
         The model in the framework it came from, where examples are tried again.
     max_seconds : float, above 0, optional
@@ -203,7 +204,7 @@ class _Given:
             _config.get_num_threads(),
             _core.level(),
             None if queries is None else _check.integer("max_queries", queries, minimum=1),
-            detector=given["detector"],
+            detector=detection.checked(given["detector"]),
         )
         access = wrap(setup.handle.open(), setup.output, needs="label", named=setup.classes)
         fingerprint, is_randomised = _first_answers(access, x[:PROBED], given["randomised"])
@@ -255,6 +256,7 @@ class _Given:
             "seed": str(self.setup.seed),
             "version of advcore or instruction set": f"{machine['version']}, {machine['level']}",
         }
+        identity |= {"norm": self.setup.norm, "eps": " ".join(map(repr, self.eps))}
         identity["run"] = _hash(json.dumps(identity, sort_keys=True))[:16]
         return About(
             self.setup.norm,
@@ -317,6 +319,7 @@ class _Runner:
                     given.unbounded,
                     has_gradients=given.access == "gradients",
                     surrogates=tuple(name for name, _ in nets),
+                    detector=given.setup.detector is not None,
                 )
                 campaign.run(steps[e] for e in sorted(steps))
         except BaseException:
@@ -386,7 +389,7 @@ def _possible(level: str, planned: tuple[Planned, ...], kind: str, randomised: b
         return tuple(p for p in planned if p.access in able)
     for p in planned:
         if p.access not in able:
-            raise TypeError(f"{p.attack} needs a model that gives {p.access}, got one that gives {kind} only")
+            raise ValueError(f"{p.attack} needs a model that gives {p.access}, got one that gives {kind} only")
     return planned
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from advcore.evaluation import probes
+from advcore.evaluation import detection, probes
 from advcore.evaluation.plan import Effort, Planned
 from advcore.evaluation.rows import EVERY_EPS
 
@@ -87,6 +87,9 @@ def attack_steps(
             if strongest:
                 steps[e].append(_longer(strongest[0], e, effort))
         steps[e].append(_probe(probes.RANDOM, e, probes.random_draws, effort.images, options=effort.draws))
+        if about["detector"]:
+            step = _probe(detection.PREFIX, e, detection.probe, effort.images, everyone=True, options=effort.queries)
+            steps[e].append(replace(step, labels=detection.LABELS))
         if about["surrogates"]:
             steps[e].append(_transfer(e, about["surrogates"], effort, white))
     middle = eps[len(eps) // 2]

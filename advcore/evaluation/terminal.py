@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from advcore.evaluation.checks import FAIL, NOT_RUN, PASS
+
+if TYPE_CHECKING:
+    from advcore.evaluation.report import Report
 
 STYLES = {FAIL: "bold red", PASS: "green", NOT_RUN: "yellow"}
 _TRIED = "Each attack on the images that those above it left (tried); queries and gradients are means an image."
@@ -37,7 +42,7 @@ def tables(found: dict[str, Any]) -> Group:
 def _robust(found: dict[str, Any]) -> Table:
     norm = NORMS[found["settings"]["norm"]]
     title = f"{found['model']} on {found['images']} images of {found['data']}"
-    table = _table(title, ("", "left"), ("accuracy", "right"), ("95% interval", "right"))
+    table = new_table(title, ("", "left"), ("accuracy", "right"), ("95% interval", "right"))
     clean = found["accuracy"]
     table.add_row("unattacked", f"{clean['accuracy']:.1%}", _interval(clean))
     for entry in found["robust"]:
@@ -47,7 +52,7 @@ def _robust(found: dict[str, Any]) -> Table:
 
 def _attacks(found: dict[str, Any]) -> Table:
     columns = [("attack", "left"), ("eps", "right"), ("tried", "right"), ("broken", "right"), ("distance", "right")]
-    table = _table("Attacks", *columns, ("queries", "right"), ("gradients", "right"))
+    table = new_table("Attacks", *columns, ("queries", "right"), ("gradients", "right"))
     wanted = {entry["label"] for entry in found["settings"]["plan"]}
     for entry in found["attacks"]:
         if entry["attack"] in wanted and entry["eps"] in found["settings"]["eps"]:
@@ -64,7 +69,7 @@ def _attacks(found: dict[str, Any]) -> Table:
 
 
 def _checks(found: dict[str, Any]) -> Table:
-    table = _table("Checklist", ("", "left"), ("check", "left"), ("evidence", "left"))
+    table = new_table("Checklist", ("", "left"), ("check", "left"), ("evidence", "left"))
     for column in table.columns[1:]:
         column.no_wrap = False
     for check in found["checks"]:
@@ -72,7 +77,8 @@ def _checks(found: dict[str, Any]) -> Table:
     return table
 
 
-def _table(title: str, *columns: tuple[str, Any]) -> Table:
+def new_table(title: str, *columns: tuple[str, Any]) -> Table:
+    """Return an empty table with columns (name, side)."""
     table = Table(
         title=f"[bold]{escape(title)}",
         title_justify="left",
@@ -92,3 +98,28 @@ def _interval(entry: dict[str, Any]) -> str:
 
 def _number(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on the standard error; yield what is to be told of the steps that are over and known of."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("Evaluating"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, known: bar.update(task, completed=done, total=known)
+
+
+def print_report(report: Report) -> None:
+    """Print a report."""
+    print_tables([report.table()])
+
+
+def print_tables(parts: Sequence[RenderableType]) -> None:
+    """Print tables; where there is no terminal they are as wide as they need to be."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = 140
+    for part in parts:
+        console.print(part)
