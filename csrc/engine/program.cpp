@@ -75,9 +75,25 @@ void Program<T>::finish(Buffer output) {
     steps_.clear();  // with what they hold
 }
 
+template <class T>
+void Program<T>::finish_keeping(Buffer output) {
+    output_ = output;
+    forward_ = plan(instructions_.size(), {input, output_}, true);
+    steps_.clear();
+}
+
+template <class T>
+void Program<T>::keep(const T* x, T* out, int64_t samples, T* memory) const {
+    if (samples > 0) execute(forward_, 0, forward_.instructions, {x, nullptr, out, nullptr}, samples, memory);
+}
+
 // Buffers that are alive at once lie beside one another; the largest are placed first, each as low as it fits.
 template <class T>
+<<<<<<< HEAD
 auto Program<T>::plan(std::size_t instructions, const std::vector<Buffer>& elsewhere, std::size_t kept) const -> Plan {
+=======
+auto Program<T>::plan(std::size_t instructions, const std::vector<Buffer>& elsewhere, bool keep_all) const -> Plan {
+>>>>>>> a11667750c17b24a1006da1919e72efe8b77811e
     const std::size_t count = sizes_.size();
     std::vector<std::size_t> first(count, instructions), last(count, 0);
     for (std::size_t i = 0; i < instructions; ++i) {
@@ -86,8 +102,12 @@ auto Program<T>::plan(std::size_t instructions, const std::vector<Buffer>& elsew
     }
     for (std::size_t b = 0; b < count; ++b)
         if (last[b] == 0) first[b] = instructions;  // the first instruction reads the input alone
+<<<<<<< HEAD
     for (std::size_t b = 0; b < count; ++b)
         if (first[b] < kept && last[b] >= kept) last[b] = instructions;
+=======
+    if (keep_all) std::replace_if(last.begin(), last.end(), [](std::size_t at) { return at > 0; }, instructions);
+>>>>>>> a11667750c17b24a1006da1919e72efe8b77811e
     for (const Buffer b : elsewhere) first[static_cast<std::size_t>(b)] = instructions;
     std::vector<std::size_t> order;
     for (std::size_t b = 0; b < count; ++b)
@@ -134,8 +154,10 @@ void Program<T>::execute(const Plan& plan, std::size_t first, std::size_t last, 
     for (std::size_t b = 0; b < place.size(); ++b)
         place[b] = plan.offset[b] < 0 ? nullptr : memory + plan.offset[b] * samples;
     place[input] = const_cast<T*>(ends.x);  // read only, as is the cotangent
-    place[static_cast<std::size_t>(cotangent_)] = const_cast<T*>(ends.cotangent);
-    place[static_cast<std::size_t>(gradient_)] = ends.gradient;
+    if (cotangent_ >= 0) {
+        place[static_cast<std::size_t>(cotangent_)] = const_cast<T*>(ends.cotangent);
+        place[static_cast<std::size_t>(gradient_)] = ends.gradient;
+    }
     place[static_cast<std::size_t>(output_)] = ends.out;
     for (std::size_t i = first; i < last; ++i) {
         const Instruction<T>& instruction = instructions_[i];
