@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from advcore._check import Array
 from advcore.attacks._ledger import Index
+from advcore.attacks._lengths import scaled
 from advcore.attacks._losses import Logits, without
 from advcore.attacks._problem import Problem
-from advcore.attacks._steps import scaled
 
 PULLS = 3  # queries for the way back to the boundary after a success
 BEYOND = 0.002  # how far past where it should be they look, as a share of the perturbation

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from advcore._check import Array
 from advcore.attacks._hinge import hinge, weighted_slope
 from advcore.attacks._ledger import Index
+from advcore.attacks._lengths import norms
 from advcore.attacks._problem import Problem
-from advcore.attacks._steps import norms
 from advcore.attacks._tanh import TanhAdam
 
 ABORT_RATIO = 0.9999
