@@ -12,10 +12,25 @@ from advcore.attacks._options import Options
 from advcore.attacks._registry import available
 from advcore.attacks.apgd import apgd
 from advcore.attacks.bim import bim
+from advcore.attacks.fab import fab
 from advcore.attacks.fgm import fgm
 from advcore.attacks.fgsm import fgsm
 from advcore.attacks.pgd import pgd
 from advcore.attacks.result import AttackResult
+from advcore.attacks.square import square
 from advcore.attacks.zoo import zoo
 
-__all__ = ["AttackResult", "Options", "Progress", "apgd", "available", "bim", "fgm", "fgsm", "pgd", "zoo"]
+__all__ = [
+    "AttackResult",
+    "Options",
+    "Progress",
+    "apgd",
+    "available",
+    "bim",
+    "fab",
+    "fgm",
+    "fgsm",
+    "pgd",
+    "square",
+    "zoo",
+]

@@ -12,7 +12,7 @@ from advcore._check import Array
 from advcore.attacks._arguments import Arguments
 from advcore.attacks._best import Best
 from advcore.attacks._ledger import Index, Ledger
-from advcore.attacks._losses import LOSSES, Logits, Values, margin, name_of
+from advcore.attacks._losses import LOSSES, Logits, Values, margin, margin_ascent, name_of
 from advcore.attacks._projection import Region
 from advcore.attacks.result import rows
 
@@ -145,6 +145,11 @@ class Problem:
         """Return how far past the decision boundary the logits are, in the direction of success; negative before it."""
         gap = margin(logits, self.labels[index])
         return -gap if self.targeted else gap
+
+    def margin_ascent(self, logits: Logits, index: Index) -> Logits:
+        """Return the gradient of the margin for the logits, (B, K)."""
+        ascent = margin_ascent(logits, self.labels[index])
+        return -ascent if self.targeted else ascent
 
     def met(self, logits: Logits, index: Index) -> NDArray[np.bool_]:
         """Say which rows meet the criterion; of equal logits the first class is the prediction."""
