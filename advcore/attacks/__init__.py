@@ -11,10 +11,18 @@ from advcore.attacks._monitor import Progress
 from advcore.attacks._options import Options
 from advcore.attacks._registry import available
 from advcore.attacks.apgd import apgd
+from advcore.attacks.backward_pass import backward_pass
 from advcore.attacks.bim import bim
+from advcore.attacks.carlini_wagner import carlini_wagner
+from advcore.attacks.ddn import ddn
+from advcore.attacks.deepfool import deepfool
+from advcore.attacks.expectation import expectation
 from advcore.attacks.fab import fab
 from advcore.attacks.fgm import fgm
 from advcore.attacks.fgsm import fgsm
+from advcore.attacks.fmn import fmn
+from advcore.attacks.joint import joint
+from advcore.attacks.jsma import jsma
 from advcore.attacks.pgd import pgd
 from advcore.attacks.result import AttackResult
 from advcore.attacks.square import square
@@ -26,10 +34,18 @@ __all__ = [
     "Progress",
     "apgd",
     "available",
+    "backward_pass",
     "bim",
+    "carlini_wagner",
+    "ddn",
+    "deepfool",
+    "expectation",
     "fab",
     "fgm",
     "fgsm",
+    "fmn",
+    "joint",
+    "jsma",
     "pgd",
     "square",
     "zoo",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from advcore._check import Array
 from advcore.attacks._arguments import Arguments
 from advcore.attacks._best import Best
-from advcore.attacks._ledger import Index, Ledger
+from advcore.attacks._ledger import Index, Ledger, Moved
 from advcore.attacks._losses import LOSSES, Logits, Values, margin, margin_ascent, name_of
 from advcore.attacks._projection import Region
 from advcore.attacks.result import rows
@@ -131,13 +131,18 @@ class Problem:
         self.informed[index[informative]] = True
         return Gradient(logits, gradients if finite.all() else np.where(finite, gradients, 0.0), informative)
 
+    def moved(self, x: Array, index: Index, coordinates: Index, h: float) -> Moved:
+        """Ask for each row of x with each of its coordinates (B, m) moved up and down by h: 2 m queries a row."""
+        return self._ledger.moved(x, self.owners[index], coordinates, h, self.region.bounds)
+
     def afford(self, index: Index, queries: int = 1, gradients: int = 0) -> Index:
-        """Return those of the samples that may still spend so many queries and gradients each."""
+        """Return those of the samples that may still ask for so many rows of logits and gradients each."""
         return index[self._ledger.affordable(self.owners[index], queries, gradients)]
 
     def gradient_queries(self, count: int = 1) -> int:
-        """Return the queries behind so many gradients of one sample asked for together."""
-        return self._ledger.access.forwards(count)
+        """Return the rows of logits that cost as much as the forward passes behind so many gradients of one sample."""
+        access = self._ledger.access
+        return -(-access.forwards(count) // access.queries)
 
     # Judging and keeping examples
 
@@ -156,13 +161,14 @@ class Problem:
         hit: NDArray[np.bool_] = logits.argmax(axis=1) == self.labels[index]
         return hit if self.targeted else ~hit
 
-    def offer(self, x: Array, logits: Logits, index: Index) -> NDArray[np.bool_]:
+    def offer(self, x: Array, logits: Logits, index: Index, *, kappa: float = 0.0) -> NDArray[np.bool_]:
         """Keep the examples x, of these logits, that are better than what there is; say which ones meet the criterion.
 
-        They must be in the region (``project``). With a grid, an example counts by its rounded form, for one more query
-        where it meets the criterion.
+        They must be in the region (``project``), and count from a margin of ``kappa`` on. With a grid, an example
+        counts by its rounded form, for one more query where it meets the criterion.
         """
         met, gap = self.met(logits, index), self.margin(logits, index)
+        met &= gap >= kappa
         if not self._traced_by_gradient:
             self._record(gap, index)
         if self.region.steps is not None and met.any():
@@ -187,6 +193,26 @@ class Problem:
     def project(self, x: Array, index: Index) -> Array:
         """Move x into the box and the budget."""
         return self.region.project(x, index)
+
+    # State, for algorithms that go on after a kill
+
+    def saved(self) -> dict[str, Array]:
+        """Return what has been found and spent, by name."""
+        ledger, best, owners = self._ledger, self.best, self.owners
+        return {
+            **{name: getattr(best, name) for name in ("examples", "met", "distance", "margin")},
+            **{name: getattr(self, name) for name in ("informed", "first_queries", "first_gradients")},
+            **{name: getattr(ledger, name)[owners] for name in ("queries", "gradients")},
+        }
+
+    def restore(self, arrays: dict[str, Array]) -> None:
+        """Take over what ``saved`` gave; the check of the inputs is in it."""
+        for name in ("examples", "met", "distance", "margin"):
+            getattr(self.best, name)[...] = arrays[name]
+        for name in ("informed", "first_queries", "first_gradients"):
+            getattr(self, name)[...] = arrays[name]
+        for name in ("queries", "gradients"):
+            getattr(self._ledger, name)[self.owners] = arrays[name]
 
     def _record(self, values: Values, index: Index) -> None:
         if self._traces is not None:

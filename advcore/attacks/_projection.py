@@ -120,13 +120,16 @@ def off_grid(x: Array, bounds: tuple[float, float], steps: int) -> NDArray[np.bo
 
 
 def nearest_in_l1_ball(
-    step: NDArray[np.float64], eps: float, room: NDArray[np.float64] | None = None
+    step: NDArray[np.float64], eps: float | NDArray[np.float64], room: NDArray[np.float64] | None = None
 ) -> NDArray[np.float64]:
     """Return each row's nearest point of L1 length at most eps, with entries no larger than the room that they have.
+
+    eps is one number, or each row's own, (n,).
 
     All entries shrink by one amount a, found among the places where ``sum min(max(|step| - a, 0), room)`` bends.
     (Duchi et al. 2008; with the room: Croce, Hein 2021, arXiv 2103.01208.)
     """
+    most = np.broadcast_to(np.asarray(eps, np.float64), len(step))
     size = np.abs(step)
     bends, slope = size, np.ones_like(size)
     if room is not None:
@@ -136,8 +139,8 @@ def nearest_in_l1_ball(
     # From a bend down to the next the length grows by `count` a unit: it is `offset - count a`.
     count, offset = np.cumsum(slope, axis=1), np.cumsum(slope * bends, axis=1)
     index = np.arange(len(step))
-    last = np.maximum(((offset - count * bends < eps) & (bends > 0)).sum(axis=1) - 1, 0)
-    amount = np.maximum((offset[index, last] - eps) / np.maximum(count[index, last], 1.0), 0.0)[:, np.newaxis]
+    last = np.maximum(((offset - count * bends < most[:, np.newaxis]) & (bends > 0)).sum(axis=1) - 1, 0)
+    amount = np.maximum((offset[index, last] - most) / np.maximum(count[index, last], 1.0), 0.0)[:, np.newaxis]
     shrunk = np.maximum(size - amount, 0.0)
     nearest: NDArray[np.float64] = np.copysign(shrunk if room is None else np.minimum(shrunk, room), step)
     return nearest

@@ -59,10 +59,9 @@ def tiled(draws: Array, channels: int, height: int, width: int) -> Array:
 def _opposite(height: int, width: int) -> Array:
     """Return a pyramid above its opposite; of a single row, a single one."""
     if height == 1:
-        return np.ones((1, width)) / np.sqrt(width)
+        return np.full((1, width), width**-0.5)
     both = np.concatenate([_pyramid(height // 2, width), -_pyramid(height - height // 2, width)])
-    unit: Array = both / np.linalg.norm(both)
-    return unit
+    return np.asarray(both / np.linalg.norm(both))
 
 
 def _pyramid(height: int, width: int) -> Array:

@@ -11,7 +11,8 @@ from advcore import _check, _random
 from advcore._check import Array
 from advcore.attacks._arguments import check
 from advcore.attacks._ledger import Index
-from advcore.attacks._losses import Logits, Values
+from advcore.attacks._lengths import norms
+from advcore.attacks._losses import Logits
 from advcore.attacks._options import Options
 from advcore.attacks._plane import step_to_plane
 from advcore.attacks._problem import Problem
@@ -143,7 +144,7 @@ class _Search:
             offset = _random.uniform(problem.seed, ids, step, size, low=-1, high=1)
         else:
             offset = _random.normal(problem.seed, ids, step, size)
-        length = _lengths(offset, self.norm)
+        length = norms(offset, self.norm)
         offset *= (radius / np.maximum(length, np.finfo(np.float64).tiny))[:, np.newaxis]
         offset = offset.reshape(problem.x[index].shape)
         if problem.region.mask is not None:
@@ -170,7 +171,7 @@ class _Search:
                 bounds,
                 self.norm,
             )
-            lengths = np.maximum(_lengths(both, self.norm), 1e-8)
+            lengths = np.maximum(norms(both, self.norm), 1e-8)
             step, pull = both[: len(x)], both[len(x) :]
             share = np.minimum(lengths[: len(x)] / (lengths[: len(x)] + lengths[len(x) :]), self.alpha_max)
             share = share.astype(x.dtype)[:, np.newaxis]
@@ -203,7 +204,7 @@ class _Search:
         gaps = np.take_along_axis(gradient.logits, others, axis=1) - gradient.logits[each, y][:, np.newaxis]
         if count == 1:
             return gaps[:, 0].astype(x.dtype), rows(gradient.ascent[:, 0])
-        slopes = np.stack([_lengths(rows(gradient.ascent[:, j]), DUAL[self.norm]) for j in range(count)], axis=1)
+        slopes = np.stack([norms(gradient.ascent[:, j], DUAL[self.norm]) for j in range(count)], axis=1)
         # A class without a gradient is out of reach in the linearisation.
         distances = np.where(slopes > 0, np.abs(gaps) / np.maximum(slopes, np.finfo(np.float64).tiny), np.inf)
         nearest = distances.argmin(axis=1)
@@ -219,10 +220,3 @@ class _Search:
         if within.any():
             within[within] = problem.offer(x[within], logits[within], index[within])
         return met, within
-
-
-def _lengths(step: Array, norm: str) -> Values:
-    if norm == "l2":
-        return np.asarray(np.sqrt(np.einsum("ij,ij->i", step, step)), np.float64)
-    size = np.abs(step)
-    return np.asarray(size.sum(axis=1) if norm == "l1" else size.max(axis=1, initial=0.0), np.float64)

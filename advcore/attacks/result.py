@@ -44,6 +44,13 @@ class AttackResult:
         Spent when the attack first saw an example that meets the criterion; -1 where it never did.
     votes : float64 array, (N,), or None
         Of a randomised model: the fraction of the fresh passes that meet the criterion.
+    gradient_error : float64 array, (N,), or None
+        Of attacks through ``expectation``: the mean relative standard error of the averaged gradients.
+    simulated : bool
+        The queries were charged, but the network's weights helped to answer them: it is what a black-box attack would
+        have reached, at that cost.
+    vjp_seconds : float or None
+        Of a simulated attack: what one gradient of one sample takes, for comparison.
     stopped : str or None
         Why the attack ended early: "max_seconds", "callback", "interrupted" (Ctrl-C), "max_queries", "max_evaluations".
     traces : list of float64 arrays, or None
@@ -66,6 +73,9 @@ class AttackResult:
     queries_to_success: NDArray[np.int64]
     gradients_to_success: NDArray[np.int64]
     votes: NDArray[np.float64] | None = None
+    gradient_error: NDArray[np.float64] | None = None
+    simulated: bool = False
+    vjp_seconds: float | None = None
     stopped: str | None = None
     traces: list[NDArray[np.float64]] | None = None
     losses: tuple[str, ...] = ()

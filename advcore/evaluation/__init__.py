@@ -1,5 +1,8 @@
 """Evaluation: what attacks and detectors are worth, measured on inputs they were not fitted on."""
 
-from advcore.evaluation.detector import DetectorReport, evaluate_detector
+from advcore.evaluation._rates import Rates
+from advcore.evaluation.adaptive import Adaptive, AdaptiveResult
+from advcore.evaluation.detector import evaluate_detector
+from advcore.evaluation.detector_report import DetectorReport
 
-__all__ = ["DetectorReport", "evaluate_detector"]
+__all__ = ["Adaptive", "AdaptiveResult", "DetectorReport", "Rates", "evaluate_detector"]
