@@ -11,6 +11,7 @@ from advcore.attacks._monitor import Progress
 from advcore.attacks._options import Options
 from advcore.attacks._registry import available
 from advcore.attacks.apgd import apgd
+from advcore.attacks.autoattack import autoattack
 from advcore.attacks.backward_pass import backward_pass
 from advcore.attacks.bim import bim
 from advcore.attacks.carlini_wagner import carlini_wagner
@@ -33,6 +34,7 @@ __all__ = [
     "Options",
     "Progress",
     "apgd",
+    "autoattack",
     "available",
     "backward_pass",
     "bim",
