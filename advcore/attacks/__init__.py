@@ -11,6 +11,7 @@ from advcore.attacks._monitor import Progress
 from advcore.attacks._options import Options
 from advcore.attacks._registry import available
 from advcore.attacks.apgd import apgd
+from advcore.attacks.autoattack import autoattack
 from advcore.attacks.backward_pass import backward_pass
 from advcore.attacks.bim import bim
 from advcore.attacks.boundary import boundary
@@ -18,6 +19,7 @@ from advcore.attacks.carlini_wagner import carlini_wagner
 from advcore.attacks.ddn import ddn
 from advcore.attacks.deepfool import deepfool
 from advcore.attacks.expectation import expectation
+from advcore.attacks.fab import fab
 from advcore.attacks.fgm import fgm
 from advcore.attacks.fgsm import fgsm
 from advcore.attacks.fmn import fmn
@@ -31,6 +33,7 @@ from advcore.attacks.pgd import pgd
 from advcore.attacks.result import AttackResult
 from advcore.attacks.simba import simba
 from advcore.attacks.spsa import spsa
+from advcore.attacks.square import square
 from advcore.attacks.uniform_noise import uniform_noise
 from advcore.attacks.zoo import zoo
 
@@ -39,6 +42,7 @@ __all__ = [
     "Options",
     "Progress",
     "apgd",
+    "autoattack",
     "available",
     "backward_pass",
     "bim",
@@ -47,6 +51,7 @@ __all__ = [
     "ddn",
     "deepfool",
     "expectation",
+    "fab",
     "fgm",
     "fgsm",
     "fmn",
@@ -59,6 +64,7 @@ __all__ = [
     "pgd",
     "simba",
     "spsa",
+    "square",
     "uniform_noise",
     "zoo",
 ]

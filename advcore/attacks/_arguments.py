@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from advcore import _check
 from advcore._check import Array
 from advcore.attacks._binary import Binary
+from advcore.attacks._ledger import Limit
 from advcore.attacks._options import DEFAULTS, Options
 from advcore.attacks._projection import off_grid
 from advcore.attacks._registry import access_of, available
@@ -39,8 +40,8 @@ class Arguments:
     mask: NDArray[np.bool_] | None
     quantize: int | None
     max_seconds: float | None
-    max_queries: int | None
-    max_evaluations: int | None
+    max_queries: Limit
+    max_evaluations: Limit
     progress: bool
     callback: Any
     trace: bool
@@ -95,8 +96,8 @@ def check(
         _check.mask("mask", given["mask"], x.shape),
         quantize,
         None if given["max_seconds"] is None else _check.real("max_seconds", given["max_seconds"], above=0.0),
-        _at_least_1("max_queries", given["max_queries"]),
-        _at_least_1("max_evaluations", given["max_evaluations"]),
+        _limit("max_queries", given["max_queries"], len(x)),
+        _limit("max_evaluations", given["max_evaluations"], len(x)),
         _check.flag("progress", given["progress"]),
         callback,
         _check.flag("trace", given["trace"]),
@@ -128,3 +129,9 @@ def _access(
 
 def _at_least_1(name: str, value: object) -> int | None:
     return None if value is None else _check.integer(name, value, minimum=1)
+
+
+def _limit(name: str, value: object, count: int) -> Limit:
+    if isinstance(value, np.ndarray):
+        return _check.integers(name, value, shape=(count,), minimum=1, maximum=2**62)
+    return _at_least_1(name, value)

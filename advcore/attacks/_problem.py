@@ -105,16 +105,15 @@ class Problem:
         climbed = LOSSES[self.loss or loss]
         aims = self.targets[index] if towards is None and self.targets is not None else towards
         self.losses.add(name_of(self.loss or loss, self.classes, aims is not None))
-        values = np.zeros(len(index))
+        self._traced_by_gradient = True
 
         def ascent(logits: Logits, part: slice) -> Logits:
-            labels, targets = self.y[index[part]], None if aims is None else aims[part]
-            self._traced_by_gradient = True
-            values[part] = climbed.value(logits, labels, targets)
-            self._record(values[part], index[part])
-            return climbed.ascent(logits, labels, targets)
+            return climbed.ascent(logits, self.y[index[part]], None if aims is None else aims[part])
 
-        return self.vjp(x, index, ascent)._replace(values=values)
+        found = self.vjp(x, index, ascent)
+        values = climbed.value(found.logits, self.y[index], aims)
+        self._record(values, index)
+        return found._replace(values=values)
 
     def vjp(self, x: Array, index: Index, cotangent: Callable[[Logits, slice], Logits]) -> Gradient:
         """Ask for the gradient of ``sum_k logits[k] cotangent[k]``; cotangent(logits, part) is for the rows x[part]."""

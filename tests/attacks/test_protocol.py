@@ -11,6 +11,7 @@ from advcore.attacks import (
     carlini_wagner,
     ddn,
     deepfool,
+    fab,
     fgm,
     fgsm,
     fmn,
@@ -21,6 +22,7 @@ from advcore.attacks import (
     pgd,
     simba,
     spsa,
+    square,
     uniform_noise,
     zoo,
 )
@@ -49,6 +51,9 @@ ATTACKS = {
     "bim_b": lambda model, x, y, **more: bim(
         model, x, y, eps=0.1, step_size=0.02, steps=7, variant="last_step", **more
     ),
+    "fab_l1": lambda model, x, y, **more: fab(model, x, y, norm="l1", steps=6, target_classes=1, **more),
+    "fab_l2": lambda model, x, y, **more: fab(model, x, y, norm="l2", eps=0.4, steps=6, restarts=2, **more),
+    "fab_linf": lambda model, x, y, **more: fab(model, x, y, steps=6, **more),
     "fgm": lambda model, x, y, **more: fgm(model, x, y, eps=0.4, **more),
     "fgsm": lambda model, x, y, **more: fgsm(model, x, y, eps=0.1, **more),
     "fmn_l2": lambda model, x, y, **more: fmn(model, x, y, steps=20, **more),
@@ -60,6 +65,8 @@ ATTACKS = {
     "pgd_l2": lambda model, x, y, **more: pgd(model, x, y, eps=0.4, norm="l2", steps=7, restarts=2, **more),
     "pgd_l1": lambda model, x, y, **more: pgd(model, x, y, eps=0.8, norm="l1", steps=7, restarts=2, **more),
     "pgd_momentum": lambda model, x, y, **more: pgd(model, x, y, eps=0.1, steps=7, momentum=0.9, **more),
+    "square_l2": lambda model, x, y, **more: square(model, x, y, eps=0.6, norm="l2", steps=60, **more),
+    "square_linf": lambda model, x, y, **more: square(model, x, y, eps=0.1, steps=60, **more),
     "zoo": lambda model, x, y, **more: zoo(model, x, y, steps=30, coordinates=6, search_steps=3, initial_c=1.0, **more),
     "boundary": lambda model, x, y, **more: boundary(model, x, y, steps=20, **more),
     "gaussian_noise": lambda model, x, y, **more: gaussian_noise(model, x, y, eps=0.8, draws=100, **more),
@@ -70,6 +77,9 @@ ATTACKS = {
     "uniform_noise": lambda model, x, y, **more: uniform_noise(model, x, y, eps=0.2, draws=100, **more),
 }
 BUDGETS = {
+    "fab_l2": ("l2", 0.4),
+    "square_l2": ("l2", 0.6),
+    "square_linf": ("linf", 0.1),
     "apgd": ("linf", 0.1),
     "apgd_l1": ("l1", 0.8),
     "apgd_l2": ("l2", 0.4),
