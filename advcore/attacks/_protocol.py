@@ -6,9 +6,11 @@ projects what it offered into the box and the budget, and asks the model afresh.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from advcore._check import Array
 from advcore.attacks._arguments import Arguments
@@ -20,6 +22,7 @@ from advcore.attacks._verdict import Judge, Verdict
 from advcore.attacks.result import NORMS, AttackResult, measure
 
 Propose = Callable[[Problem], None]
+NOISY = 0.5  # relative standard error of an averaged gradient
 
 
 def run(
@@ -64,7 +67,7 @@ class _Run:
         count = len(given.x)
         self.given, self.monitor = given, monitor
         self.norm, self.eps, self.minimise = norm, eps, minimise
-        self.ledger = Ledger(given.access, count, given.batch_size, monitor, given.max_queries, given.max_evaluations)
+        self.ledger = Ledger(given.access, given.y, given.batch_size, monitor, given.max_queries, given.max_evaluations)
         self.judge = Judge(self.ledger, given.access.randomised)
         self.examples = given.x.copy()
         self.success = np.zeros(count, np.bool_)
@@ -75,6 +78,7 @@ class _Run:
         self.first_gradients = np.full(count, -1, np.int64)
         self.traces: list[list[float]] | None = [[] for _ in range(count)] if given.trace else None
         self.stopped: str | None = None
+        self.losses: set[str] = set()
 
     def all(self, propose: Propose, together: int) -> AttackResult:
         """Work through the samples, ``together`` at a time, until the end or a reason to stop."""
@@ -114,9 +118,29 @@ class _Run:
             self.first_queries,
             self.first_gradients,
             self.votes if self.judge.randomised else None,
+            self._gradient_error(),
+            self.given.access.simulated,
+            self.given.access.vjp_seconds,
             self.stopped,
             None if self.traces is None else [np.array(trace) for trace in self.traces],
+            tuple(sorted(self.losses)),
         )
+
+    def _gradient_error(self) -> NDArray[np.float64] | None:
+        """Return each sample's mean relative error of averaged gradients; say when they are mostly noise."""
+        averages = self.ledger.averages
+        if not averages.any():
+            return None
+        error: NDArray[np.float64] = np.divide(
+            self.ledger.gradient_errors, averages, out=np.full(len(averages), np.nan), where=averages > 0
+        )
+        if np.nanmedian(error) > NOISY:
+            warnings.warn(
+                f"the averaged gradients are mostly noise (median relative standard error {np.nanmedian(error):.2f}): "
+                "take more draws",
+                stacklevel=2,
+            )
+        return error
 
     def _open(self, owners: Index) -> Problem | None:
         """Check the inputs; return the problem of those that do not meet the criterion yet."""
@@ -134,7 +158,9 @@ class _Run:
         return self._problem(owners[~met], logits[~met]) if not met.all() else None
 
     def _problem(self, owners: Index, logits: Logits) -> Problem:
-        return Problem(self.given, owners, logits, self.ledger, self.norm, self.eps, self.minimise, self.traces)
+        problem = Problem(self.given, owners, logits, self.ledger, self.norm, self.eps, self.minimise, self.traces)
+        problem.losses = self.losses
+        return problem
 
     def _retry(self, propose: Propose, problem: Problem) -> None:
         """Let the algorithm climb the margin where no gradient of its own loss was of use."""

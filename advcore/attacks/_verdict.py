@@ -55,16 +55,16 @@ class Judge:
         if not self.randomised:
             met = criterion(self.ledger.verify(x, owners))
             return Verdict(met, np.zeros(len(x), np.bool_), met.astype(np.float64))
-        total = np.zeros((len(x), self.ledger.classes or 2))
+        total: Logits | float = 0.0
         votes = np.zeros(len(x))
         for _ in range(PASSES):
             logits = self.ledger.verify(x, owners)
             shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-            total += shares / shares.sum(axis=1, keepdims=True)
+            total = total + shares / shares.sum(axis=1, keepdims=True)
             votes += criterion(logits)
         low, high = wilson(votes, PASSES)
         undecided = (low <= 0.5) & (high >= 0.5)
-        return Verdict(criterion(total) & ~undecided, undecided, votes / PASSES)
+        return Verdict(criterion(np.asarray(total)) & ~undecided, undecided, votes / PASSES)
 
 
 def wilson(successes: NDArray[np.float64], trials: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -6,6 +6,7 @@ Networks of advcore, torch modules and plain callables all become an Access, and
 from __future__ import annotations
 
 import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,9 +14,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from advcore import _check
 from advcore._check import Array
+from advcore.nn._coordinates import CoordinateProbe
 
 OUTPUTS = ("logits", "probabilities", "top1", "label")
 SMALLEST_PROBABILITY = 1e-30  # zeros get a finite logarithm
@@ -32,35 +35,88 @@ class Access(ABC):
         Whether there are any.
     randomised : bool or None
         Whether the model answers differently each time; None: not known.
+    queries : int
+        Forward evaluations behind one row of logits.
+    simulated, vjp_seconds
+        As in AttackResult.
+    rejects : bool
+        Whether the last column of the logits is not a class but "rejected", which counts as a defence that held.
+    errors : float64 array, (B,), or None
+        Relative standard errors of the last gradients, where they are averages.
     """
 
     gradients = False
     randomised: bool | None = None
+    queries = 1
+    simulated = False
+    vjp_seconds: float | None = None
+    rejects = False
+    errors: NDArray[np.float64] | None = None
+    _judge: Access | None = None
+
+    @property
+    def judge(self) -> Access:
+        """What decides success: the model itself, or the one behind an average."""
+        return self._judge or self
+
+    @judge.setter
+    def judge(self, access: Access) -> None:
+        self._judge = access
 
     def forwards(self, gradients: int) -> int:
         """Return the number of forward evaluations behind so many gradients of one sample, asked for together."""
         return 1
 
+    def backwards(self, gradients: int) -> int:
+        """Return the number of backward evaluations behind them."""
+        return gradients
+
     @abstractmethod
     def logits(self, x: Array) -> Any:
         """Return the logits, (B, K)."""
 
-    def logits_and_gradients(self, x: Array, cotangents: Cotangents) -> tuple[Any, Any]:
+    def logits_and_gradients(self, x: Array, cotangents: Cotangents, count: int) -> tuple[Any, Any]:
         """Return the logits and the gradients for x of ``sum_k logits[k] * cotangents(logits)[j, k]``, (B, J, ...).
 
-        ``cotangents`` maps logits, (B, K), to an array (B, J, K), which is held fixed.
+        ``cotangents`` maps logits, (B, K), to an array (B, J, K), J = count, which is held fixed.
         """
         raise NotImplementedError
 
+    def moved(self, x: Array, coordinates: Any, h: float, bounds: tuple[float, float]) -> tuple[Any, Any] | None:
+        """Return the logits with each coordinate (B, m) moved up, and down, (B, m, K), where there is a short cut."""
+        return None
+
 
 class NativeModel(Access):
-    """Anything with ``logits(x)``; white-box if it has ``vjp(x, cotangent)`` or ``value_and_vjp(x, function)`` too."""
+    """Anything with ``logits(x)``; white-box if it has ``vjp(x, cotangent)`` too.
+
+    ``value_and_vjp(x, function)`` and ``value_and_vjps(x, function, count)``, as Network has them, save forward passes.
+    """
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self.combined = callable(getattr(model, "value_and_vjp", None))
-        self.gradients = self.combined or callable(getattr(model, "vjp", None))
+        self.several, self.combined, separate = (
+            callable(getattr(model, name, None)) for name in ("value_and_vjps", "value_and_vjp", "vjp")
+        )
+        self.gradients = self.several or self.combined or separate
         self.randomised = getattr(model, "randomised", None)
+        self._probe: CoordinateProbe | None = None
+
+    def simulate(self) -> None:
+        """Answer for moved coordinates by propagating differences through the network, in place of full passes."""
+        self._probe, self.simulated = CoordinateProbe(self.model), True
+
+    def moved(self, x: Array, coordinates: Any, h: float, bounds: tuple[float, float]) -> tuple[Any, Any] | None:
+        """Propagate differences, once the short cut has been chosen."""
+        if self._probe is None:
+            return None
+        if self.vjp_seconds is None:
+            ones = np.ones((1, self.model.output_shape(x.shape[1:])[0]), x.dtype)
+            start = time.perf_counter()
+            self.model.vjp(x[:1], ones)
+            self.vjp_seconds = time.perf_counter() - start
+        values = self._probe.values(x, coordinates, h, bounds)
+        return values.plus, values.minus
 
     def logits(self, x: Array) -> Any:
         """Ask the model."""
@@ -68,23 +124,28 @@ class NativeModel(Access):
 
     def forwards(self, gradients: int) -> int:
         """Logits come first, and every vjp that is not combined with them has a forward pass of its own."""
+        if self.several:
+            return 1
         return gradients if self.combined else 1 + gradients
 
-    def logits_and_gradients(self, x: Array, cotangents: Cotangents) -> tuple[Any, Any]:
+    def logits_and_gradients(self, x: Array, cotangents: Cotangents, count: int) -> tuple[Any, Any]:
         """Ask the model, in one pass where it can."""
+        model = self.model
+        if self.several and (count > 1 or not self.combined):
+            logits, gradients = model.value_and_vjps(x, lambda z: _contiguous(cotangents(z), 1), count)
+            return logits, np.swapaxes(gradients, 0, 1)
         if not self.combined:
-            logits = self.model.logits(x)
-            directions = cotangents(logits)
-            return logits, _stack([self.model.vjp(x, directions[:, j]) for j in range(directions.shape[1])])
+            logits = model.logits(x)
+            directions = _contiguous(cotangents(logits), 1)
+            return logits, _stack([model.vjp(x, direction) for direction in directions])
         kept: list[Array] = []
 
-        def first(values: Any) -> Array:
-            kept.append(cotangents(values))
-            return kept[0][:, 0]
+        def first(logits: Any) -> Array:
+            kept.extend(_contiguous(cotangents(logits), 1))
+            return kept[0]
 
-        logits, gradient = self.model.value_and_vjp(x, first)
-        others = range(1, kept[0].shape[1])
-        return logits, _stack([gradient, *(self.model.vjp(x, np.ascontiguousarray(kept[0][:, j])) for j in others)])
+        logits, gradient = model.value_and_vjp(x, first)
+        return logits, _stack([gradient, *(model.vjp(x, direction) for direction in kept[1:])])
 
 
 class TorchModule(Access):
@@ -104,7 +165,7 @@ class TorchModule(Access):
         with self.torch.no_grad(), _evaluating(self.module):
             return self.module(self._tensor(x)).cpu().numpy()
 
-    def logits_and_gradients(self, x: Array, cotangents: Cotangents) -> tuple[Any, Any]:
+    def logits_and_gradients(self, x: Array, cotangents: Cotangents, count: int) -> tuple[Any, Any]:
         """Run the module with a tape, for the input alone: gradients of its parameters are left as they are."""
         torch = self.torch
         with torch.enable_grad(), _evaluating(self.module):
@@ -113,8 +174,8 @@ class TorchModule(Access):
             values = logits.detach().cpu().numpy()
             weights = torch.as_tensor(cotangents(values), dtype=logits.dtype, device=logits.device)
             gradients = []
-            for j in range(weights.shape[1]):
-                options = {"retain_graph": j + 1 < weights.shape[1], "allow_unused": True, "materialize_grads": True}
+            for j in range(count):
+                options = {"retain_graph": j + 1 < count, "allow_unused": True, "materialize_grads": True}
                 (gradient,) = torch.autograd.grad(logits, leaf, weights[:, j], **options)
                 gradients.append(gradient.cpu().numpy())
         return values, _stack(gradients)
@@ -190,6 +251,8 @@ def wrap(model: Any, output: str | None = None, *, needs: str = "scores", named:
         Classes that labels and targets name, for a callable that gives labels alone.
     """
     _check.methods("model", model, ())
+    if isinstance(model, Access):  # what expectation, backward_pass and joint return
+        return model
     torch = sys.modules.get("torch")  # a torch module cannot come from a process that has not imported torch
     is_module = torch is not None and isinstance(model, torch.nn.Module)
     if isinstance(model, tuple) and len(model) == 2 and all(map(callable, model)):
@@ -207,6 +270,11 @@ def wrap(model: Any, output: str | None = None, *, needs: str = "scores", named:
         expected = " or ".join(f'"{choice}"' for choice in enough)
         raise ValueError(f"output must be {expected} for this attack, which needs {needs}; got {output!r}")
     return Callback(model, output, named)
+
+
+def _contiguous(directions: Array, axis: int) -> Array:
+    """Bring an axis to the front, so that each entry along it is an array of its own."""
+    return np.ascontiguousarray(np.moveaxis(directions, axis, 0))
 
 
 def _stack(gradients: list[Any]) -> Any:

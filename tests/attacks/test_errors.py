@@ -4,10 +4,18 @@ import numpy as np
 import pytest
 
 from advcore.attacks import (
+    apgd,
+    bim,
     boundary,
+    carlini_wagner,
+    ddn,
+    deepfool,
+    fgm,
     fgsm,
+    fmn,
     gaussian_noise,
     hop_skip_jump,
+    jsma,
     nes,
     pgd,
     simba,
@@ -35,7 +43,15 @@ def changed(index, value):
 
 
 ATTACKS = {
+    "carlini_wagner": lambda **k: carlini_wagner(k.pop("model"), k.pop("x"), k.pop("y"), **({"steps": 2} | k)),
+    "ddn": lambda **k: ddn(k.pop("model"), k.pop("x"), k.pop("y"), **k),
+    "deepfool": lambda **k: deepfool(k.pop("model"), k.pop("x"), k.pop("y"), **k),
+    "apgd": lambda **k: apgd(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1, "steps": 3} | k)),
+    "bim": lambda **k: bim(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1, "steps": 3} | k)),
+    "fgm": lambda **k: fgm(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1} | k)),
     "fgsm": lambda **k: fgsm(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1} | k)),
+    "fmn": lambda **k: fmn(k.pop("model"), k.pop("x"), k.pop("y"), **k),
+    "jsma": lambda **k: jsma(k.pop("model"), k.pop("x"), k.pop("y"), **k),
     "pgd": lambda **k: pgd(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1} | k)),
     "zoo": lambda **k: zoo(k.pop("model"), k.pop("x"), k.pop("y"), **({"steps": 2} | k)),
     "boundary": lambda **k: boundary(k.pop("model"), k.pop("x"), k.pop("y"), **({"steps": 2} | k)),
@@ -83,13 +99,44 @@ OWN = [
     ("fgsm", {"loss": "huber"}, ValueError, "loss must be 'cross_entropy', 'margin', 'dlr', 'hinge' or .* got 'huber'"),
     ("pgd", {"eps": -1}, ValueError, "eps must be at least 0, got -1"),
     ("pgd", {"eps": "0.3"}, TypeError, "eps must be a number, got str"),
-    ("pgd", {"norm": "l1"}, ValueError, "norm must be 'linf' or 'l2', got 'l1'"),
+    ("pgd", {"norm": "l0"}, ValueError, "norm must be 'linf', 'l2' or 'l1', got 'l0'"),
+    ("pgd", {"momentum": -0.1}, ValueError, "momentum must be at least 0, got -0.1"),
+    ("pgd", {"quantile": 1.0}, ValueError, "quantile must be less than 1, got 1"),
+    ("apgd", {"eps": -0.1}, ValueError, "eps must be at least 0, got -0.1"),
+    ("apgd", {"norm": "l0"}, ValueError, "norm must be 'linf', 'l2' or 'l1', got 'l0'"),
+    ("apgd", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("apgd", {"restarts": 0}, ValueError, "restarts must be at least 1, got 0"),
+    ("apgd", {"target_classes": -1}, ValueError, "target_classes must be at least 0, got -1"),
+    ("fgm", {"eps": -0.1}, ValueError, "eps must be at least 0, got -0.1"),
+    ("bim", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("bim", {"variant": "best"}, ValueError, "variant must be 'first_success' or 'last_step', got 'best'"),
     ("pgd", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
     ("pgd", {"steps": True}, TypeError, "steps must be an integer"),
     ("pgd", {"step_size": 0.0}, ValueError, "step_size must be greater than 0, got 0"),
     ("pgd", {"restarts": 0}, ValueError, "restarts must be at least 1, got 0"),
     ("pgd", {"restarts": 2, "random_start": False}, ValueError, "restarts must be 1 without a random start"),
     ("pgd", {"random_start": 1}, TypeError, "random_start must be True or False"),
+    ("carlini_wagner", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("carlini_wagner", {"learning_rate": 0}, ValueError, "learning_rate must be greater than 0"),
+    ("carlini_wagner", {"initial_c": -1.0}, ValueError, "initial_c must be greater than 0"),
+    ("carlini_wagner", {"search_steps": 0}, ValueError, "search_steps must be at least 1"),
+    ("carlini_wagner", {"kappa": -1.0}, ValueError, "kappa must be at least 0"),
+    ("carlini_wagner", {"abort_early": 1}, TypeError, "abort_early must be True or False"),
+    ("ddn", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("ddn", {"gamma": 1.0}, ValueError, "gamma must be less than 1"),
+    ("ddn", {"initial_norm": 0}, ValueError, "initial_norm must be greater than 0"),
+    ("fmn", {"norm": "l3"}, ValueError, "norm must be 'l2', 'linf', 'l1' or 'l0', got 'l3'"),
+    ("fmn", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("fmn", {"gamma": 0.0}, ValueError, "gamma must be greater than 0"),
+    ("fmn", {"step_size": -1.0}, ValueError, "step_size must be greater than 0"),
+    ("jsma", {"theta": 0}, ValueError, "theta must not be 0, got 0"),
+    ("jsma", {"theta": "1"}, TypeError, "theta must be a number"),
+    ("jsma", {"gamma": 0.0}, ValueError, "gamma must be greater than 0"),
+    ("jsma", {"gamma": 1.5}, ValueError, "gamma must be at most 1"),
+    ("deepfool", {"norm": "l1"}, ValueError, "norm must be 'l2' or 'linf', got 'l1'"),
+    ("deepfool", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("deepfool", {"overshoot": -0.1}, ValueError, "overshoot must be at least 0"),
+    ("deepfool", {"classes": 1}, ValueError, "classes must be at least 2"),
     ("zoo", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
     ("zoo", {"coordinates": 0}, ValueError, "coordinates must be at least 1, got 0"),
     ("zoo", {"learning_rate": 0}, ValueError, "learning_rate must be greater than 0"),
@@ -165,7 +212,7 @@ def test_own_arguments(attack, wrong, error, message):
         ATTACKS[attack](**arguments)
 
 
-@pytest.mark.parametrize("attack", ["fgsm", "pgd"])
+@pytest.mark.parametrize("attack", ["apgd", "bim", "fgm", "fgsm", "pgd"])
 def test_a_model_without_gradients_names_the_attacks_that_would_do(attack):
     class BlackBox:
         logits = Model.logits
