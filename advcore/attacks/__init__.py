@@ -11,6 +11,7 @@ from advcore.attacks._catalogue import available
 from advcore.attacks.fgsm import fgsm
 from advcore.attacks.pgd import pgd
 from advcore.attacks.result import AttackResult
+from advcore.attacks.step_audit import StepAudit, audit_step
 from advcore.attacks.zoo import zoo
 
-__all__ = ["AttackResult", "available", "fgsm", "pgd", "zoo"]
+__all__ = ["AttackResult", "StepAudit", "audit_step", "available", "fgsm", "pgd", "zoo"]

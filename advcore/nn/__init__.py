@@ -1,5 +1,7 @@
 """Networks: layers with torch's names and defaults, losses, optimisers and training on advcore's kernels."""
 
+from advcore.nn._coordinates import ProbeValues, coordinate_costs
+from advcore.nn._propagation import LayerCost
 from advcore.nn.activations import GELU, Clip, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from advcore.nn.affine import Affine, Normalize, Scale
 from advcore.nn.batch_norm_lstm import BatchNormLSTM
@@ -45,6 +47,7 @@ __all__ = [
     "Import",
     "InstanceNorm",
     "Layer",
+    "LayerCost",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -57,6 +60,7 @@ __all__ = [
     "Optimizer",
     "Pad",
     "Permute",
+    "ProbeValues",
     "RMSProp",
     "ReLU",
     "Reshape",
@@ -69,6 +73,7 @@ __all__ = [
     "Subtract",
     "Tanh",
     "accuracy",
+    "coordinate_costs",
     "fit",
     "hierarchical_accuracy",
     "laplacian_rbf_network",
