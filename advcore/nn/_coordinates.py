@@ -9,6 +9,7 @@ through the whole network, in float64.
 from __future__ import annotations
 
 import copy
+import math
 import threading
 from typing import Any, NamedTuple
 
@@ -109,7 +110,8 @@ class CoordinateProbe:
     ) -> ProbeValues:
         """Evaluate one side of each coordinate, and the other one where it is not proved to be the opposite."""
         count = coordinates.shape[1]
-        middle = np.take_along_axis(x.reshape(len(x), -1), coordinates, axis=1).astype(np.float64)
+        flat = x.reshape(len(x), math.prod(x.shape[1:]))
+        middle = np.take_along_axis(flat, coordinates, axis=1).astype(np.float64)
         up, down = ((side - middle).astype(x.dtype) for side in (moved.upper, moved.lower))
         base = np.empty((len(x), propagation.output_size))
         plus = np.empty((*coordinates.shape, propagation.output_size))
@@ -145,7 +147,8 @@ class CoordinateProbe:
             self._wide.logits(moved.batch(first, first + rows).astype(np.float64, copy=False))
             for first in range(0, max(moved.rows, 1), rows)
         ]
-        logits = np.concatenate(parts).reshape(len(x), 2 * count + 1, -1)
+        logits = np.concatenate(parts)
+        logits = logits.reshape(len(x), 2 * count + 1, logits.shape[-1])
         plus, minus = logits[:, 1 : count + 1], logits[:, count + 1 :]
         return ProbeValues(logits[:, 0], plus, minus, moved.distances, 0)
 
