@@ -20,6 +20,7 @@ from advcore.nn.graph import INPUT, Node
 from advcore.nn.layer import Layer, ProductLayer, Shape
 from advcore.nn.linear import Linear
 from advcore.nn.merge import Add, Concatenate
+from advcore.nn.noise import GaussianNoise
 from advcore.nn.normalization import BatchNorm
 from advcore.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from advcore.nn.reshape import Flatten, Reshape
@@ -109,7 +110,9 @@ class Program:
             self.core.finish_keeping(self._output)
             return
         self.core.finish(self._output)
-        self.tape_size: int = self.core.tape_size()  # numbers a sample
+        # Numbers a sample that a forward pass keeps for one backward pass, and for several.
+        self.tape_size: int = self.core.tape_size(False)
+        self.lasting_tape_size: int = self.core.tape_size(True)
 
     def inputs(self, step: Joint) -> list[int]:
         """Return the buffers of a step's inputs."""
@@ -153,16 +156,23 @@ class Program:
 
     def value_and_vjp(self, x: Array, cotangent: Callable[[Array], Array]) -> tuple[Array, Array]:
         """Return the logits and the gradient of sum(logits * cotangent(logits)), with the forward pass kept."""
+        logits, gradients = self.value_and_vjps(x, lambda logits: cotangent(logits)[np.newaxis], 1)
+        return logits, gradients[0]
+
+    def value_and_vjps(self, x: Array, cotangents: Callable[[Array], Array], count: int) -> tuple[Array, Array]:
+        """Return the logits and ``count`` gradients (J, N, ...), one for each of cotangents(logits) (J, N, K)."""
+        again = count > 1
         out = np.empty((len(x), *self.output_shape), self.dtype)
+        size = len(x) * (self.lasting_tape_size if again else self.tape_size)
         tape = self._spare_tapes.pop() if self._spare_tapes else np.empty(0, self.dtype)
-        if tape.size < len(x) * self.tape_size:
-            tape = np.empty(len(x) * self.tape_size, self.dtype)
-        piece = self.core.forward(x, out, tape)
-        weights = cotangent(out.copy())
-        gradient = np.empty_like(x)
-        self.core.backward(x, out, weights, gradient, tape, piece)
+        if tape.size < size:
+            tape = np.empty(size, self.dtype)
+        piece = self.core.forward(x, out, tape, again)
+        gradients = np.empty((count, *x.shape), self.dtype)
+        for weights, gradient in zip(cotangents(out.copy()), gradients, strict=True):
+            self.core.backward(x, out, weights, gradient, tape, piece, again)
         self._spare_tapes = [tape]  # fresh memory costs as much as much of the arithmetic
-        return out, gradient
+        return out, gradients
 
 
 class Programs:
@@ -294,7 +304,7 @@ def _nothing(program: Program, step: Joint, layer: Layer) -> int:
     return program.inputs(step)[0]
 
 
-_NOTHING = (Flatten, Reshape, Dropout)
+_NOTHING = (Flatten, Reshape, Dropout, GaussianNoise)
 _STEPS: dict[type[Layer], Callable[..., int]] = {
     Conv2d: _conv2d,
     Linear: _linear,

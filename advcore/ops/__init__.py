@@ -26,6 +26,7 @@ from advcore.ops.conv2d_workspace import Conv2dWorkspace, conv2d_workspace
 from advcore.ops.coordinate_gradient import coordinate_gradient
 from advcore.ops.group_norm import group_norm, group_norm_grad
 from advcore.ops.instance_norm import instance_norm, instance_norm_grad
+from advcore.ops.knn_index import KnnIndex
 from advcore.ops.layer_norm import layer_norm, layer_norm_grad
 from advcore.ops.linear import linear, linear_input_grad, linear_weight_grad, matmul
 from advcore.ops.neighbors import knn, lid
@@ -45,6 +46,7 @@ from advcore.ops.recurrent_grad import gru_grad, lstm_grad, rnn_tanh_grad
 __all__ = [
     "BatchNormLstmTape",
     "Conv2dWorkspace",
+    "KnnIndex",
     "PackedConv2d",
     "RecurrentTape",
     "adaptive_avg_pool2d",

@@ -95,6 +95,15 @@ def lid(
     return _check.deliver(result, out)
 
 
+def check_reference(reference: Array) -> Array:
+    """Return reference points that can be searched, or say what is wrong."""
+    reference = _check.array("reference", reference, axes=("R", "D"))
+    if len(reference) == 0:
+        raise ValueError(f"reference must have at least one point, got shape {reference.shape}")
+    _check.finite("reference", reference)
+    return reference
+
+
 def _points(
     queries: Array, reference: Array, exclude: NDArray[np.int64] | None
 ) -> tuple[Array, Array, NDArray[np.int64] | None]:
@@ -104,10 +113,8 @@ def _points(
         raise ValueError(
             f"queries and reference must have the same number of columns, got {queries.shape} and {reference.shape}"
         )
-    if len(reference) == 0:
-        raise ValueError(f"reference must have at least one point, got shape {reference.shape}")
     _check.finite("queries", queries)
-    _check.finite("reference", reference)
+    reference = check_reference(reference)
     if exclude is not None:
         exclude = _check.integers("exclude", exclude, shape=(len(queries),), minimum=-1, maximum=len(reference) - 1)
     return queries, reference, exclude
