@@ -34,6 +34,7 @@ from advcore.attacks.result import AttackResult
 from advcore.attacks.simba import simba
 from advcore.attacks.spsa import spsa
 from advcore.attacks.square import square
+from advcore.attacks.step_audit import StepAudit, audit_step
 from advcore.attacks.uniform_noise import uniform_noise
 from advcore.attacks.zoo import zoo
 
@@ -41,7 +42,9 @@ __all__ = [
     "AttackResult",
     "Options",
     "Progress",
+    "StepAudit",
     "apgd",
+    "audit_step",
     "autoattack",
     "available",
     "backward_pass",
