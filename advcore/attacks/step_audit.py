@@ -129,12 +129,16 @@ def audit_step(
     for name, (ask, dtype) in evaluations.items():
         estimates = {}
         for h in steps:
-            estimates[h] = np.stack([_estimate(ask, x[n].astype(dtype), y[n], chosen[n], h, bounds) for n in range(len(x))])
+            estimates[h] = np.stack(
+                [_estimate(ask, x[n].astype(dtype), y[n], chosen[n], h, bounds) for n in range(len(x))]
+            )
             queries += 2 * count * len(x)
         own = []
         for h, shorter in zip(steps, [*steps[1:], steps[-1]], strict=True):
             target = (
-                np.stack([truth[n].ravel()[chosen[n]] for n in range(len(x))]) if truth is not None else estimates[shorter]
+                np.stack([truth[n].ravel()[chosen[n]] for n in range(len(x))])
+                if truth is not None
+                else estimates[shorter]
             )
             own.append(_row(name, h, estimates[h], target))
         judged = own if truth is not None else own[:-1] or own

@@ -71,7 +71,10 @@ def _white(results: Results) -> list[str]:
 
 
 def _compare(
-    results: Results, weak: Callable[[float], Mapping[int, bool]], strong: Callable[[float], Mapping[int, bool]], say: str
+    results: Results,
+    weak: Callable[[float], Mapping[int, bool]],
+    strong: Callable[[float], Mapping[int, bool]],
+    say: str,
 ) -> Judged:
     """Fail where, at some eps, the weaker attack breaks more than the stronger one does."""
     lines, failed, tried = [], False, 0
@@ -227,7 +230,9 @@ def _twice(results: Results) -> Judged:
     clean = [row for row in results.by[probes.CLEAN, 0.0].values() if row.again is not None]
     hit = [row for row in results.rows if row.again is not None and row.attack != probes.CLEAN]
     moved, lost = sum(not row.again for row in clean), sum(not row.again for row in hit)
-    evidence = f"a second run gave other logits for {moved} of {len(clean)} images and undid {lost} of {len(hit)} examples"
+    evidence = (
+        f"a second run gave other logits for {moved} of {len(clean)} images and undid {lost} of {len(hit)} examples"
+    )
     if results.about.randomised:
         return False, evidence + "; the model is randomised, so its answers were averaged over 100 passes"
     return moved == 0 and lost == 0, evidence

@@ -36,7 +36,9 @@ def expected(
         rounds = len(eps) if p.has_budget else 1
         total_queries += images * queries * rounds
         total_gradients += images * gradients * rounds
-        lines.append(f"  {p.label:14} {images * rounds:>8,} runs of at most {queries:,} queries, {gradients:,} gradients")
+        lines.append(
+            f"  {p.label:14} {images * rounds:>8,} runs of at most {queries:,} queries, {gradients:,} gradients"
+        )
     seconds = (total_queries - total_gradients) * forward + total_gradients * max(backward, forward)
     flops = model.flops(x.shape[1:]) if isinstance(model, Network) else None
     head = [f"{len(x)} images of shape {x.shape[1:]}, {norm}, eps {', '.join(f'{e:g}' for e in eps)}"]

@@ -64,7 +64,9 @@ def accuracy(found: dict[str, Any]) -> Picture:
     axes.legend(frameon=False, fontsize=9, labelcolor=INK)
     plain_axes(axes)
     steps = ", ".join(f"{100 * m:.1f}% at eps {e:g}" for e, m in zip(eps, middle, strict=True))
-    return Picture(as_png(figure), f"Accuracy against eps: {steps}.", "Accuracy against ε; the band is the 95% interval.")
+    return Picture(
+        as_png(figure), f"Accuracy against eps: {steps}.", "Accuracy against ε; the band is the 95% interval."
+    )
 
 
 def queries(results: Results) -> Picture | None:

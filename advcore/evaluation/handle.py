@@ -159,7 +159,9 @@ def made_by(name: str, shape: tuple[int, ...], mean: Numbers, std: Numbers, layo
         return from_torch(model, own, mean=mean, std=std, layout=layout)
     if callable(model) and not hasattr(model, "logits"):
         return Source(model, mean, std, layout)
-    raise ValueError(f"{name}: mean, std and layout are for networks, torch modules and callables; it gave another model")
+    raise ValueError(
+        f"{name}: mean, std and layout are for networks, torch modules and callables; it gave another model"
+    )
 
 
 def normalised(network: Network, mean: Numbers, std: Numbers) -> Network:

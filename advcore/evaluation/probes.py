@@ -60,6 +60,7 @@ def gradients(setup: Setup, task: Task) -> list[Row]:
     """Look at the gradients that attacks start from. Success: all of them are finite and none is zero."""
     access = setup.access()
     losses = ("margin", "saturating_cross_entropy")
+
     def cotangents(logits: Array) -> Array:
         values = np.asarray(logits, np.float64)
         return np.stack([LOSSES[n].ascent(values, task.y, None) for n in losses], axis=1).astype(logits.dtype)

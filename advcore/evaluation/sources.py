@@ -179,5 +179,7 @@ def numbers(text: str, name: str) -> tuple[float, ...]:
         try:
             found.append(float(numerator) / (float(denominator) if slash else 1.0))
         except (ValueError, ZeroDivisionError):
-            raise ValueError(f"{name} must be numbers such as 0.1 or 8/255, with commas between, got {text!r}") from None
+            raise ValueError(
+                f"{name} must be numbers such as 0.1 or 8/255, with commas between, got {text!r}"
+            ) from None
     return tuple(found)

@@ -126,9 +126,7 @@ def _transfer(eps: float, surrogates: tuple[str, ...], effort: Effort, white: bo
     names = ("model", *surrogates)
     sources = names if white else surrogates
     labels = tuple(f"{probes.TRANSFER} {a} > {b}" for a in sources for b in names)
-    return Step(
-        probes.TRANSFER, eps, run=probes.transfer, everyone=True, images=effort.images, labels=labels
-    )
+    return Step(probes.TRANSFER, eps, run=probes.transfer, everyone=True, images=effort.images, labels=labels)
 
 
 def _unbounded(strongest: list[Planned], eps: float, effort: Effort) -> Iterator[Step]:

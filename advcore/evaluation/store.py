@@ -96,7 +96,9 @@ class Store:
             except (Damaged, sqlite3.DatabaseError) as error:
                 self._set_aside(str(error))
         connection = _connect(self.file)
-        columns = ", ".join(f"{name} {_TYPES.get(name, 'INTEGER' if name in _INTEGERS else 'REAL')}" for name in COLUMNS)
+        columns = ", ".join(
+            f"{name} {_TYPES.get(name, 'INTEGER' if name in _INTEGERS else 'REAL')}" for name in COLUMNS
+        )
         with connection:
             connection.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT)")
             connection.execute(
@@ -170,7 +172,9 @@ def _connect(file: Path) -> sqlite3.Connection:
 def _rows(connection: sqlite3.Connection, run: str) -> list[Row]:
     names = ", ".join((*COLUMNS, "crc"))
     found = []
-    for *values, crc in connection.execute(f"SELECT {names} FROM rows WHERE run = ? ORDER BY sample, attack, eps", (run,)):
+    for *values, crc in connection.execute(
+        f"SELECT {names} FROM rows WHERE run = ? ORDER BY sample, attack, eps", (run,)
+    ):
         row = _row(values)
         if crc != _check_of(row):
             raise Damaged(f"the checksum of sample {row.sample}, {row.attack}, eps {row.eps:g} does not fit")

@@ -33,7 +33,9 @@ def tables(found: dict[str, Any]) -> Group:
         parts.append(Text("Not finished: the numbers can still fall. The same command goes on.\n", STYLES[NOT_RUN]))
     parts += [_robust(found), Text(found["note"], "dim"), "", _attacks(found), Text(_TRIED, "dim"), "", _checks(found)]
     for error in found["errors"][:5]:
-        parts.append(Text(f"The model raised for sample {error['sample']} in {error['attack']}: {error['error']}", "red"))
+        parts.append(
+            Text(f"The model raised for sample {error['sample']} in {error['attack']}: {error['error']}", "red")
+        )
     if len(found["errors"]) > 5:
         parts.append(Text(f"... and for {len(found['errors']) - 5} more, see results.json", "red"))
     return Group(*parts)
@@ -73,7 +75,9 @@ def _checks(found: dict[str, Any]) -> Table:
     for column in table.columns[1:]:
         column.no_wrap = False
     for check in found["checks"]:
-        table.add_row(Text(check["verdict"], STYLES[check["verdict"]]), escape(check["name"]), escape(check["evidence"]))
+        table.add_row(
+            Text(check["verdict"], STYLES[check["verdict"]]), escape(check["name"]), escape(check["evidence"])
+        )
     return table
 
 

@@ -108,9 +108,7 @@ class Propagation:
         are zero are no kinks.
         """
         uses = Counter(source for step in joined for source in step.inputs)
-        pooled = {
-            step.inputs[0] for step in joined if isinstance(step.layer, MaxPool2d) and uses[step.inputs[0]] == 1
-        }
+        pooled = {step.inputs[0] for step in joined if isinstance(step.layer, MaxPool2d) and uses[step.inputs[0]] == 1}
         steps: list[Joint] = []
         late = set()
         for step in joined:
@@ -330,9 +328,7 @@ class _Windows(NamedTuple):
 
 def _avg_pool(p: Propagation, step: Joint, layer: AvgPool2d) -> Result:
     shape = p.plane(step)
-    axes = zip(
-        shape[1:], layer.output_shape(shape)[1:], layer.kernel_size, layer.stride, layer.padding, strict=True
-    )
+    axes = zip(shape[1:], layer.output_shape(shape)[1:], layer.kernel_size, layer.stride, layer.padding, strict=True)
 
     def windows(extent: int, outputs: int, kernel: int, stride: int, padding: int) -> _Windows:
         starts = [i * stride - padding for i in range(outputs)]

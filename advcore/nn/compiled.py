@@ -104,20 +104,15 @@ class Program:
         for step in steps:
             self._buffers[step.name] = _STEPS[type(step.layer)](self, step, step.layer)
         self.output_shape = shapes[steps[-1].name]
-<<<<<<< HEAD
-        self.core.finish(self._buffers[steps[-1].name])
-        # Numbers a sample that a forward pass keeps for one backward pass, and for several.
-        self.tape_size: int = self.core.tape_size(False)
-        self.lasting_tape_size: int = self.core.tape_size(True)
-=======
         self._output = self._buffers[steps[-1].name]
->>>>>>> a11667750c17b24a1006da1919e72efe8b77811e
         self._spare_tapes: list[Array] = []
         if keep:
             self.core.finish_keeping(self._output)
             return
         self.core.finish(self._output)
-        self.tape_size: int = self.core.tape_size()  # numbers a sample
+        # Numbers a sample that a forward pass keeps for one backward pass, and for several.
+        self.tape_size: int = self.core.tape_size(False)
+        self.lasting_tape_size: int = self.core.tape_size(True)
 
     def inputs(self, step: Joint) -> list[int]:
         """Return the buffers of a step's inputs."""

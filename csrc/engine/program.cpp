@@ -78,7 +78,7 @@ void Program<T>::finish(Buffer output) {
 template <class T>
 void Program<T>::finish_keeping(Buffer output) {
     output_ = output;
-    forward_ = plan(instructions_.size(), {input, output_}, true);
+    forward_ = plan(instructions_.size(), {input, output_}, instructions_.size());
     steps_.clear();
 }
 
@@ -89,11 +89,7 @@ void Program<T>::keep(const T* x, T* out, int64_t samples, T* memory) const {
 
 // Buffers that are alive at once lie beside one another; the largest are placed first, each as low as it fits.
 template <class T>
-<<<<<<< HEAD
 auto Program<T>::plan(std::size_t instructions, const std::vector<Buffer>& elsewhere, std::size_t kept) const -> Plan {
-=======
-auto Program<T>::plan(std::size_t instructions, const std::vector<Buffer>& elsewhere, bool keep_all) const -> Plan {
->>>>>>> a11667750c17b24a1006da1919e72efe8b77811e
     const std::size_t count = sizes_.size();
     std::vector<std::size_t> first(count, instructions), last(count, 0);
     for (std::size_t i = 0; i < instructions; ++i) {
@@ -102,12 +98,8 @@ auto Program<T>::plan(std::size_t instructions, const std::vector<Buffer>& elsew
     }
     for (std::size_t b = 0; b < count; ++b)
         if (last[b] == 0) first[b] = instructions;  // the first instruction reads the input alone
-<<<<<<< HEAD
     for (std::size_t b = 0; b < count; ++b)
-        if (first[b] < kept && last[b] >= kept) last[b] = instructions;
-=======
-    if (keep_all) std::replace_if(last.begin(), last.end(), [](std::size_t at) { return at > 0; }, instructions);
->>>>>>> a11667750c17b24a1006da1919e72efe8b77811e
+        if (first[b] < kept && (last[b] >= kept || kept == instructions)) last[b] = instructions;
     for (const Buffer b : elsewhere) first[static_cast<std::size_t>(b)] = instructions;
     std::vector<std::size_t> order;
     for (std::size_t b = 0; b < count; ++b)

@@ -100,13 +100,10 @@ private:
         Ends at(const Program& p, int64_t sample) const;
     };
 
-<<<<<<< HEAD
-    // `kept`: what instructions before this one wrote and later ones read is never written over.
+    // `kept`: what instructions before this one wrote and later ones read is never written over; of all instructions,
+    // nothing that is read.
     Plan plan(std::size_t instructions, const std::vector<Buffer>& elsewhere, std::size_t kept = 0) const;
     const Plan& halves(bool again) const { return again ? again_ : both_; }
-=======
-    Plan plan(std::size_t instructions, const std::vector<Buffer>& elsewhere, bool keep_all = false) const;
->>>>>>> a11667750c17b24a1006da1919e72efe8b77811e
     void execute(const Plan& plan, std::size_t first, std::size_t last, const Ends& ends, int64_t samples,
                  T* memory) const;
     // Runs instructions [first, last) for all samples; `tape` holds the memory of every piece, or is null: then each
