@@ -18,6 +18,7 @@ from advcore.attacks.carlini_wagner import carlini_wagner
 from advcore.attacks.ddn import ddn
 from advcore.attacks.deepfool import deepfool
 from advcore.attacks.expectation import expectation
+from advcore.attacks.fab import fab
 from advcore.attacks.fgm import fgm
 from advcore.attacks.fgsm import fgsm
 from advcore.attacks.fmn import fmn
@@ -30,6 +31,7 @@ from advcore.attacks.pgd import pgd
 from advcore.attacks.result import AttackResult
 from advcore.attacks.simba import simba
 from advcore.attacks.spsa import spsa
+from advcore.attacks.square import square
 from advcore.attacks.uniform_noise import uniform_noise
 from advcore.attacks.zoo import zoo
 
@@ -46,6 +48,7 @@ __all__ = [
     "ddn",
     "deepfool",
     "expectation",
+    "fab",
     "fgm",
     "fgsm",
     "fmn",
@@ -57,6 +60,7 @@ __all__ = [
     "pgd",
     "simba",
     "spsa",
+    "square",
     "uniform_noise",
     "zoo",
 ]
