@@ -10,33 +10,53 @@ the model's answers do not.
 from advcore.attacks._monitor import Progress
 from advcore.attacks._options import Options
 from advcore.attacks._registry import available
+from advcore.attacks.apgd import apgd
 from advcore.attacks.backward_pass import backward_pass
+from advcore.attacks.bim import bim
+from advcore.attacks.boundary import boundary
 from advcore.attacks.carlini_wagner import carlini_wagner
 from advcore.attacks.ddn import ddn
 from advcore.attacks.deepfool import deepfool
 from advcore.attacks.expectation import expectation
+from advcore.attacks.fgm import fgm
 from advcore.attacks.fgsm import fgsm
 from advcore.attacks.fmn import fmn
+from advcore.attacks.gaussian_noise import gaussian_noise
+from advcore.attacks.hop_skip_jump import hop_skip_jump
 from advcore.attacks.joint import joint
 from advcore.attacks.jsma import jsma
+from advcore.attacks.nes import nes
 from advcore.attacks.pgd import pgd
 from advcore.attacks.result import AttackResult
+from advcore.attacks.simba import simba
+from advcore.attacks.spsa import spsa
+from advcore.attacks.uniform_noise import uniform_noise
 from advcore.attacks.zoo import zoo
 
 __all__ = [
     "AttackResult",
     "Options",
     "Progress",
+    "apgd",
     "available",
     "backward_pass",
+    "bim",
+    "boundary",
     "carlini_wagner",
     "ddn",
     "deepfool",
     "expectation",
+    "fgm",
     "fgsm",
     "fmn",
+    "gaussian_noise",
+    "hop_skip_jump",
     "joint",
     "jsma",
+    "nes",
     "pgd",
+    "simba",
+    "spsa",
+    "uniform_noise",
     "zoo",
 ]

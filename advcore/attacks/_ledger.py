@@ -139,6 +139,13 @@ class Ledger:
             within &= spent + self.gradients[owners] + gradients <= self.max_evaluations
         return within
 
+    def left(self, owners: Index) -> Index:
+        """Return how many queries each sample may still spend, if it asks for no gradients."""
+        left = (self.max_queries or _UNLIMITED) - self.queries[owners]
+        if self.max_evaluations is not None:
+            left = np.minimum(left, self.max_evaluations - self.queries[owners] - self.gradients[owners])
+        return left
+
     def _book(self, owners: Index, queries: int, gradients: int) -> None:
         """Charge each row's owner; refuse all rows where one sample cannot pay."""
         if self.max_queries is not None or self.max_evaluations is not None:

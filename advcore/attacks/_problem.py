@@ -12,7 +12,7 @@ from advcore._check import Array
 from advcore.attacks._arguments import Arguments
 from advcore.attacks._best import Best
 from advcore.attacks._ledger import Index, Ledger, Moved
-from advcore.attacks._losses import LOSSES, Logits, Values, margin, margin_ascent
+from advcore.attacks._losses import LOSSES, Logits, Values, margin, margin_ascent, name_of
 from advcore.attacks._projection import Region
 from advcore.attacks.result import rows
 
@@ -23,6 +23,7 @@ class Gradient(NamedTuple):
     logits: Logits
     ascent: Array
     informative: NDArray[np.bool_]  # (B,): finite and not zero
+    values: Values | None = None  # (B,): of the loss, where it has a name
 
 
 class Problem:
@@ -95,19 +96,24 @@ class Problem:
         """Ask the model: one query a row."""
         return self._ledger.logits(x, self.owners[index])
 
-    def gradient(self, x: Array, index: Index, loss: str) -> Gradient:
-        """Ask for the gradient of a loss in LOSSES, in the direction of success: one gradient a row."""
+    def gradient(self, x: Array, index: Index, loss: str, towards: Index | None = None) -> Gradient:
+        """Ask for the gradient of a loss in LOSSES, in the direction of success: one gradient a row.
+
+        ``towards`` names a class a row that the loss shall aim at, whatever the criterion is.
+        """
         climbed = LOSSES[self.loss or loss]
-        self.losses.add(self.loss or loss)
+        aims = self.targets[index] if towards is None and self.targets is not None else towards
+        self.losses.add(name_of(self.loss or loss, self.classes, aims is not None))
+        values = np.zeros(len(index))
 
         def ascent(logits: Logits, part: slice) -> Logits:
-            chosen = index[part]
-            targets = None if self.targets is None else self.targets[chosen]
+            labels, targets = self.y[index[part]], None if aims is None else aims[part]
             self._traced_by_gradient = True
-            self._record(climbed.value(logits, self.y[chosen], targets), chosen)
-            return climbed.ascent(logits, self.y[chosen], targets)
+            values[part] = climbed.value(logits, labels, targets)
+            self._record(values[part], index[part])
+            return climbed.ascent(logits, labels, targets)
 
-        return self.vjp(x, index, ascent)
+        return self.vjp(x, index, ascent)._replace(values=values)
 
     def vjp(self, x: Array, index: Index, cotangent: Callable[[Logits, slice], Logits]) -> Gradient:
         """Ask for the gradient of ``sum_k logits[k] cotangent[k]``; cotangent(logits, part) is for the rows x[part]."""
@@ -132,6 +138,10 @@ class Problem:
     def afford(self, index: Index, queries: int = 1, gradients: int = 0) -> Index:
         """Return those of the samples that may still ask for so many rows of logits and gradients each."""
         return index[self._ledger.affordable(self.owners[index], queries, gradients)]
+
+    def left(self, index: Index) -> Index:
+        """Return how many queries each of the samples may still spend; without a limit, a very large number."""
+        return self._ledger.left(self.owners[index])
 
     def gradient_queries(self, count: int = 1) -> int:
         """Return the rows of logits that cost as much as the forward passes behind so many gradients of one sample."""

@@ -1,56 +1,70 @@
-"""Steps of gradient attacks, a sample a row, in the samples' type: float32 stays float32."""
+"""What gradient attacks share: the steepest step in a norm, and random starts."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from advcore import _random
 from advcore._check import Array
-from advcore.attacks._projection import nearest_in_l1_ball
+from advcore.attacks._ledger import Index
+from advcore.attacks._problem import Problem
 from advcore.attacks.result import rows
 
 
-def norms(step: Array, norm: str) -> NDArray[np.float64]:
-    """Return the length of each sample's step, (n,); a step so small that its squares vanish has length 0 in L2."""
-    flat = rows(step)
-    if norm == "l2":
-        return np.sqrt(np.einsum("nd,nd->n", flat, flat)).astype(np.float64)
-    if norm == "l0":
-        return np.count_nonzero(flat, axis=1).astype(np.float64)
-    size = np.abs(flat)
-    length = size.sum(axis=1) if norm == "l1" else size.max(axis=1, initial=0.0)
-    return np.asarray(length, np.float64)
+def direction(ascent: Array, norm: str) -> Array:
+    """Return the direction of length 1 along which a linear function with this gradient grows most, in its type.
 
-
-def scaled(step: Array, factors: NDArray[np.float64]) -> Array:
-    """Return each sample's step times its factor."""
-    return step * factors.astype(step.dtype).reshape(-1, *[1] * (step.ndim - 1))
-
-
-def unit(gradient: Array) -> Array:
-    """Return each gradient at an L2 length of 1, however small or large it is; zeros stay."""
-    tiny = np.finfo(gradient.dtype).tiny
-    scale = np.maximum(norms(gradient, "linf"), tiny)  # squares of what is below 1 neither overflow nor all vanish
-    level = scaled(gradient, 1 / scale)
-    return scaled(level, 1 / np.maximum(norms(level, "l2"), tiny))
-
-
-def into_ball(step: Array, radius: NDArray[np.float64], norm: str) -> Array:
-    """Return the nearest steps of at most the samples' radii, (n,); for L0 those that keep the largest entries."""
+    Linf: the signs; L2: the gradient itself. Zero where the gradient is.
+    """
     if norm == "linf":
-        most = radius.astype(step.dtype).reshape(-1, *[1] * (step.ndim - 1))
-        return np.clip(step, -most, most)
-    length = norms(step, norm)
-    if norm == "l2":
-        return scaled(step, np.minimum(1.0, radius / np.maximum(length, np.finfo(step.dtype).tiny)))
-    (outside,) = np.nonzero(length > radius)
-    inside = rows(step).copy()
-    if norm == "l1":
-        inside[outside] = nearest_in_l1_ball(inside[outside].astype(np.float64), radius[outside, np.newaxis])
-    elif len(outside):
-        size = np.abs(inside[outside])
-        order = np.argsort(-size, axis=1, kind="stable")
-        ranks = np.empty_like(order)
-        np.put_along_axis(ranks, order, np.arange(size.shape[1])[np.newaxis], axis=1)
-        inside[outside] *= ranks < radius[outside, np.newaxis]
-    return inside.reshape(step.shape)
+        return np.sign(ascent)
+    flat = rows(ascent)
+    tiny = np.finfo(flat.dtype).tiny
+    scaled = flat / np.maximum(np.abs(flat).max(axis=1, initial=0.0), tiny)[:, np.newaxis]  # squares cannot underflow
+    length = np.sqrt(np.square(scaled).sum(axis=1))
+    unit: Array = scaled / np.maximum(length, tiny)[:, np.newaxis]
+    return unit.reshape(ascent.shape)
+
+
+def sparse_direction(ascent: Array, x: Array, problem: Problem, index: Index, features: Array) -> Array:
+    """Return signs of the gradient at its largest ``features[i]`` entries, at an L1 length of 1.
+
+    Entries that the box does not let move are left out. (Tramer, Boneh 2019, arXiv 1904.13000, section 4.1.)
+    """
+    lower, upper = problem.region.lower[index], problem.region.upper[index]
+    free = ((ascent > 0) & (x < upper)) | ((ascent < 0) & (x > lower))
+    flat = rows(np.where(free, ascent, 0))
+    size = np.abs(flat)
+    count = size.shape[1]
+    sorted_size = np.sort(size, axis=1)
+    place = count - np.clip(features, 1, max(count, 1)).astype(np.int64)
+    least = sorted_size[np.arange(len(size)), place] if count else np.zeros(len(size), size.dtype)
+    chosen = (size >= least[:, np.newaxis]) & (size > 0)
+    step = np.sign(flat) * chosen
+    length = np.maximum(chosen.sum(axis=1), 1).astype(flat.dtype)
+    result: Array = step / length[:, np.newaxis]
+    return result.reshape(ascent.shape)
+
+
+def random_start(problem: Problem, index: Index, step: int, *, on_sphere: bool = False) -> Array:
+    """Draw a start for each sample, uniform in the ball (or on its surface), then moved into the box.
+
+    ``step`` keys the random numbers. Linf's surface: uniform in the ball, stretched until the largest entry is eps.
+    """
+    ids, size = problem.sample_ids[index], int(np.prod(problem.x.shape[1:]))
+    eps, norm, seed = problem.region.eps, problem.region.norm, problem.seed
+    tiny = np.finfo(np.float64).tiny
+    if norm == "linf":
+        offset = _random.uniform(seed, ids, step, size, low=-eps, high=eps)
+        if on_sphere:
+            offset *= eps / np.maximum(np.abs(offset).max(axis=1, initial=0.0), tiny)[:, np.newaxis]
+    elif norm == "l2":
+        offset = direction(_random.normal(seed, ids, step, size), "l2")
+        radius = eps * (1.0 if on_sphere else _random.uniform(seed, ids, step, 1, stream=1) ** (1 / max(size, 1)))
+        offset = radius * offset
+    else:
+        # Shares of exponential variables are uniform on the simplex; the last one stays out of the ball's surface.
+        shares = -np.log1p(-_random.uniform(seed, ids, step, size + 1))
+        total = shares[:, :-1].sum(axis=1) if on_sphere else shares.sum(axis=1)
+        offset = eps * shares[:, :-1] / np.maximum(total, tiny)[:, np.newaxis] * _random.sign(seed, ids, step, size)
+    return problem.project(problem.x[index] + offset.reshape(problem.x[index].shape), index)

@@ -47,7 +47,7 @@ class TanhAdam:
     def examples(self) -> Array:
         """Return x' of the present variables."""
         np.tanh(self.w, out=self.tanh)
-        x = self.tanh * self.half
+        x: Array = self.tanh * self.half
         x += self.middle
         np.clip(x, *self.bounds, out=x)  # a bound may be no sum of middle and half
         if self.fixed is not None:

@@ -11,11 +11,11 @@ from advcore import _check
 from advcore._check import Array
 from advcore.attacks._arguments import check
 from advcore.attacks._boundary import step_past_boundary
+from advcore.attacks._lengths import norms, scaled, unit
 from advcore.attacks._options import Options
 from advcore.attacks._problem import Problem
 from advcore.attacks._protocol import run
 from advcore.attacks._registry import attack
-from advcore.attacks._steps import norms, scaled, unit
 from advcore.attacks.result import AttackResult
 
 LAST_STEP_SIZE = 0.01

@@ -55,6 +55,11 @@ class AttackResult:
         Why the attack ended early: "max_seconds", "callback", "interrupted" (Ctrl-C), "max_queries", "max_evaluations".
     traces : list of float64 arrays, or None
         Each sample's loss, in the direction of success, at every iterate, where it was asked for.
+    losses : tuple of str
+        What was climbed: "dlr" becomes "margin" for two classes; aimed at a class it is "dlr_targeted", with three
+        classes "logit_difference"; "margin" is added where the first loss had no usable gradient.
+    broken_by : str array, (N,), or None
+        Of an ensemble: the attack that broke the sample; "" where none did or the input itself met the criterion.
     """
 
     examples: Array
@@ -73,6 +78,8 @@ class AttackResult:
     vjp_seconds: float | None = None
     stopped: str | None = None
     traces: list[NDArray[np.float64]] | None = None
+    losses: tuple[str, ...] = ()
+    broken_by: NDArray[np.str_] | None = None
 
     @property
     def robust_accuracy(self) -> float:

@@ -2,8 +2,10 @@
 
 from advcore.nn.activations import GELU, Clip, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from advcore.nn.affine import Affine, Normalize, Scale
+from advcore.nn.batch import Batch
 from advcore.nn.batch_norm_lstm import BatchNormLSTM
 from advcore.nn.conv import Conv2d
+from advcore.nn.distance import NegativeDistance
 from advcore.nn.dropout import Dropout
 from advcore.nn.history import Epoch, History
 from advcore.nn.imported import Import
@@ -12,6 +14,7 @@ from advcore.nn.linear import Linear
 from advcore.nn.merge import Add, Concatenate, Multiply, Subtract
 from advcore.nn.metrics import hierarchical_accuracy
 from advcore.nn.network import Network, Sequential
+from advcore.nn.noise import GaussianNoise
 from advcore.nn.normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
 from advcore.nn.optimizers import SGD, Adam, Optimizer, RMSProp
 from advcore.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
@@ -32,6 +35,7 @@ __all__ = [
     "Add",
     "Affine",
     "AvgPool2d",
+    "Batch",
     "BatchNorm",
     "BatchNormLSTM",
     "Clip",
@@ -40,6 +44,7 @@ __all__ = [
     "Dropout",
     "Epoch",
     "Flatten",
+    "GaussianNoise",
     "GroupNorm",
     "History",
     "Import",
@@ -52,6 +57,7 @@ __all__ = [
     "MaxPool2d",
     "Mean",
     "Multiply",
+    "NegativeDistance",
     "Network",
     "Normalize",
     "Optimizer",
