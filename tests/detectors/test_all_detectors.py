@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from advcore import detectors
@@ -118,3 +119,13 @@ def test_unsupervised_detectors_take_clean_inputs_alone(setting, kind):
     if not detector.supervised:
         alone = setting.make(kind).fit(setting.x[:20])
         assert alone.threshold_ == detector.threshold_
+
+
+def test_clones_share_the_network_and_are_not_fitted(setting, kind):
+    detector = setting.fitted(kind)
+    copy = clone(detector)
+    assert copy.network is setting.network
+    with pytest.raises(NotFittedError):
+        copy.score_samples(setting.x)
+    copy.fit(setting.x, setting.y, **setting.options(kind))
+    assert copy.threshold_ == detector.threshold_
