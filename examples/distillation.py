@@ -82,8 +82,8 @@ def main(given: list[str] | None = None) -> dict[str, Any]:
     report.finding(
         f"The student's softmax at T = 1 is saturated: {rows[1]['no gradient']}% of the images have a gradient of "
         f"exactly 0. An attack that follows it leaves {exact}%, of which {rows[1]['masked']} points are masked and not "
-        f"robust: dividing by T leaves {divided}%, climbing the logits {climbed}%, examples made for the attacker's own "
-        f"distillation {rows[1]['transfers']}%."
+        f"robust: dividing by T leaves {divided}%, climbing the logits {climbed}%, examples made for the attacker's "
+        f"own distillation {rows[1]['transfers']}%."
     )
 
     def draw(axes: Any) -> None:

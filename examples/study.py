@@ -56,6 +56,7 @@ class Report:
         self.tables: dict[str, list[dict[str, Any]]] = {}
         self.findings: list[str] = []
         self.seconds: dict[str, float] = {}
+        self.source_seconds: dict[str, float] = {}  # by the names of our own
         self._started = time.perf_counter()
 
     def table(self, name: str, rows: list[dict[str, Any]]) -> None:
@@ -93,11 +94,17 @@ class Report:
             "tables": self.tables,
             "findings": self.findings,
             "seconds": self.seconds,
+            "source_seconds": self.source_seconds,
             "differs": self.differs,
         }
         (folder / f"{self.name}.json").write_text(json.dumps(results, indent=1) + "\n")
         parts = [f"# {self.title}", *(_markdown(name, rows) for name, rows in self.tables.items())]
         parts += ["\n".join(f"- {text}" for text in self.findings)] if self.findings else []
+        compared = [
+            {"run": name, "seconds": self.seconds[name], "source": then, "times": round(then / self.seconds[name])}
+            for name, then in self.source_seconds.items()
+        ]
+        parts += [_markdown("Seconds beside the source's", compared)] if compared else []
         parts += [f"![{self.title}]({self.name}.png)", f"Settings: {_inline(self.settings)}."]
         parts += [f"Seconds: {_inline(self.seconds)}.", f"Differs from the source: {self.differs}"]
         (folder / f"{self.name}.md").write_text("\n\n".join(parts) + "\n")
