@@ -376,9 +376,7 @@ def _kind(access: Access, output: str | None) -> str:
     return "labels" if output in ("label", "top1") else "scores"
 
 
-def _possible(
-    level: str, planned: tuple[Planned, ...], kind: str, randomised: bool, norm: str
-) -> tuple[Planned, ...]:
+def _possible(level: str, planned: tuple[Planned, ...], kind: str, randomised: bool, norm: str) -> tuple[Planned, ...]:
     """Return the attacks of a level that the model can be given; refuse names that it cannot."""
     fits = {"gradients": ("gradient", "scores", "top1", "label"), "scores": ("scores", "top1", "label")}
     able = fits.get(kind, ("top1", "label"))
