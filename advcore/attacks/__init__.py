@@ -28,6 +28,7 @@ from advcore.attacks.jsma import jsma
 from advcore.attacks.nes import nes
 from advcore.attacks.pgd import pgd
 from advcore.attacks.result import AttackResult
+from advcore.attacks.retrying import retrying
 from advcore.attacks.simba import simba
 from advcore.attacks.spsa import spsa
 from advcore.attacks.uniform_noise import uniform_noise
@@ -55,6 +56,7 @@ __all__ = [
     "jsma",
     "nes",
     "pgd",
+    "retrying",
     "simba",
     "spsa",
     "uniform_noise",
