@@ -18,6 +18,7 @@ from advcore.attacks.model import Access
 
 Index = NDArray[np.int64]
 Cotangents = Callable[[Logits, slice], NDArray[np.float64]]
+Limit = int | Index | None
 _UNLIMITED = 2**62
 NAMED = 8  # samples in a message
 
@@ -38,7 +39,7 @@ class Ledger:
     ----------
     labels : int64 array, (N,)
         True classes.
-    max_queries, max_evaluations : int, optional
+    max_queries, max_evaluations : int or int64 array (N,), optional
         Per sample; a call that would exceed one raises Stopped.
 
     Attributes
@@ -55,8 +56,8 @@ class Ledger:
         labels: Index,
         batch_size: int,
         monitor: Monitor,
-        max_queries: int | None = None,
-        max_evaluations: int | None = None,
+        max_queries: Limit = None,
+        max_evaluations: Limit = None,
     ) -> None:
         self.access, self.batch_size, self.monitor = access, batch_size, monitor
         self.max_queries, self.max_evaluations = max_queries, max_evaluations
@@ -137,17 +138,14 @@ class Ledger:
         """Say which samples may still have so many rows of logits and gradients."""
         gradients = self.access.backwards(gradients)
         spent = self.queries[owners] + queries * self.access.queries
-        within: NDArray[np.bool_] = spent <= (self.max_queries or _UNLIMITED)
-        if self.max_evaluations is not None:
-            within &= spent + self.gradients[owners] + gradients <= self.max_evaluations
-        return within
+        total = spent + self.gradients[owners] + gradients
+        return (spent <= _of(self.max_queries, owners)) & (total <= _of(self.max_evaluations, owners))
 
     def left(self, owners: Index) -> Index:
         """Return how many rows of logits each sample may still ask for, if it asks for no gradients."""
-        left = (self.max_queries or _UNLIMITED) - self.queries[owners]
-        if self.max_evaluations is not None:
-            left = np.minimum(left, self.max_evaluations - self.queries[owners] - self.gradients[owners])
-        return left // self.access.queries
+        queries = _of(self.max_queries, owners) - self.queries[owners]
+        evaluations = _of(self.max_evaluations, owners) - self.queries[owners] - self.gradients[owners]
+        return np.minimum(queries, evaluations) // self.access.queries
 
     def _book(self, owners: Index, queries: int, gradients: int) -> None:
         """Charge each row's owner; refuse all rows where one sample cannot pay."""
@@ -155,9 +153,9 @@ class Ledger:
             asking, rows = np.unique(owners, return_counts=True)
             spent = self.queries[asking] + queries * rows
             total = spent + self.gradients[asking] + gradients * rows
-            if self.max_queries is not None and (spent > self.max_queries).any():
+            if (spent > _of(self.max_queries, asking)).any():
                 raise Stopped("max_queries")
-            if self.max_evaluations is not None and (total > self.max_evaluations).any():
+            if (total > _of(self.max_evaluations, asking)).any():
                 raise Stopped("max_evaluations")
         np.add.at(self.queries, owners, queries)
         np.add.at(self.gradients, owners, gradients)
@@ -229,3 +227,10 @@ def _naming(owners: Index) -> Iterator[None]:
         more = f" and {len(samples) - NAMED} more" if len(samples) > NAMED else ""
         error.add_note(f"The model was asked about sample {', '.join(map(str, samples[:NAMED]))}{more}.")
         raise
+
+
+def _of(limit: Limit, owners: Index) -> int | Index:
+    """Return the limits of some samples."""
+    if limit is None:
+        return _UNLIMITED
+    return limit if isinstance(limit, int) else limit[owners]
