@@ -12,8 +12,6 @@ from advcore._check import Array
 from advcore.attacks._losses import LOSSES
 from advcore.attacks._verdict import PASSES
 from advcore.attacks.model import wrap
-from advcore.attacks.result import measure
-from advcore.attacks.result import rows as flat
 from advcore.evaluation import work
 from advcore.evaluation.rows import Row
 from advcore.evaluation.work import Setup, Task

@@ -292,7 +292,7 @@ class _Runner:
         self.next_report = time.monotonic() + FIRST_REPORT
 
     def run(self, table: Table) -> Report:
-        given, about = self.given, self.about
+        given = self.given
         campaign = Campaign(
             given.x,
             given.y,
@@ -376,9 +376,7 @@ def _kind(access: Access, output: str | None) -> str:
     return "labels" if output in ("label", "top1") else "scores"
 
 
-def _possible(
-    level: str, planned: tuple[Planned, ...], kind: str, randomised: bool, norm: str
-) -> tuple[Planned, ...]:
+def _possible(level: str, planned: tuple[Planned, ...], kind: str, randomised: bool, norm: str) -> tuple[Planned, ...]:
     """Return the attacks of a level that the model can be given; refuse names that it cannot."""
     fits = {"gradients": ("gradient", "scores", "top1", "label"), "scores": ("scores", "top1", "label")}
     able = fits.get(kind, ("top1", "label"))
@@ -403,7 +401,7 @@ def _refuse_useless(table: Table, given: _Given) -> None:
         raise ValueError(f"the model cannot be run on the data, of shape {given.x.shape}: {rows[0].note}")
     if not any(row.status == "failed" for row in rows):
         raise ValueError(
-            f"the model is wrong on all {len(rows)} samples: are the labels, the bounds, mean, std and layout those that "
+            f"the model is wrong on all {len(rows)} samples: are labels, bounds, mean, std and layout those that "
             "it was trained with?"
         )
 

@@ -43,7 +43,9 @@ def files(tmp_path_factory, plain, x, y):
 
 
 def test_the_files_of_a_run(files, tmp_path):
-    result = command("evaluate", files / "model.safetensors", "--data", files / "data.npz", *QUICK, "--output", tmp_path)
+    result = command(
+        "evaluate", files / "model.safetensors", "--data", files / "data.npz", *QUICK, "--output", tmp_path
+    )
     assert result.exit_code == 0, result.output
     for text in ("L∞ ≤ 0.1", "95% interval", "Checklist", "report.html"):
         assert text in result.output

@@ -22,7 +22,11 @@ def kills():
 
 
 def evaluate(model, x, y, folder, **options):
-    options = {"attacks": [("pgd", {"steps": 4}), ("square", {"steps": 20})], "checks": False, "chunk_size": 8} | options
+    options = {
+        "attacks": [("pgd", {"steps": 4}), ("square", {"steps": 20})],
+        "checks": False,
+        "chunk_size": 8,
+    } | options
     return advcore.evaluate(model, x[:24], y[:24], norm="linf", eps=[0.05, 0.1], output=folder, **options)
 
 

@@ -88,8 +88,9 @@ def test_dask_by_the_command(plain, x, y, tmp_path, local):
 
 def test_a_scheduler_that_cannot_be_reached(monkeypatch):
     monkeypatch.setattr(cluster, "SECONDS_TO_CONNECT", 0.5)
-    with pytest.raises(OSError, match="scheduler tcp://127.0.0.1:1 cannot be reached"), cluster.connected(
-        scheduler="tcp://127.0.0.1:1"
+    with (
+        pytest.raises(OSError, match=r"scheduler tcp://127\.0\.0\.1:1 cannot be reached"),
+        cluster.connected(scheduler="tcp://127.0.0.1:1"),
     ):
         pass
 
