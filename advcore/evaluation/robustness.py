@@ -42,7 +42,7 @@ def evaluate(
     output: str | Path | None = None,
     seed: int = 0,
     bounds: tuple[float, float] = (0.0, 1.0),
-    checks: bool = True,
+    checks: bool | str = True,
     answers: str | None = None,
     randomised: bool | None = None,
     detector: Any = None,
@@ -80,8 +80,8 @@ def evaluate(
     seed : int
     bounds : (low, high)
         The box of valid inputs.
-    checks : bool
-        Run the probes that the checklist needs.
+    checks : bool, "quick", "standard" or "full"
+        Run the probes that the checklist needs, and how thoroughly; True: as the level of the attacks, or "standard".
     answers : "logits", "probabilities", "top1" or "label", optional
         What a plain callable returns.
     randomised : bool, optional
@@ -210,7 +210,7 @@ class _Given:
         setup = replace(setup, randomised=is_randomised)
         kind = _kind(access, setup.output)
         planned = _possible(level, planned, kind, is_randomised, norm)
-        effort = EFFORTS.get(level, EFFORTS["standard"]) if _check.flag("checks", given["checks"]) else None
+        effort = _effort(given["checks"], level)
         folder = None if given["output"] is None else _check.path("output", given["output"])
         found = cls(x, labels, setup, budgets, level, planned, effort, chunk, folder, kind, fingerprint)
         found.refuse_bad_options()
@@ -368,6 +368,12 @@ def _first_answers(access: Access, x: Array, randomised: bool | None) -> tuple[s
         randomised = bool(differ(first, second).any())
     rough = "randomised" if randomised else " ".join(f"{value:.2g}" for value in np.nan_to_num(first).ravel())
     return rough, bool(_check.flag("randomised", randomised))
+
+
+def _effort(checks: object, level: str) -> Effort | None:
+    if isinstance(checks, str):
+        return EFFORTS[_check.choice("checks", checks, plan.LEVELS)]
+    return EFFORTS.get(level, EFFORTS["standard"]) if _check.flag("checks", checks) else None
 
 
 def _kind(access: Access, output: str | None) -> str:

@@ -24,7 +24,7 @@ def report(plain, x, y, tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     attacks = [("pgd", {"steps": 5}), ("square", {"steps": 50})]
     advcore.evaluate(
-        Flat(), x[:24], y[:24], norm="linf", eps=[0.1, 0.3], attacks=attacks, output=folder,
+        Flat(), x[:24], y[:24], norm="linf", eps=[0.1, 0.3], attacks=attacks, output=folder, checks="quick",
         names={"model": "<b>my model</b>", "data": "digits"}, command="advcore evaluate model.onnx",
     )  # fmt: skip
     return folder / "report.html"
