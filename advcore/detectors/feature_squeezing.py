@@ -32,7 +32,8 @@ class FeatureSqueezing(Detector):
 
     Notes
     -----
-    ``score_gradient`` takes the squeezers for the identity on the way back (BPDA; Athalye et al. 2018).
+    ``score_gradient`` goes back through a squeezer by its ``vjp(x, gradient)``; squeezers without one count as the
+    identity on the way back (BPDA; Athalye et al. 2018).
     """
 
     needs = ("logits",)
@@ -61,9 +62,14 @@ class FeatureSqueezing(Detector):
         best, rows = distances.argmax(axis=0), np.arange(len(X))
 
         def pull(weights: Features) -> Array:
-            chosen = np.stack(squeezed)[best, rows]
             signs = np.sign(moved[best, rows]) * weights
-            return self._slope(X, signs) - self._slope(chosen, signs)
+            gradient = self._slope(X, signs)
+            for number, squeezer in enumerate(self.squeezers_):
+                (own,) = np.nonzero(best == number)
+                back = self._slope(squeezed[number][own], signs[own])
+                exact = getattr(squeezer, "vjp", None)
+                gradient[own] -= exact(X[own], back) if callable(exact) else back
+            return gradient
 
         return distances[best, rows][:, np.newaxis], pull
 
