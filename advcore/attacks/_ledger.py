@@ -17,6 +17,7 @@ from advcore.attacks.model import Access
 
 Index = NDArray[np.int64]
 Cotangents = Callable[[Logits, slice], NDArray[np.float64]]
+Limit = int | Index | None
 _UNLIMITED = 2**62
 
 
@@ -36,7 +37,7 @@ class Ledger:
     ----------
     labels : int64 array, (N,)
         True classes.
-    max_queries, max_evaluations : int, optional
+    max_queries, max_evaluations : int or int64 array (N,), optional
         Per sample; a call that would exceed one raises Stopped.
 
     Attributes
@@ -53,8 +54,8 @@ class Ledger:
         labels: Index,
         batch_size: int,
         monitor: Monitor,
-        max_queries: int | None = None,
-        max_evaluations: int | None = None,
+        max_queries: Limit = None,
+        max_evaluations: Limit = None,
     ) -> None:
         self.access, self.batch_size, self.monitor = access, batch_size, monitor
         self.max_queries, self.max_evaluations = max_queries, max_evaluations
@@ -134,10 +135,8 @@ class Ledger:
         """Say which samples may still have so many rows of logits and gradients."""
         gradients = self.access.backwards(gradients)
         spent = self.queries[owners] + queries * self.access.queries
-        within: NDArray[np.bool_] = spent <= (self.max_queries or _UNLIMITED)
-        if self.max_evaluations is not None:
-            within &= spent + self.gradients[owners] + gradients <= self.max_evaluations
-        return within
+        total = spent + self.gradients[owners] + gradients
+        return (spent <= _of(self.max_queries, owners)) & (total <= _of(self.max_evaluations, owners))
 
     def left(self, owners: Index) -> Index:
         """Return how many queries each sample may still spend, if it asks for no gradients."""
@@ -152,9 +151,9 @@ class Ledger:
             asking, rows = np.unique(owners, return_counts=True)
             spent = self.queries[asking] + queries * rows
             total = spent + self.gradients[asking] + gradients * rows
-            if self.max_queries is not None and (spent > self.max_queries).any():
+            if (spent > _of(self.max_queries, asking)).any():
                 raise Stopped("max_queries")
-            if self.max_evaluations is not None and (total > self.max_evaluations).any():
+            if (total > _of(self.max_evaluations, asking)).any():
                 raise Stopped("max_evaluations")
         np.add.at(self.queries, owners, queries)
         np.add.at(self.gradients, owners, gradients)
@@ -209,3 +208,10 @@ class Ledger:
 
     def _labels_within(self, logits: Array, owners: Index) -> Index:
         return np.asarray(np.minimum(self.labels[owners], logits.shape[1] - 2))
+
+
+def _of(limit: Limit, owners: Index) -> int | Index:
+    """Return the limits of some samples."""
+    if limit is None:
+        return _UNLIMITED
+    return limit if isinstance(limit, int) else limit[owners]

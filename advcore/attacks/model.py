@@ -88,7 +88,8 @@ class Access(ABC):
 
 
 class NativeModel(Access):
-    """Anything with ``logits(x)``; white-box if it has ``vjp(x, cotangent)`` too.
+    """Anything with ``logits(x)``; white-box if it has ``vjp(x, cotangent)`` too. It may say that it is ``randomised``,
+    and that its last column ``rejects``.
 
     ``value_and_vjp(x, function)`` and ``value_and_vjps(x, function, count)``, as Network has them, save forward passes.
     """
@@ -100,6 +101,7 @@ class NativeModel(Access):
         )
         self.gradients = self.several or self.combined or separate
         self.randomised = getattr(model, "randomised", None)
+        self.rejects = bool(getattr(model, "rejects", False))
         self._probe: CoordinateProbe | None = None
 
     def simulate(self) -> None:

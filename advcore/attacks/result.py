@@ -60,6 +60,8 @@ class AttackResult:
         classes "logit_difference"; "margin" is added where the first loss had no usable gradient.
     broken_by : str array, (N,), or None
         Of an ensemble: the attack that broke the sample; "" where none did or the input itself met the criterion.
+    log : dict of float32 arrays, (N, T), or None
+        What the attack did at each of its T iterations, where it keeps a log: see there.
     """
 
     examples: Array
@@ -80,6 +82,7 @@ class AttackResult:
     traces: list[NDArray[np.float64]] | None = None
     losses: tuple[str, ...] = ()
     broken_by: NDArray[np.str_] | None = None
+    log: dict[str, NDArray[np.float32]] | None = None
 
     @property
     def robust_accuracy(self) -> float:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from advcore import _check, _random
+from advcore import _check, _random, nn, ops
 from advcore._check import Array
+from advcore.attacks._arguments import LARGEST_LABEL
+from advcore.attacks._losses import Logits, margin, margin_ascent
+from advcore.attacks.model import wrap
+from advcore.nn._coordinates import cast
 
 STEPS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
-CLOSE = 0.01  # of 1 - cosine: what is within a hundredth of the best, or of this number's square, is as good
+NEGLIGIBLE = 1e-4  # of relative errors: far below what a step of any optimiser notices
 
 
 @dataclass(frozen=True)
@@ -116,32 +122,103 @@ def audit_step(
         If an argument has a wrong value or shape, a step is too short to move x, or the model returns what is not
         finite or of the wrong shape.
     """
-    x = _check.array("x", x, min_ndim=1)
-    y = _check.integers("y", y, shape=(len(x),), minimum=0, maximum=2**31)
-    steps = sorted({_check.real(f"steps[{i}]", h, above=0.0) for i, h in enumerate(steps)}, reverse=True)
-    _check.several("steps", (len(steps),), len(steps))
-    count = min(_check.integer("coordinates", coordinates, minimum=1), x[0].size if len(x) else 1)
-    seed = _check.integer("seed", seed, minimum=0)
-    chosen = [_random.permutation(seed, n, x[0].size)[:count] for n in range(len(x))]
-    evaluations = _evaluations(model, output)
-    truth, seconds = _gradients(model, x, y)
-    rows, recommended, queries = [], {}, 0
-    for name, (ask, dtype) in evaluations.items():
-        estimates = {}
-        for h in steps:
-            estimates[h] = np.stack(
-                [_estimate(ask, x[n].astype(dtype), y[n], chosen[n], h, bounds) for n in range(len(x))]
-            )
-            queries += 2 * count * len(x)
-        own = []
-        for h, shorter in zip(steps, [*steps[1:], steps[-1]], strict=True):
-            target = (
-                np.stack([truth[n].ravel()[chosen[n]] for n in range(len(x))])
-                if truth is not None
-                else estimates[shorter]
-            )
-            own.append(_row(name, h, estimates[h], target))
-        judged = own if truth is not None else own[:-1] or own
-        recommended[name] = _best(judged)
+    x = _check.array("x", x, min_ndim=2)
+    _check.finite("x", x)
+    y = _check.integers("y", y, shape=(len(x),), minimum=0, maximum=LARGEST_LABEL)
+    lengths = sorted({_check.real("steps", h, above=0.0) for h in _check.sequence("steps", steps)}, reverse=True)
+    if len(x) < 1 or not lengths:
+        raise ValueError(f"there must be a sample and a step to look at, got {len(x)} and {len(lengths)}")
+    count = min(_check.integer("coordinates", coordinates, minimum=1), x[0].size)
+    seed = _check.integer("seed", seed, minimum=0, maximum=2**63 - 1)
+    chosen = _random.choice(seed, np.arange(len(x)), 0, x[0].size, count)
+    truth, seconds = _gradients(model, x, y, output)
+    rows: list[StepRow] = []
+    recommended: dict[str, float] = {}
+    evaluations = _evaluations(model, x, output)
+    for name, (asked, dtype) in evaluations.items():
+        estimates = [
+            [
+                ops.coordinate_gradient(
+                    asked, x[n].astype(dtype), chosen[n], objective=_margin_of(y[n]), h=h, bounds=bounds
+                ).astype(np.float64)
+                for n in range(len(x))
+            ]
+            for h in lengths
+        ]
+        targets = [truth] * len(lengths) if truth is not None else [*estimates[1:], estimates[-1]]
+        own = [
+            _row(name, h, estimate, [g.ravel()[at] for g, at in zip(target, chosen, strict=True)] if truth else target)
+            for h, estimate, target in zip(lengths, estimates, targets, strict=True)
+        ]
+        recommended[name] = _best(own if truth is not None or len(own) == 1 else own[:-1])
         rows += own
+    queries = 2 * count * len(x) * len(lengths) * len(evaluations)
     return StepAudit(rows, recommended, "vjp" if truth is not None else "the next shorter step", queries, seconds)
+
+
+def _margin_of(label: int) -> Callable[[Logits], Logits]:
+    return lambda logits: margin(logits, np.full(len(logits), label))
+
+
+def _evaluations(model: Any, x: Array, output: str | None) -> dict[str, tuple[Any, Any]]:
+    """Return what is asked, and with which type, by the names that the table has."""
+    if isinstance(model, nn.Network):
+        narrow, wide = (cast(model, dtype) for dtype in (np.float32, np.float64))
+        return {
+            "float32": (narrow.logits, np.float32),
+            "propagated float32": (narrow, np.float32),
+            "float64": (wide.logits, np.float64),
+            "propagated float64": (wide, np.float64),
+        }
+    ask = wrap(model, output).logits
+    evaluations = {"float32": (ask, np.float32), "float64": (ask, np.float64)}
+    for name, (_, dtype) in list(evaluations.items()):
+        if dtype != x.dtype and not _takes(ask, x[:1].astype(dtype)):
+            del evaluations[name]
+    return evaluations
+
+
+def _takes(ask: Callable[[Array], Any], x: Array) -> bool:
+    """Return whether a callable answers numbers of this type: many take but one."""
+    try:
+        ask(x)
+    except Exception:
+        return False
+    return True
+
+
+def _gradients(
+    model: Any, x: Array, y: NDArray[np.int64], output: str | None
+) -> tuple[list[NDArray[np.float64]] | None, float]:
+    """Return the margin's true gradient for each sample, in float64 where the model is a Network, and one's seconds."""
+    access = wrap(cast(model, np.float64) if isinstance(model, nn.Network) else model, output)
+    if not access.gradients:
+        return None, float("nan")
+    inputs = x.astype(np.float64) if isinstance(model, nn.Network) else x
+
+    def gradient(n: int) -> NDArray[np.float64]:
+        def cotangent(logits: Array) -> Array:
+            return margin_ascent(logits.astype(np.float64), y[n : n + 1]).astype(logits.dtype)
+
+        return np.asarray(access.logits_and_gradient(inputs[n : n + 1], cotangent)[1][0], np.float64)
+
+    gradients = [gradient(n) for n in range(len(x))]
+    start = time.perf_counter()
+    gradient(0)
+    return gradients, time.perf_counter() - start
+
+
+def _row(name: str, h: float, estimates: Sequence[Array], targets: Sequence[Array]) -> StepRow:
+    cosines, errors = [], []
+    for estimate, target in zip(estimates, targets, strict=True):
+        length, other = float(np.linalg.norm(target)), float(np.linalg.norm(estimate))
+        both = length * other
+        cosines.append(float(estimate @ target) / both if both else float(length == other))
+        errors.append(float(np.linalg.norm(estimate - target)) / length if length else float(other > 0))
+    return StepRow(name, h, float(np.mean(cosines)), min(cosines), float(np.mean(errors)))
+
+
+def _best(rows: Sequence[StepRow]) -> float:
+    """Return the longest step whose error is at most twice the smallest, or too small to matter."""
+    least = max(2 * min(row.error for row in rows), NEGLIGIBLE)
+    return max(row.h for row in rows if row.error <= least)

@@ -179,7 +179,8 @@ class Campaign:
         chosen = [int(sample) for sample in chunk if _is_right(rows, int(sample))]
         if not step.everyone:
             labels = [previous.label for previous in before if previous.breaks]
-            chosen = [sample for sample in chosen if not _is_broken(rows, sample, labels, step.eps)]
+            norm = self.setup.norm
+            chosen = [sample for sample in chosen if not _is_broken(rows, sample, labels, step.eps, norm)]
         return np.array(chosen, np.int64)
 
     def _subset(self, images: int, stream: int) -> Samples:
@@ -199,6 +200,6 @@ def _is_right(rows: dict[Key, Row], sample: int) -> bool:
     return row is not None and row.status == "failed"
 
 
-def _is_broken(rows: dict[Key, Row], sample: int, labels: list[str], eps: float) -> bool:
+def _is_broken(rows: dict[Key, Row], sample: int, labels: list[str], eps: float, norm: str) -> bool:
     found = (rows.get(Key(sample, label, eps)) for label in labels)
-    return any(row is not None and row.success for row in found)
+    return any(row is not None and row.within(norm, eps) for row in found)

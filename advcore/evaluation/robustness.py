@@ -209,7 +209,7 @@ class _Given:
         fingerprint, is_randomised = _first_answers(access, x[:PROBED], given["randomised"])
         setup = replace(setup, randomised=is_randomised)
         kind = _kind(access, setup.output)
-        planned = _possible(level, planned, kind, is_randomised)
+        planned = _possible(level, planned, kind, is_randomised, norm)
         effort = EFFORTS.get(level, EFFORTS["standard"]) if _check.flag("checks", given["checks"]) else None
         folder = None if given["output"] is None else _check.path("output", given["output"])
         found = cls(x, labels, setup, budgets, level, planned, effort, chunk, folder, kind, fingerprint)
@@ -376,8 +376,8 @@ def _kind(access: Access, output: str | None) -> str:
     return "labels" if output in ("label", "top1") else "scores"
 
 
-def _possible(level: str, planned: tuple[Planned, ...], kind: str, randomised: bool) -> tuple[Planned, ...]:
-    """Return the attacks of a plan that the model can be given; refuse names that it cannot."""
+def _possible(level: str, planned: tuple[Planned, ...], kind: str, randomised: bool, norm: str) -> tuple[Planned, ...]:
+    """Return the attacks of a level that the model can be given; refuse names that it cannot."""
     fits = {"gradients": ("gradient", "scores", "top1", "label"), "scores": ("scores", "top1", "label")}
     able = fits.get(kind, ("top1", "label"))
     if level in plan.LEVELS:
@@ -385,10 +385,12 @@ def _possible(level: str, planned: tuple[Planned, ...], kind: str, randomised: b
             planned = (*RANDOMISED, *(p for p in planned if p.access != "gradient" and p.has_budget))
         elif kind == "labels":
             planned = LABELS_ONLY
-        return tuple(p for p in planned if p.access in able)
+        return tuple(p for p in planned if p.access in able and p.fits(norm))
     for p in planned:
         if p.access not in able:
             raise ValueError(f"{p.attack} needs a model that gives {p.access}, got one that gives {kind} only")
+        if not p.fits(norm):
+            raise ValueError(f"{p.attack} does not work within a budget of norm {norm}")
     return planned
 
 

@@ -33,25 +33,25 @@ from advcore.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from advcore.nn.reshape import Flatten, Mean, Reshape
 from advcore.ops._conv_geometry import geometry
 
-_SMOOTH = {Sigmoid: 0, Tanh: 1}  # as in csrc/kernels/difference.h; GELU's are 2 and 3
+_SMOOTH: dict[type[Layer], int] = {Sigmoid: 0, Tanh: 1}  # as in csrc/kernels/difference.h; GELU's are 2 and 3
 _LARGEST_POOL = 2**16  # elements of a window
 _BEFORE = "'s sum"  # of the name of a value before its ReLU; no layer's name is changed by it twice
 
 
-class Unsupported(Exception):
+class UnsupportedError(Exception):
     """A layer, or the place that it is in, through which differences cannot be propagated."""
 
 
 class LayerCost(NamedTuple):
-    """Multiply-adds of a layer: of a full pass, and of a coordinate by what it reaches."""
+    """Multiply-adds of a layer with weights: see ``advcore.nn.coordinate_costs``."""
 
     name: str
     layer: str
-    window: tuple[int, int]  # rows and columns of the output that a coordinate reaches, at most
+    window: tuple[int, int]  # rows and columns of the output that one coordinate reaches, at most
     size: tuple[int, int]  # of the whole output
-    full: int  # of one full pass
-    reached: float  # of one coordinate, the mean over all of the input's
-    done: int  # in all calls so far, zeros left out
+    full: int  # multiply-adds of a full pass
+    reached: float  # those of the weights that one coordinate meets, the mean over all coordinates
+    done: float  # those that were done for one coordinate, differences that are zero left out
 
 
 class Propagation:
@@ -67,7 +67,7 @@ class Propagation:
 
     Raises
     ------
-    Unsupported
+    UnsupportedError
         If there is a layer that does not.
     """
 
@@ -75,25 +75,26 @@ class Propagation:
         joined = join(nodes)
         compiled = compiles(joined, shapes)
         if not math.prod(shapes[INPUT]):
-            raise Unsupported("an empty input")
+            raise UnsupportedError("an empty input")
         self.shapes, self.dtype = dict(shapes), dtype
         self._steps = self._separated(joined) if compiled else [Joint(n.name, n.layer, n.inputs) for n in nodes]
         self._uses = Counter(source for step in self._steps for source in step.inputs)
         self.maps: dict[str, tuple[int, int, int]] = {INPUT: self._input_map()}
         self.core = (_core.Propagation32 if dtype == np.float32 else _core.Propagation64)(*self.maps[INPUT])
         self.reflects = True  # whether opposite steps may have opposite differences
-        self._values, self._bases = {INPUT: 0}, []  # the bases' names
+        self._values = {INPUT: 0}
+        self._bases: list[str] = []
         self._layers: list[tuple[str, Layer]] = []  # of the core's steps
         for step in self._steps:
             add = _STEPS.get(type(step.layer))
             if add is None:
-                raise Unsupported(f"layer {step.name}, {step.layer!r}")
+                raise UnsupportedError(f"layer {step.name}, {step.layer!r}")
             self._values[step.name], self.maps[step.name] = add(self, step, step.layer)
         self._last = self._steps[-1].name
         self.core.finish(self._values[self._last])
         self.output_size = math.prod(self.shapes[self._last])
         self._program = Program(self._steps, self.shapes, dtype, keep=True) if compiled else None
-        self.base_size = sum(math.prod(self.maps[name]) for name in self._bases)
+        self.base_size: int = sum(math.prod(self.maps[name]) for name in self._bases)
 
     @classmethod
     def of(cls, network: Network, sample_shape: Shape) -> Propagation:
@@ -137,7 +138,7 @@ class Propagation:
     def base(self, name: str) -> int:
         """Return the number of a base: a value of the samples themselves that a step needs."""
         self._bases.append(name)
-        return self.core.base_like(self._values[name] if name in self._values else 0)
+        return self.core.base_like(self._values.get(name, 0))
 
     def source(self, step: Joint) -> int:
         """Return the value that a step takes."""
@@ -151,14 +152,14 @@ class Propagation:
         """Return (channels, rows, cols) of the one input of a step for images."""
         shape, plane = self.shapes[step.inputs[0]], self.maps[step.inputs[0]]
         if shape != plane:
-            raise Unsupported(f"layer {step.name} of samples {shape}")
+            raise UnsupportedError(f"layer {step.name} of samples {shape}")
         return plane
 
     def vector(self, step: Joint) -> int:
         """Return the extent of the one input of a step for rows of numbers."""
         shape, (channels, rows, cols) = self.shapes[step.inputs[0]], self.maps[step.inputs[0]]
         if shape != (channels,) or (rows, cols) != (1, 1):
-            raise Unsupported(f"layer {step.name} of samples {shape}")
+            raise UnsupportedError(f"layer {step.name} of samples {shape}")
         return channels
 
     def like(self, step: Joint, value: int) -> tuple[int, tuple[int, int, int]]:
@@ -182,10 +183,8 @@ class Propagation:
     def prepare(self, x: Array) -> Array:
         """Compute what steps need of some samples, (N, ...); return their logits."""
         names = [*self._bases, self._last]
-        if self._program is not None:
-            arrays = self._program.kept(x, names)
-        else:
-            arrays = self._layer_by_layer(x, names)
+        program = self._program
+        arrays = self._layer_by_layer(x, names) if program is None else program.kept(x, names)
         self.core.prepare(arrays[:-1], len(x))
         return arrays[-1].reshape(len(x), self.output_size)
 
@@ -205,8 +204,8 @@ class Propagation:
         self.core.run(samples, coordinates, steps, differences, kinked)
         return differences, kinked.astype(bool)
 
-    def costs(self) -> list[LayerCost]:
-        """Return what the layers with weights cost."""
+    def costs(self, probes: int) -> list[LayerCost]:
+        """Return what the layers with weights cost, after so many coordinates."""
         rows = []
         for (name, layer), (product, full, done, by_row, by_col, window) in zip(
             self._layers, self.core.costs(), strict=True
@@ -215,7 +214,9 @@ class Propagation:
                 reached = product * float(np.mean(by_row)) * float(np.mean(by_col))
                 name = name.removesuffix(_BEFORE)
                 reached *= self._share_of_channels(name)
-                rows.append(LayerCost(name, repr(layer), window, self.maps[name][1:], full, reached, done))
+                rows.append(
+                    LayerCost(name, repr(layer), window, self.maps[name][1:], full, reached, done / max(probes, 1))
+                )
         return rows
 
     def _share_of_channels(self, name: str) -> float:
@@ -244,7 +245,7 @@ def _conv2d(p: Propagation, step: Joint, layer: Conv2d) -> Result:
 
 def _linear(p: Propagation, step: Joint, layer: Linear) -> Result:
     if len(p.shapes[step.inputs[0]]) != 1:
-        raise Unsupported(f"layer {step.name} of samples {p.shapes[step.inputs[0]]}")
+        raise UnsupportedError(f"layer {step.name} of samples {p.shapes[step.inputs[0]]}")
     weight, _ = step.weights()
     p.added(step)
     return p.core.linear(p.source(step), weight), (len(weight), 1, 1)
@@ -253,7 +254,7 @@ def _linear(p: Propagation, step: Joint, layer: Linear) -> Result:
 def _scale(p: Propagation, step: Joint, factors: Any) -> Result:
     channels = p.maps[step.inputs[0]][0]
     if channels != p.shapes[step.inputs[0]][0]:
-        raise Unsupported(f"layer {step.name} of samples {p.shapes[step.inputs[0]]}")
+        raise UnsupportedError(f"layer {step.name} of samples {p.shapes[step.inputs[0]]}")
     return p.like(step, p.core.scale(p.source(step), np.broadcast_to(factors, channels).tolist()))
 
 
@@ -264,7 +265,7 @@ def _batch_norm(p: Propagation, step: Joint, layer: BatchNorm) -> Result:
 
 def _affine(p: Propagation, step: Joint, layer: Affine) -> Result:
     if math.prod(layer.shape[1:]) != 1:
-        raise Unsupported(f"layer {step.name}, {layer!r}")
+        raise UnsupportedError(f"layer {step.name}, {layer!r}")
     return _scale(p, step, layer.parameters["weight"].ravel() if layer.scale else 1.0)
 
 
@@ -305,7 +306,7 @@ def _max_pool(p: Propagation, step: Joint, layer: MaxPool2d) -> Result:
     shape = p.plane(step)
     _, rows, cols = layer.output_shape(shape)
     if math.prod(layer.kernel_size) > _LARGEST_POOL:
-        raise Unsupported(f"layer {step.name}, {layer!r}")
+        raise UnsupportedError(f"layer {step.name}, {layer!r}")
     before, after = p.base(step.inputs[0]), p.base(step.name)
     window = (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
     p.added(step)
@@ -353,7 +354,7 @@ def _adaptive_avg_pool(p: Propagation, step: Joint, layer: AdaptiveAvgPool2d) ->
 def _mean(p: Propagation, step: Joint, layer: Mean) -> Result:
     _, rows, cols = p.plane(step)
     if layer.axes != (2, 3):
-        raise Unsupported(f"layer {step.name}, {layer!r}")
+        raise UnsupportedError(f"layer {step.name}, {layer!r}")
     return _means(p, step, *(_Windows([(0, extent)], [float(extent)]) for extent in (rows, cols)))
 
 
@@ -373,14 +374,14 @@ def _concatenate(p: Propagation, step: Joint, layer: Concatenate) -> Result:
     shapes = [p.shapes[name] for name in step.inputs]
     whole = all(shape in (of_map, of_map[:1]) for shape, of_map in zip(shapes, maps, strict=True))
     if layer.axis != 1 or not whole or len({of_map[1:] for of_map in maps}) > 1:
-        raise Unsupported(f"layer {step.name}, {layer!r}")
+        raise UnsupportedError(f"layer {step.name}, {layer!r}")
     p.added(step)
     return p.core.concatenate(p.sources(step)), (sum(of_map[0] for of_map in maps), *maps[0][1:])
 
 
 def _alike(p: Propagation, step: Joint) -> list[int]:
     if len({p.maps[name] for name in step.inputs}) > 1:
-        raise Unsupported(f"layer {step.name} of inputs that lie differently")
+        raise UnsupportedError(f"layer {step.name} of inputs that lie differently")
     return p.sources(step)
 
 
@@ -391,7 +392,7 @@ def _nothing(p: Propagation, step: Joint, layer: Layer) -> Result:
 def _reshape(p: Propagation, step: Joint, layer: Reshape) -> Result:
     of_map, shape = p.maps[step.inputs[0]], p.shapes[step.name]
     if len(shape) > 1 and _as_map(shape) != of_map:
-        raise Unsupported(f"layer {step.name}, {layer!r}")
+        raise UnsupportedError(f"layer {step.name}, {layer!r}")
     return _nothing(p, step, layer)
 
 

@@ -193,7 +193,7 @@ class _Rows:
         """Refuse a model that answers the first row otherwise than before."""
         try:
             again = _returned("model", logits(), (1, None))[0]
-            if not np.array_equal(again, self._first_logits):
+            if self._first_logits is None or not np.array_equal(again, self._first_logits):
                 raise ValueError(
                     f"model must give the same logits for the same input, got {again} after {self._first_logits} "
                     f"for {self._named(0)}: it is random, and differences along coordinates would be noise"
@@ -232,10 +232,12 @@ class _Rows:
             raise ValueError(f"{message}, got {len(rows)} such rows: {listed} (the first is {self._named(rows[0])})")
 
     def _annotate(self, error: BaseException, batch: str) -> None:
-        error.add_note(
-            f"coordinate_gradient was at {batch}; {self._answered} of {len(self._values)} rows had been answered, what "
-            "is known is in the exception's attribute partial"
-        )
+        add_note = getattr(error, "add_note", None)  # Python 3.11
+        if add_note is not None:
+            add_note(
+                f"coordinate_gradient was at {batch}; {self._answered} of {len(self._values)} rows had been answered, "
+                "what is known is in the exception's attribute partial"
+            )
         with suppress(AttributeError):  # of classes that allow no attributes
             error.partial = self.partial()  # type: ignore[attr-defined]
 

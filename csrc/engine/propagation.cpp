@@ -233,10 +233,10 @@ void Propagation<T>::run_groups(const std::vector<Probe<T>>& probes, int64_t siz
     const int64_t places = size + 1;
     Arena arena = take_arena(static_cast<std::size_t>(memory_ * places) * sizeof(T));
     const auto address = reinterpret_cast<std::uintptr_t>(arena.memory.get());
+    ProbeGroup<T> group{};
+    group.propagation = this, group.scratch = scratch;
+    group.memory = reinterpret_cast<T*>((address + 63) / 64 * 64);
     for (int64_t i = begin; i < end; ++i) {
-        ProbeGroup<T> group{};
-        group.propagation = this, group.scratch = scratch;
-        group.memory = reinterpret_cast<T*>((address + 63) / 64 * 64);
         group.probes = probes.data() + i * size, group.places = places;
         group.count = std::min(size, static_cast<int64_t>(probes.size()) - i * size);
         run_group(group, out, kinked);
@@ -253,6 +253,7 @@ void Propagation<T>::run_group(ProbeGroup<T>& g, T* out, uint8_t* kinked) {
         g.windows.push_back(std::move(result));
     };
     g.kinked.assign(static_cast<std::size_t>(g.count), 0);
+    g.windows.clear();
     windows(input);
     for (int64_t i = 0; i < g.count; ++i) {
         T* const place = g.at(input) + i * map(input).size;

@@ -42,6 +42,19 @@ struct Probe {
     int64_t index;  // of the results
 };
 
+// A position of a layer's input that a probe touches.
+struct TouchedPosition {
+    int64_t probe, row, col;
+};
+
+// What products of differences need: panels of six touched positions each, the last one filled up.
+struct DifferencePanels {
+    int64_t count = 0;
+    std::vector<int64_t> in_offset, out_offset;
+    std::vector<int32_t> terms, counts;
+    void resize(int64_t positions);
+};
+
 // The probes that go through the layers together.
 template <class T>
 struct ProbeGroup {
@@ -52,6 +65,8 @@ struct ProbeGroup {
     void* scratch;
     std::vector<std::vector<DifferenceWindow>> windows;  // of each map, as far as layers have been computed
     std::vector<uint8_t> kinked;
+    std::vector<TouchedPosition> touched;
+    DifferencePanels panels;
     int64_t multiply_adds = 0;
 
     T* at(int map) const;

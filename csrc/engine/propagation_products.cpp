@@ -25,29 +25,6 @@ int64_t packed_size(int64_t cols, int64_t depth) {
     return ceil_div(cols, difference_columns<T>) * difference_columns<T> * depth;
 }
 
-// A position of a layer's input that a probe touches.
-struct Touched {
-    int64_t probe, row, col;
-};
-
-// Six rows of differences each, the last ones filled up; what their products need, kept for the next group.
-struct Panels {
-    int64_t count;
-    std::vector<int64_t> in_offset, out_offset;
-    std::vector<int32_t> terms, counts;
-
-    void resize(std::size_t rows) {
-        count = ceil_div(static_cast<int64_t>(rows), R);
-        in_offset.resize(static_cast<std::size_t>(count * R));
-        out_offset.resize(in_offset.size());
-        terms.resize(static_cast<std::size_t>(count * block_depth));
-        counts.resize(static_cast<std::size_t>(count));
-    }
-};
-
-thread_local Panels panels;
-thread_local std::vector<Touched> touched;
-
 // Zeros in the windows of a map that sums are added to.
 template <class T>
 void clear(const ProbeGroup<T>& g, int value) {
@@ -59,17 +36,28 @@ void clear(const ProbeGroup<T>& g, int value) {
     }
 }
 
-// Where the differences of a touched position are, from the map's beginning.
-template <class T>
-int64_t offset_of(const DifferenceMap<T>& m, const std::vector<DifferenceWindow>& windows, const Touched& at) {
-    const DifferenceWindow& w = windows[static_cast<std::size_t>(at.probe)];
-    return at.probe * m.size + ((at.row - w.row) * w.cols + at.col - w.col) * m.pitch;
-}
+// Where the differences of touched positions are, from the map's beginning.
+struct Places {
+    std::vector<int64_t> origin, row_pitch;  // of each probe
+    int64_t pitch;
+
+    template <class T>
+    Places(const DifferenceMap<T>& m, const std::vector<DifferenceWindow>& windows) : pitch(m.pitch) {
+        for (const DifferenceWindow& w : windows) {
+            row_pitch.push_back(w.cols * pitch);
+            origin.push_back(static_cast<int64_t>(origin.size()) * m.size - w.row * row_pitch.back() - w.col * pitch);
+        }
+    }
+    int64_t operator()(int64_t probe, int64_t row, int64_t col) const {
+        const auto i = static_cast<std::size_t>(probe);
+        return origin[i] + row * row_pitch[i] + col * pitch;
+    }
+};
 
 // The positions that probes touch, those in the same rows and columns of a stride's grid together: the same taps have
 // outputs there.
 template <class T>
-void list_touched(const ProbeGroup<T>& g, int value, int64_t row_stride, int64_t col_stride) {
+void list_touched(ProbeGroup<T>& g, int value, int64_t row_stride, int64_t col_stride) {
     const DifferenceMap<T>& m = g.propagation->map(value);
     const auto& windows = g.windows_of(value);
     int64_t first_row = m.rows, end_row = 0, first_col = m.cols, end_col = 0;
@@ -78,7 +66,7 @@ void list_touched(const ProbeGroup<T>& g, int value, int64_t row_stride, int64_t
         first_row = std::min(first_row, w.row), end_row = std::max(end_row, w.row + w.rows);
         first_col = std::min(first_col, w.col), end_col = std::max(end_col, w.col + w.cols);
     }
-    touched.clear();
+    g.touched.clear();
     for (int64_t y = 0; y < row_stride; ++y)
         for (int64_t x = 0; x < col_stride; ++x)
             for (int64_t row = first_row + y; row < end_row; row += row_stride)
@@ -86,7 +74,7 @@ void list_touched(const ProbeGroup<T>& g, int value, int64_t row_stride, int64_t
                     for (int64_t i = 0; i < g.count; ++i) {
                         const DifferenceWindow& w = windows[static_cast<std::size_t>(i)];
                         if (row >= w.row && row < w.row + w.rows && col >= w.col && col < w.col + w.cols)
-                            touched.push_back({i, row, col});
+                            g.touched.push_back({i, row, col});
                     }
 }
 
@@ -97,16 +85,20 @@ struct Factors {
     int64_t in_channel, out_channel;  // the first ones
 };
 
-// Panels of touched[first..last) times weights: first(tap) gives the offset of the output of a touched position.
+// Panels of the touched positions [first, last) times weights; out_offset(tap)(position) is where the sum belongs,
+// less than 0 where there is no output.
 template <class T, class Offset>
-void multiply(ProbeGroup<T>& g, int in, int out, std::size_t first, std::size_t last, int64_t taps,
-              const Factors<T>& f, const Offset& out_offset) {
-    const DifferenceMap<T>&from = g.propagation->map(in), &to = g.propagation->map(out);
+void multiply(ProbeGroup<T>& g, int in, int out, const Places& places, std::size_t first, std::size_t last,
+              int64_t taps, const Factors<T>& f, const Offset& out_offset) {
+    DifferencePanels& panels = g.panels;
+    const TouchedPosition* const touched = g.touched.data() + first;
     const std::size_t rows = last - first;
-    const int64_t unused = g.count * to.size;
-    panels.resize(rows);
-    for (std::size_t i = 0; i < panels.in_offset.size(); ++i)
-        panels.in_offset[i] = offset_of(from, g.windows_of(in), touched[first + std::min(i, rows - 1)]);
+    const int64_t unused = g.count * g.propagation->map(out).size;
+    panels.resize(static_cast<int64_t>(rows));
+    for (std::size_t i = 0; i < panels.in_offset.size(); ++i) {
+        const TouchedPosition& at = touched[std::min(i, rows - 1)];
+        panels.in_offset[i] = places(at.probe, at.row, at.col);
+    }
     std::fill(panels.out_offset.begin(), panels.out_offset.end(), unused);
     for (int64_t k = 0; k < f.depth; k += block_depth) {
         DifferenceTermsArgs<T> terms{};
@@ -116,8 +108,9 @@ void multiply(ProbeGroup<T>& g, int in, int out, std::size_t first, std::size_t 
         kernels<T>().difference_terms(terms, 0, panels.count, g.scratch);
         for (int64_t tap = 0; tap < taps; ++tap) {
             int64_t used = 0;
+            const auto place = out_offset(tap);
             for (std::size_t i = 0; i < rows; ++i) {
-                const int64_t at = out_offset(tap, touched[first + i]);
+                const int64_t at = place(touched[i]);
                 panels.out_offset[i] = at < 0 ? unused : at + f.out_channel;
                 used += at < 0 ? 0 : panels.counts[i / R];
             }
@@ -147,7 +140,23 @@ int64_t output_at(const ConvAxis& a, int64_t in, int64_t tap) {
     return at % a.stride == 0 && at / a.stride < a.output ? at / a.stride : -1;
 }
 
+// [tap][row (or column) of the input]
+std::vector<int64_t> outputs_of(const ConvAxis& a) {
+    std::vector<int64_t> result;
+    for (int64_t tap = 0; tap < a.taps; ++tap)
+        for (int64_t in = 0; in < a.input; ++in) result.push_back(output_at(a, in, tap));
+    return result;
+}
+
 }  // namespace
+
+void DifferencePanels::resize(int64_t positions) {
+    count = ceil_div(positions, R);
+    in_offset.resize(static_cast<std::size_t>(count * R));
+    out_offset.resize(in_offset.size());
+    terms.resize(static_cast<std::size_t>(count * block_depth));
+    counts.resize(static_cast<std::size_t>(count));
+}
 
 template <class T>
 auto Propagation<T>::convolve(Value x, const ConvShape& s, const T* weight) -> Value {
@@ -187,17 +196,20 @@ auto Propagation<T>::convolve(Value x, const ConvShape& s, const T* weight) -> V
     return add_step({x}, std::move(to), [=](ProbeGroup<T>& g) {
         clear(g, y);
         list_touched(g, x, s.vertical.stride, s.horizontal.stride);
-        if (touched.empty()) return;
-        const DifferenceMap<T>& out = g.propagation->map(y);
-        const auto& windows = g.windows_of(y);
+        if (g.touched.empty()) return;
+        const Places in(g.propagation->map(x), g.windows_of(x)), out(g.propagation->map(y), g.windows_of(y));
+        const std::vector<int64_t> out_rows = outputs_of(s.vertical), out_cols = outputs_of(s.horizontal);
         for (int64_t group = 0; group < s.groups; ++group)
-            multiply(g, x, y, 0, touched.size(), taps,
+            multiply(g, x, y, in, 0, g.touched.size(), taps,
                      Factors<T>{packed->data() + group * taps * size, s.channels, s.rows, group * s.channels,
                                 group * s.rows},
-                     [&](int64_t tap, const Touched& at) -> int64_t {
-                         const int64_t row = output_at(s.vertical, at.row, tap / s.horizontal.taps);
-                         const int64_t col = output_at(s.horizontal, at.col, tap % s.horizontal.taps);
-                         return row < 0 || col < 0 ? -1 : offset_of(out, windows, {at.probe, row, col});
+                     [&](int64_t tap) {
+                         const int64_t* const rows = out_rows.data() + tap / s.horizontal.taps * s.vertical.input;
+                         const int64_t* const cols = out_cols.data() + tap % s.horizontal.taps * s.horizontal.input;
+                         return [=, &out](const TouchedPosition& at) -> int64_t {
+                             const int64_t row = rows[at.row], col = cols[at.col];
+                             return row < 0 || col < 0 ? -1 : out(at.probe, row, col);
+                         };
                      });
     }, cost);
 }
@@ -221,14 +233,18 @@ auto Propagation<T>::linear(Value x, int64_t outputs, const T* weight) -> Value 
                     [=, channels = from.channels, cols = from.cols](ProbeGroup<T>& g) {
                         clear(g, y);
                         list_touched(g, x, 1, 1);
+                        const Places in(g.propagation->map(x), g.windows_of(x));
                         const int64_t stride = g.propagation->map(y).size;
-                        for (std::size_t first = 0, last = 0; first < touched.size(); first = last) {
-                            const Touched at = touched[first];
-                            while (last < touched.size() && touched[last].row == at.row && touched[last].col == at.col)
+                        for (std::size_t first = 0, last = 0; first < g.touched.size(); first = last) {
+                            const TouchedPosition at = g.touched[first];
+                            while (last < g.touched.size() && g.touched[last].row == at.row &&
+                                   g.touched[last].col == at.col)
                                 ++last;
-                            multiply(g, x, y, first, last, 1,
+                            multiply(g, x, y, in, first, last, 1,
                                      Factors<T>{packed->data() + (at.row * cols + at.col) * size, channels, outputs, 0, 0},
-                                     [=](int64_t, const Touched& t) { return t.probe * stride; });
+                                     [=](int64_t) {
+                                         return [=](const TouchedPosition& t) { return t.probe * stride; };
+                                     });
                         }
                     },
                     cost);
