@@ -120,7 +120,9 @@ def test_single_steps_with_a_random_start(digits):
     x, y = digits.x_train[:5], digits.y_train[:5]
     network = models.mlp((1, 8, 8), hidden=(16,))
     got = InnerPGD(0.1, steps=1)(network, nn.Batch(x, y, np.arange(5), 3, 0.0, 9))
-    start = np.clip(x + _random.uniform(9, np.arange(5), 3, 64, low=-0.1, high=0.1, dtype=x.dtype).reshape(x.shape), 0, 1)
+    start = np.clip(
+        x + _random.uniform(9, np.arange(5), 3, 64, low=-0.1, high=0.1, dtype=x.dtype).reshape(x.shape), 0, 1
+    )
     moved = start + np.float32(0.125) * np.sign(network.loss_gradient(start, y))
     np.testing.assert_allclose(got, np.clip(np.clip(moved, x - 0.1, x + 0.1), 0, 1), atol=1e-6)
 

@@ -128,11 +128,31 @@ def test_no_attack_breaks_a_certificate(digits):
         (lambda: defenses.RandomisedSmoothing(PLANE, sigma=0.0), ValueError, "sigma must be greater than 0, got 0"),
         (lambda: defenses.RandomisedSmoothing(PLANE, sigma=-1.0), ValueError, "sigma must be greater than 0, got -1"),
         (lambda: defenses.RandomisedSmoothing(PLANE, sigma=1).certify(POINTS, n=0), ValueError, "n must be at least 1"),
-        (lambda: defenses.RandomisedSmoothing(PLANE, sigma=1).certify(POINTS, n0=0), ValueError, "n0 must be at least 1"),
-        (lambda: defenses.RandomisedSmoothing(PLANE, sigma=1).certify(POINTS, alpha=0), ValueError, "alpha must be greater"),
-        (lambda: defenses.RandomisedSmoothing(PLANE, sigma=1).certify(POINTS, alpha=1), ValueError, "alpha must be less"),
-        (lambda: defenses.RandomisedSmoothing(PLANE, sigma=1).certify(np.full((1, 3, 4), np.nan)), ValueError, "finite"),
-        (lambda: defenses.RandomisedSmoothing(PLANE, sigma=1).certify(POINTS).accuracy(None), TypeError, "y must be an array"),
+        (
+            lambda: defenses.RandomisedSmoothing(PLANE, sigma=1).certify(POINTS, n0=0),
+            ValueError,
+            "n0 must be at least 1",
+        ),
+        (
+            lambda: defenses.RandomisedSmoothing(PLANE, sigma=1).certify(POINTS, alpha=0),
+            ValueError,
+            "alpha must be greater",
+        ),
+        (
+            lambda: defenses.RandomisedSmoothing(PLANE, sigma=1).certify(POINTS, alpha=1),
+            ValueError,
+            "alpha must be less",
+        ),
+        (
+            lambda: defenses.RandomisedSmoothing(PLANE, sigma=1).certify(np.full((1, 3, 4), np.nan)),
+            ValueError,
+            "finite",
+        ),
+        (
+            lambda: defenses.RandomisedSmoothing(PLANE, sigma=1).certify(POINTS).accuracy(None),
+            TypeError,
+            "y must be an array",
+        ),
         (lambda: defenses.RandomisedSmoothing(3, sigma=1), TypeError, "model must have logits"),
     ],
 )

@@ -31,7 +31,9 @@ def test_worked_examples():
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.integers(0, 5), st.integers(1, 6), st.integers(1, 4), st.sampled_from([1.0, 1.5, 2.0, 3.0]), st.integers(0, 99))
+@given(
+    st.integers(0, 5), st.integers(1, 6), st.integers(1, 4), st.sampled_from([1.0, 1.5, 2.0, 3.0]), st.integers(0, 99)
+)
 def test_distances_and_their_gradient(count, classes, units, p, seed):
     rng = np.random.default_rng(seed)
     x, grad = rng.standard_normal((count, classes * units)), rng.standard_normal((count, classes))
@@ -139,8 +141,16 @@ def test_with_noise_class(digits):
     [
         (lambda d: losses.RBFLoss(0.0), ValueError, "lambda_ must be greater than 0, got 0"),
         (lambda d: losses.RBFLoss(-5), ValueError, "lambda_ must be greater than 0, got -5"),
-        (lambda d: losses.soft_ml_loss(np.ones((2, 3)), [0, 1], lambda_=0), ValueError, "lambda_ must be greater than 0"),
-        (lambda d: losses.RBFLoss(1.0)(np.zeros((1, 3)), np.array([[0.5, 0.5, 0]])), ValueError, "rows with a single 1"),
+        (
+            lambda d: losses.soft_ml_loss(np.ones((2, 3)), [0, 1], lambda_=0),
+            ValueError,
+            "lambda_ must be greater than 0",
+        ),
+        (
+            lambda d: losses.RBFLoss(1.0)(np.zeros((1, 3)), np.array([[0.5, 0.5, 0]])),
+            ValueError,
+            "rows with a single 1",
+        ),
         (lambda d: losses.RBFLoss(1.0)(np.zeros((1, 3)), None), TypeError, "labels must be an array of integers"),
         (lambda d: defenses.Rejecting(models.mlp(), 0.0), ValueError, "lambda_ must be greater than 0, got 0"),
         (lambda d: defenses.Rejecting("no", 1.0), TypeError, "network must be of type Network"),
@@ -148,9 +158,17 @@ def test_with_noise_class(digits):
         (lambda d: models.rbf_network(units=0), ValueError, "units must be at least 1, got 0"),
         (lambda d: nn.NegativeDistance(3).output_shape((7,)), ValueError, "expected a multiple of 3 numbers"),
         (lambda d: defenses.with_noise_class(d.x_train, None, classes=10), TypeError, "y must be an array of integers"),
-        (lambda d: defenses.with_noise_class(d.x_train, d.y_train, classes=10, count=0), ValueError, "count must be at"),
+        (
+            lambda d: defenses.with_noise_class(d.x_train, d.y_train, classes=10, count=0),
+            ValueError,
+            "count must be at",
+        ),
         (lambda d: defenses.rejection_curve(models.mlp((1, 8, 8)), d.x_test[:0], []), ValueError, "at least 1 sample"),
-        (lambda d: defenses.rejection_curve(models.mlp((1, 8, 8)), d.x_test, d.y_test, lambdas=[0]), ValueError, "greater"),
+        (
+            lambda d: defenses.rejection_curve(models.mlp((1, 8, 8)), d.x_test, d.y_test, lambdas=[0]),
+            ValueError,
+            "greater",
+        ),
     ],
 )
 def test_bad_settings(digits, call, error, message):

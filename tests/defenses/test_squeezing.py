@@ -10,7 +10,9 @@ from advcore import attacks, defenses, models, nn
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.integers(1, 5), st.integers(0, 2), st.integers(1, 3), st.integers(0, 4), st.integers(0, 3), st.integers(0, 99))
+@given(
+    st.integers(1, 5), st.integers(0, 2), st.integers(1, 3), st.integers(0, 4), st.integers(0, 3), st.integers(0, 99)
+)
 def test_the_median_is_scipys(size, count, channels, more, wider, seed):
     x = np.random.default_rng(seed).random((count, channels, size + more, size + wider)).round(1)
     expected = scipy.ndimage.median_filter(x, size=(1, 1, size, size), mode="reflect") if count else x
