@@ -144,7 +144,7 @@ def test_wong_mnist_and_rbf_network():
     network = models.wong_mnist()
     assert network.output_shape((1, 28, 28)) == (10,)
     assert network.parameter_count() == 16 * 17 + 32 * (16 * 16 + 1) + 1568 * 100 + 100 + 1010
-    with pytest.raises(ValueError, match="input_shape .1, 2, 2. is too small"):
+    with pytest.raises(ValueError, match=r"input_shape .1, 2, 2. is too small"):
         models.wong_mnist((1, 2, 2))
     distances = models.rbf_network((1, 28, 28), hidden=(150,), units=4)
     assert distances.output_shape((1, 28, 28)) == (10,)

@@ -324,5 +324,5 @@ def test_gaussian_noise_is_for_training_alone():
     assert np.std(noisy - x.reshape(len(x), -1)) == pytest.approx(0.3, rel=0.02)
     grad = np.ones_like(noisy)
     np.testing.assert_array_equal(network.backward(saved, grad)[0].reshape(len(x), -1), grad)
-    with pytest.raises(ValueError, match="sigma must be at least 0, got -0.1"):
+    with pytest.raises(ValueError, match=r"sigma must be at least 0, got -0\.1"):
         nn.GaussianNoise(-0.1)
