@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from advcore import _check
 from advcore._check import Array
+from advcore._perturb import Perturbed
 from advcore.attacks._losses import Logits
 from advcore.attacks._monitor import Monitor, Stopped
 from advcore.attacks.model import Access
 
 Index = NDArray[np.int64]
 Cotangents = Callable[[Logits, slice], NDArray[np.float64]]
+Limit = int | Index | None
 _UNLIMITED = 2**62
+
+
+class Moved(NamedTuple):
+    """Logits with coordinates moved up and down, (B, m, K), and how far they moved, (B, m)."""
+
+    plus: Logits
+    minus: Logits
+    up: NDArray[np.float64]
+    down: NDArray[np.float64]
 
 
 class Ledger:
@@ -26,7 +37,7 @@ class Ledger:
     ----------
     labels : int64 array, (N,)
         True classes.
-    max_queries, max_evaluations : int, optional
+    max_queries, max_evaluations : int or int64 array (N,), optional
         Per sample; a call that would exceed one raises Stopped.
 
     Attributes
@@ -43,8 +54,8 @@ class Ledger:
         labels: Index,
         batch_size: int,
         monitor: Monitor,
-        max_queries: int | None = None,
-        max_evaluations: int | None = None,
+        max_queries: Limit = None,
+        max_evaluations: Limit = None,
     ) -> None:
         self.access, self.batch_size, self.monitor = access, batch_size, monitor
         self.max_queries, self.max_evaluations = max_queries, max_evaluations
@@ -97,14 +108,42 @@ class Ledger:
             return np.zeros((0, self.classes or 2)), np.zeros((0, count, *x.shape[1:]), x.dtype)
         return np.concatenate(logits), np.concatenate(gradients)
 
+    def moved(self, x: Array, owners: Index, coordinates: Index, h: float, bounds: tuple[float, float]) -> Moved:
+        """Return the logits of x (B, ...) with each of its coordinates (B, m) moved up and down by h within bounds.
+
+        They are booked as 2 m queries a row, however they were found.
+        """
+        count = coordinates.shape[1]
+        self._book(np.repeat(owners, 2 * count), self.access.queries, 0)
+        found = self.access.moved(x, coordinates, h, bounds)
+        probes = Perturbed(np.ascontiguousarray(x), coordinates, h, bounds)
+        middle = np.take_along_axis(x.reshape(len(x), -1), coordinates, axis=1).astype(np.float64)
+        up, down = probes.upper - middle, middle - probes.lower
+        if found is not None:
+            plus, minus = (self._checked(z.reshape(-1, z.shape[-1]), np.repeat(owners, count)) for z in found)
+            self._tick()
+        else:
+            asked = np.repeat(owners, 2 * count)
+            logits = []
+            for part in self._batches(probes.rows):
+                logits.append(self._checked(self.access.logits(probes.batch(part.start, part.stop)), asked[part]))
+                self._tick()
+            plus, minus = np.moveaxis(np.concatenate(logits).reshape(len(x), 2, count, -1), 1, 0)
+        return Moved(plus.reshape(*coordinates.shape, -1), minus.reshape(*coordinates.shape, -1), up, down)
+
     def affordable(self, owners: Index, queries: int, gradients: int) -> NDArray[np.bool_]:
         """Say which samples may still have so many rows of logits and gradients."""
         gradients = self.access.backwards(gradients)
         spent = self.queries[owners] + queries * self.access.queries
-        within: NDArray[np.bool_] = spent <= (self.max_queries or _UNLIMITED)
+        total = spent + self.gradients[owners] + gradients
+        return (spent <= _of(self.max_queries, owners)) & (total <= _of(self.max_evaluations, owners))
+
+    def left(self, owners: Index) -> Index:
+        """Return how many queries each sample may still spend, if it asks for no gradients."""
+        left = (self.max_queries or _UNLIMITED) - self.queries[owners]
         if self.max_evaluations is not None:
-            within &= spent + self.gradients[owners] + gradients <= self.max_evaluations
-        return within
+            left = np.minimum(left, self.max_evaluations - self.queries[owners] - self.gradients[owners])
+        return left
 
     def _book(self, owners: Index, queries: int, gradients: int) -> None:
         """Charge each row's owner; refuse all rows where one sample cannot pay."""
@@ -112,9 +151,9 @@ class Ledger:
             asking, rows = np.unique(owners, return_counts=True)
             spent = self.queries[asking] + queries * rows
             total = spent + self.gradients[asking] + gradients * rows
-            if self.max_queries is not None and (spent > self.max_queries).any():
+            if (spent > _of(self.max_queries, asking)).any():
                 raise Stopped("max_queries")
-            if self.max_evaluations is not None and (total > self.max_evaluations).any():
+            if (total > _of(self.max_evaluations, asking)).any():
                 raise Stopped("max_evaluations")
         np.add.at(self.queries, owners, queries)
         np.add.at(self.gradients, owners, gradients)
@@ -169,3 +208,10 @@ class Ledger:
 
     def _labels_within(self, logits: Array, owners: Index) -> Index:
         return np.asarray(np.minimum(self.labels[owners], logits.shape[1] - 2))
+
+
+def _of(limit: Limit, owners: Index) -> int | Index:
+    """Return the limits of some samples."""
+    if limit is None:
+        return _UNLIMITED
+    return limit if isinstance(limit, int) else limit[owners]

@@ -149,6 +149,17 @@ LOSSES: dict[str, Loss] = {
 }
 
 
+def name_of(loss: str, classes: int, aimed: bool) -> str:
+    """Return what a loss in LOSSES really is: DLR needs three classes, and four where it aims at one."""
+    if loss != "dlr":
+        return loss
+    if classes == 2:
+        return "margin"
+    if not aimed:
+        return "dlr"
+    return "dlr_targeted" if classes >= 4 else "logit_difference"
+
+
 def without(logits: Logits, labels: Labels) -> Logits:
     """Return the logits with each sample's label at minus infinity."""
     others: Logits = logits.copy()

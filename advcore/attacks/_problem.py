@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from advcore._check import Array
 from advcore.attacks._arguments import Arguments
 from advcore.attacks._best import Best
-from advcore.attacks._ledger import Index, Ledger
-from advcore.attacks._losses import LOSSES, Logits, Values, margin
+from advcore.attacks._ledger import Index, Ledger, Moved
+from advcore.attacks._losses import LOSSES, Logits, Values, margin, margin_ascent, name_of
 from advcore.attacks._projection import Region
 from advcore.attacks.result import rows
 
@@ -23,6 +23,7 @@ class Gradient(NamedTuple):
     logits: Logits
     ascent: Array
     informative: NDArray[np.bool_]  # (B,): finite and not zero
+    values: Values | None = None  # (B,): of the loss, where it has a name
 
 
 class Problem:
@@ -66,6 +67,7 @@ class Problem:
         self.x, self.y = given.x[owners], given.y[owners]
         self.targets = None if given.targets is None else given.targets[owners]
         self.labels = self.y if self.targets is None else self.targets
+        self._strict = given.binary
         self.seed, self.sample_ids = given.seed, given.sample_ids[owners]
         mask = None if given.mask is None else given.mask[owners]
         self.region = Region(self.x, given.bounds, norm, eps, mask, given.quantize)
@@ -95,19 +97,23 @@ class Problem:
         """Ask the model: one query a row."""
         return self._ledger.logits(x, self.owners[index])
 
-    def gradient(self, x: Array, index: Index, loss: str) -> Gradient:
-        """Ask for the gradient of a loss in LOSSES, in the direction of success: one gradient a row."""
+    def gradient(self, x: Array, index: Index, loss: str, towards: Index | None = None) -> Gradient:
+        """Ask for the gradient of a loss in LOSSES, in the direction of success: one gradient a row.
+
+        ``towards`` names a class a row that the loss shall aim at, whatever the criterion is.
+        """
         climbed = LOSSES[self.loss or loss]
-        self.losses.add(self.loss or loss)
+        aims = self.targets[index] if towards is None and self.targets is not None else towards
+        self.losses.add(name_of(self.loss or loss, self.classes, aims is not None))
+        self._traced_by_gradient = True
 
         def ascent(logits: Logits, part: slice) -> Logits:
-            chosen = index[part]
-            targets = None if self.targets is None else self.targets[chosen]
-            self._traced_by_gradient = True
-            self._record(climbed.value(logits, self.y[chosen], targets), chosen)
-            return climbed.ascent(logits, self.y[chosen], targets)
+            return climbed.ascent(logits, self.y[index[part]], None if aims is None else aims[part])
 
-        return self.vjp(x, index, ascent)
+        found = self.vjp(x, index, ascent)
+        values = climbed.value(found.logits, self.y[index], aims)
+        self._record(values, index)
+        return found._replace(values=values)
 
     def vjp(self, x: Array, index: Index, cotangent: Callable[[Logits, slice], Logits]) -> Gradient:
         """Ask for the gradient of ``sum_k logits[k] cotangent[k]``; cotangent(logits, part) is for the rows x[part]."""
@@ -125,9 +131,17 @@ class Problem:
         self.informed[index[informative]] = True
         return Gradient(logits, gradients if finite.all() else np.where(finite, gradients, 0.0), informative)
 
+    def moved(self, x: Array, index: Index, coordinates: Index, h: float) -> Moved:
+        """Ask for each row of x with each of its coordinates (B, m) moved up and down by h: 2 m queries a row."""
+        return self._ledger.moved(x, self.owners[index], coordinates, h, self.region.bounds)
+
     def afford(self, index: Index, queries: int = 1, gradients: int = 0) -> Index:
         """Return those of the samples that may still ask for so many rows of logits and gradients each."""
         return index[self._ledger.affordable(self.owners[index], queries, gradients)]
+
+    def left(self, index: Index) -> Index:
+        """Return how many queries each of the samples may still spend; without a limit, a very large number."""
+        return self._ledger.left(self.owners[index])
 
     def gradient_queries(self, count: int = 1) -> int:
         """Return the rows of logits that cost as much as the forward passes behind so many gradients of one sample."""
@@ -141,18 +155,26 @@ class Problem:
         gap = margin(logits, self.labels[index])
         return -gap if self.targeted else gap
 
+    def margin_ascent(self, logits: Logits, index: Index) -> Logits:
+        """Return the gradient of the margin for the logits, (B, K)."""
+        ascent = margin_ascent(logits, self.labels[index])
+        return -ascent if self.targeted else ascent
+
     def met(self, logits: Logits, index: Index) -> NDArray[np.bool_]:
-        """Say which rows meet the criterion; of equal logits the first class is the prediction."""
+        """Say which rows meet the criterion; of equal logits the first class is the prediction (binary: neither)."""
+        if self._strict:
+            return np.asarray(self.margin(logits, index) > 0)
         hit: NDArray[np.bool_] = logits.argmax(axis=1) == self.labels[index]
         return hit if self.targeted else ~hit
 
-    def offer(self, x: Array, logits: Logits, index: Index) -> NDArray[np.bool_]:
+    def offer(self, x: Array, logits: Logits, index: Index, *, kappa: float = 0.0) -> NDArray[np.bool_]:
         """Keep the examples x, of these logits, that are better than what there is; say which ones meet the criterion.
 
-        They must be in the region (``project``). With a grid, an example counts by its rounded form, for one more query
-        where it meets the criterion.
+        They must be in the region (``project``), and count from a margin of ``kappa`` on. With a grid, an example
+        counts by its rounded form, for one more query where it meets the criterion.
         """
         met, gap = self.met(logits, index), self.margin(logits, index)
+        met &= gap >= kappa
         if not self._traced_by_gradient:
             self._record(gap, index)
         if self.region.steps is not None and met.any():
@@ -177,6 +199,26 @@ class Problem:
     def project(self, x: Array, index: Index) -> Array:
         """Move x into the box and the budget."""
         return self.region.project(x, index)
+
+    # State, for algorithms that go on after a kill
+
+    def saved(self) -> dict[str, Array]:
+        """Return what has been found and spent, by name."""
+        ledger, best, owners = self._ledger, self.best, self.owners
+        return {
+            **{name: getattr(best, name) for name in ("examples", "met", "distance", "margin")},
+            **{name: getattr(self, name) for name in ("informed", "first_queries", "first_gradients")},
+            **{name: getattr(ledger, name)[owners] for name in ("queries", "gradients")},
+        }
+
+    def restore(self, arrays: dict[str, Array]) -> None:
+        """Take over what ``saved`` gave; the check of the inputs is in it."""
+        for name in ("examples", "met", "distance", "margin"):
+            getattr(self.best, name)[...] = arrays[name]
+        for name in ("informed", "first_queries", "first_gradients"):
+            getattr(self, name)[...] = arrays[name]
+        for name in ("queries", "gradients"):
+            getattr(self._ledger, name)[self.owners] = arrays[name]
 
     def _record(self, values: Values, index: Index) -> None:
         if self._traces is not None:

@@ -57,8 +57,7 @@ class Region:
     def project(self, x: Array, index: NDArray[np.int64]) -> Array:
         """Return x, where x[i] belongs to origin[index[i]], moved into the region, in the origin's type.
 
-        Linf: the nearest point. L2: clipped to the box, then pulled towards the origin until it is in the ball. L1:
-        clipped to the box, then to the nearest point of the ball, which is no further from the origin in any entry.
+        Linf, L1: the nearest point. L2: clipped to the box, then pulled towards the origin until it is in the ball.
         """
         lower, upper = self.lower[index], self.upper[index]
         inside: Array = np.clip(x, lower, upper).astype(self.origin.dtype)
@@ -71,7 +70,9 @@ class Region:
         slack = np.finfo(flat.dtype).eps / 2
         (outside,) = np.nonzero(norms > self.eps)
         if self.norm == "l1":
-            step[outside] = nearest_in_l1_ball(step[outside], self.eps)
+            wanted = rows(x)[outside] - centre[outside]
+            room = np.where(wanted > 0, rows(upper)[outside] - centre[outside], centre[outside] - rows(lower)[outside])
+            step[outside] = nearest_in_l1_ball(wanted, self.eps, room)
             norms[outside] = lengths(step[outside], "l1")
         scale = np.minimum(self.eps / np.maximum(norms[outside], np.finfo(np.float64).tiny), 1.0)
         while len(outside):  # rounding to the stored type may leave a point outside: pull twice as hard each time
@@ -118,14 +119,31 @@ def off_grid(x: Array, bounds: tuple[float, float], steps: int) -> NDArray[np.bo
     return np.asarray((np.abs(rows(place - np.rint(place))) > 1e-3).any(axis=1))
 
 
-def nearest_in_l1_ball(step: NDArray[np.float64], eps: float) -> NDArray[np.float64]:
-    """Return each row's nearest point of L1 length at most eps (Duchi et al. 2008): all shrink by one amount."""
-    size = np.sort(np.abs(step), axis=1)[:, ::-1]
-    excess = (np.cumsum(size, axis=1) - eps) / np.arange(1, step.shape[1] + 1)
-    last = (size > excess).sum(axis=1) - 1
-    amount = np.maximum(excess[np.arange(len(step)), np.maximum(last, 0)], 0.0)
-    shrunk: NDArray[np.float64] = np.sign(step) * np.maximum(np.abs(step) - amount[:, np.newaxis], 0.0)
-    return shrunk
+def nearest_in_l1_ball(
+    step: NDArray[np.float64], eps: float | NDArray[np.float64], room: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Return each row's nearest point of L1 length at most eps, with entries no larger than the room that they have.
+
+    eps is one number, or each row's own, (n,).
+
+    All entries shrink by one amount a, found among the places where ``sum min(max(|step| - a, 0), room)`` bends.
+    (Duchi et al. 2008; with the room: Croce, Hein 2021, arXiv 2103.01208.)
+    """
+    most = np.broadcast_to(np.asarray(eps, np.float64), len(step))
+    size = np.abs(step)
+    bends, slope = size, np.ones_like(size)
+    if room is not None:
+        bends, slope = np.concatenate([size, size - room], axis=1), np.concatenate([slope, -slope], axis=1)
+    order = np.argsort(-bends, axis=1, kind="stable")
+    bends, slope = np.take_along_axis(bends, order, axis=1), np.take_along_axis(slope, order, axis=1)
+    # From a bend down to the next the length grows by `count` a unit: it is `offset - count a`.
+    count, offset = np.cumsum(slope, axis=1), np.cumsum(slope * bends, axis=1)
+    index = np.arange(len(step))
+    last = np.maximum(((offset - count * bends < most[:, np.newaxis]) & (bends > 0)).sum(axis=1) - 1, 0)
+    amount = np.maximum((offset[index, last] - most) / np.maximum(count[index, last], 1.0), 0.0)[:, np.newaxis]
+    shrunk = np.maximum(size - amount, 0.0)
+    nearest: NDArray[np.float64] = np.copysign(shrunk if room is None else np.minimum(shrunk, room), step)
+    return nearest
 
 
 def _add_at_most(origin: Array, eps: float) -> Array:

@@ -78,6 +78,7 @@ class _Run:
         self.first_gradients = np.full(count, -1, np.int64)
         self.traces: list[list[float]] | None = [[] for _ in range(count)] if given.trace else None
         self.stopped: str | None = None
+        self.losses: set[str] = set()
 
     def all(self, propose: Propose, together: int) -> AttackResult:
         """Work through the samples, ``together`` at a time, until the end or a reason to stop."""
@@ -118,8 +119,11 @@ class _Run:
             self.first_gradients,
             self.votes if self.judge.randomised else None,
             self._gradient_error(),
+            self.given.access.simulated,
+            self.given.access.vjp_seconds,
             self.stopped,
             None if self.traces is None else [np.array(trace) for trace in self.traces],
+            tuple(sorted(self.losses)),
         )
 
     def _gradient_error(self) -> NDArray[np.float64] | None:
@@ -154,7 +158,9 @@ class _Run:
         return self._problem(owners[~met], logits[~met]) if not met.all() else None
 
     def _problem(self, owners: Index, logits: Logits) -> Problem:
-        return Problem(self.given, owners, logits, self.ledger, self.norm, self.eps, self.minimise, self.traces)
+        problem = Problem(self.given, owners, logits, self.ledger, self.norm, self.eps, self.minimise, self.traces)
+        problem.losses = self.losses
+        return problem
 
     def _retry(self, propose: Propose, problem: Problem) -> None:
         """Let the algorithm climb the margin where no gradient of its own loss was of use."""

@@ -6,6 +6,7 @@ Networks of advcore, torch modules and plain callables all become an Access, and
 from __future__ import annotations
 
 import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from advcore import _check
 from advcore._check import Array
+from advcore.nn._coordinates import CoordinateProbe
 
 OUTPUTS = ("logits", "probabilities", "top1", "label")
 SMALLEST_PROBABILITY = 1e-30  # zeros get a finite logarithm
@@ -35,6 +37,8 @@ class Access(ABC):
         Whether the model answers differently each time; None: not known.
     queries : int
         Forward evaluations behind one row of logits.
+    simulated, vjp_seconds
+        As in AttackResult.
     rejects : bool
         Whether the last column of the logits is not a class but "rejected", which counts as a defence that held.
     errors : float64 array, (B,), or None
@@ -44,6 +48,8 @@ class Access(ABC):
     gradients = False
     randomised: bool | None = None
     queries = 1
+    simulated = False
+    vjp_seconds: float | None = None
     rejects = False
     errors: NDArray[np.float64] | None = None
     _judge: Access | None = None
@@ -76,6 +82,10 @@ class Access(ABC):
         """
         raise NotImplementedError
 
+    def moved(self, x: Array, coordinates: Any, h: float, bounds: tuple[float, float]) -> tuple[Any, Any] | None:
+        """Return the logits with each coordinate (B, m) moved up, and down, (B, m, K), where there is a short cut."""
+        return None
+
 
 class NativeModel(Access):
     """Anything with ``logits(x)``; white-box if it has ``vjp(x, cotangent)`` too. It may say that it is ``randomised``,
@@ -92,6 +102,23 @@ class NativeModel(Access):
         self.gradients = self.several or self.combined or separate
         self.randomised = getattr(model, "randomised", None)
         self.rejects = bool(getattr(model, "rejects", False))
+        self._probe: CoordinateProbe | None = None
+
+    def simulate(self) -> None:
+        """Answer for moved coordinates by propagating differences through the network, in place of full passes."""
+        self._probe, self.simulated = CoordinateProbe(self.model), True
+
+    def moved(self, x: Array, coordinates: Any, h: float, bounds: tuple[float, float]) -> tuple[Any, Any] | None:
+        """Propagate differences, once the short cut has been chosen."""
+        if self._probe is None:
+            return None
+        if self.vjp_seconds is None:
+            ones = np.ones((1, self.model.output_shape(x.shape[1:])[0]), x.dtype)
+            start = time.perf_counter()
+            self.model.vjp(x[:1], ones)
+            self.vjp_seconds = time.perf_counter() - start
+        values = self._probe.values(x, coordinates, h, bounds)
+        return values.plus, values.minus
 
     def logits(self, x: Array) -> Any:
         """Ask the model."""

@@ -46,10 +46,22 @@ class AttackResult:
         Of a randomised model: the fraction of the fresh passes that meet the criterion.
     gradient_error : float64 array, (N,), or None
         Of attacks through ``expectation``: the mean relative standard error of the averaged gradients.
+    simulated : bool
+        The queries were charged, but the network's weights helped to answer them: it is what a black-box attack would
+        have reached, at that cost.
+    vjp_seconds : float or None
+        Of a simulated attack: what one gradient of one sample takes, for comparison.
     stopped : str or None
         Why the attack ended early: "max_seconds", "callback", "interrupted" (Ctrl-C), "max_queries", "max_evaluations".
     traces : list of float64 arrays, or None
         Each sample's loss, in the direction of success, at every iterate, where it was asked for.
+    losses : tuple of str
+        What was climbed: "dlr" becomes "margin" for two classes; aimed at a class it is "dlr_targeted", with three
+        classes "logit_difference"; "margin" is added where the first loss had no usable gradient.
+    broken_by : str array, (N,), or None
+        Of an ensemble: the attack that broke the sample; "" where none did or the input itself met the criterion.
+    log : dict of float32 arrays, (N, T), or None
+        What the attack did at each of its T iterations, where it keeps a log: see there.
     """
 
     examples: Array
@@ -64,8 +76,13 @@ class AttackResult:
     gradients_to_success: NDArray[np.int64]
     votes: NDArray[np.float64] | None = None
     gradient_error: NDArray[np.float64] | None = None
+    simulated: bool = False
+    vjp_seconds: float | None = None
     stopped: str | None = None
     traces: list[NDArray[np.float64]] | None = None
+    losses: tuple[str, ...] = ()
+    broken_by: NDArray[np.str_] | None = None
+    log: dict[str, NDArray[np.float32]] | None = None
 
     @property
     def robust_accuracy(self) -> float:

@@ -7,6 +7,7 @@
 #include "batch_norm_lstm.h"
 #include "conv2d.h"
 #include "depthwise.h"
+#include "difference.h"
 #include "finite.h"
 #include "knn.h"
 #include "lid.h"
@@ -64,7 +65,13 @@
     KERNEL(triad, TriadArgs)                                  \
     KERNEL(batch_norm_lstm_pack, BatchNormLstmPackArgs)       \
     KERNEL(batch_norm_lstm_forward, BatchNormLstmForwardArgs) \
-    KERNEL(batch_norm_lstm_backward, BatchNormLstmBackwardArgs)
+    KERNEL(batch_norm_lstm_backward, BatchNormLstmBackwardArgs) \
+    KERNEL(difference_terms, DifferenceTermsArgs)             \
+    KERNEL(difference_product, DifferenceProductArgs)         \
+    KERNEL(difference_depthwise, DifferenceDepthwiseArgs)     \
+    KERNEL(difference_clip, DifferenceClipArgs)               \
+    KERNEL(difference_smooth, DifferenceSmoothArgs)           \
+    KERNEL(difference_max_pool, DifferenceMaxPoolArgs)
 
 namespace advcore {
 
