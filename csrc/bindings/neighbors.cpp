@@ -24,8 +24,7 @@ void search(const KnnReference<T>& reference, Array<T>& distances, Array<int64_t
 template <class T>
 void knn(Array<T> distances, Array<int64_t> indices, const Array<T>& queries, const Array<T>& reference,
          const MaybeArray<int64_t>& exclude, const MaybeArray<T>& basis, double skew) {
-    const KnnReference<T> prepared(reference.data(), extent(reference, 0), extent(reference, 1),
-                                   basis_of(basis, skew));
+    const KnnReference<T> prepared(reference.data(), extent(reference, 0), extent(reference, 1), basis_of(basis, skew));
     search(prepared, distances, indices, queries, exclude);
 }
 
@@ -34,7 +33,8 @@ template <class T>
 class Prepared {
 public:
     Prepared(Array<T> reference, MaybeArray<T> basis, double skew)
-        : rows_(std::move(reference)), basis_(std::move(basis)),
+        : rows_(std::move(reference)),
+          basis_(std::move(basis)),
           reference_(rows_.data(), extent(rows_, 0), extent(rows_, 1), basis_of(basis_, skew)) {
         const py::gil_scoped_release unlocked;
         reference_.keep_images();

@@ -6,30 +6,26 @@
 
 #include "dispatch.h"
 #include "parallel.h"
+#include "pool.h"
 
 namespace advcore {
 namespace {
 
-constexpr int64_t samples = 64;         // rows that the centre and the scale are taken from
-constexpr double room = 1.25;           // for points farther from the centre than the samples
+constexpr int64_t samples = 64;            // rows that the centre and the scale are taken from
+constexpr double room = 1.25;              // for points farther from the centre than the samples
 constexpr int64_t piece_bytes = 4 << 20;   // of the reference's images at a time
 constexpr int64_t block_bytes = 12 << 20;  // of what a block of queries takes
 constexpr int64_t points_per_part = 256;   // the least that is worth an item of its own
 
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
-// Memory that is not set to zero first.
-template <class T>
-std::unique_ptr<T[]> uninitialised(int64_t count) {
-    return std::unique_ptr<T[]>(new T[static_cast<size_t>(std::max<int64_t>(count, 1))]);
-}
-
 struct Lists {
-    std::unique_ptr<double[]> squared;
-    std::unique_ptr<int64_t[]> index;
+    Buffer<double> squared;
+    Buffer<int64_t> index;
     KnnLists view;
     Lists(int64_t lists, int64_t size)
-        : squared(uninitialised<double>(lists * size)), index(uninitialised<int64_t>(lists * size)),
+        : squared(buffer<double>(lists * size)),
+          index(buffer<int64_t>(lists * size)),
           view{squared.get(), index.get(), size} {}
 };
 
@@ -44,26 +40,25 @@ struct KnnReference<T>::Query {
     int64_t* indices;
 
     Query block(int64_t first, int64_t size, int64_t dimensions) const {
-        return {rows + first * dimensions,   size,
-                k,                           exclude ? exclude + first : nullptr,
-                distances + first * k,       indices + first * k};
+        return {rows + first * dimensions, size, k, exclude ? exclude + first : nullptr, distances + first * k,
+                indices + first * k};
     }
 };
 
 template <class T>
 struct KnnReference<T>::Images {
-    std::unique_ptr<int32_t[]> panels, half_norm;
-    std::unique_ptr<double[]> error;
-    std::unique_ptr<T[]> features;
-    std::unique_ptr<double[]> features_error;
+    Buffer<int32_t> panels, half_norm;
+    Buffer<double> error;
+    Buffer<T> features;
+    Buffer<double> features_error;
     double largest_error = 0;
 
     Images(int64_t count, int64_t image_dimensions, int64_t components) {
         const int64_t padded = round_up(count, knn_panel_points);
-        panels = uninitialised<int32_t>(padded * ceil_div(image_dimensions, 2));
-        half_norm = uninitialised<int32_t>(padded), error = uninitialised<double>(padded);
+        panels = buffer<int32_t>(padded * ceil_div(image_dimensions, 2));
+        half_norm = buffer<int32_t>(padded), error = buffer<double>(padded);
         if (!components) return;
-        features = uninitialised<T>(count * image_dimensions), features_error = uninitialised<double>(count);
+        features = buffer<T>(count * image_dimensions), features_error = buffer<double>(count);
     }
 };
 
@@ -94,15 +89,9 @@ template <class T>
 void KnnReference<T>::make_images(const T* rows, int64_t count, bool queries, Images& images) const {
     const T* points = rows;
     if (basis_.components) {
-        KnnProjectArgs<T> project{rows,
-                                  center_.data(),
-                                  basis_.data,
-                                  images.features.get(),
-                                  images.features_error.get(),
-                                  count,
-                                  dimensions_,
-                                  basis_.components,
-                                  basis_.skew};
+        KnnProjectArgs<T> project{
+            rows,        center_.data(),    basis_.data, images.features.get(), images.features_error.get(), count,
+            dimensions_, basis_.components, basis_.skew};
         run(kernels<T>().knn_project, project, ceil_div(count, knn_project_rows));
         points = images.features.get();
     }
@@ -173,8 +162,7 @@ void KnnReference<T>::search_dense(const Query& all) const {
     for (int64_t first = 0; first < all.count; first += block) {
         const Query query = all.block(first, std::min(block, all.count - first), dimensions_);
         // Few queries share the reference out over the threads; the result does not depend on how.
-        const int64_t threads =
-            std::clamp<int64_t>(query.count * count_ * pair / least_work, 1, get_num_threads());
+        const int64_t threads = std::clamp<int64_t>(query.count * count_ * pair / least_work, 1, get_num_threads());
         int64_t tiles = ceil_div(query.count, knn_dense_queries), parts = 1;
         if (tiles % threads) tiles = std::min(round_up(tiles, threads), query.count);
         if (tiles < threads)
@@ -193,8 +181,8 @@ void KnnReference<T>::search_dense(const Query& all) const {
 template <class T>
 void KnnReference<T>::search_filtered(const Query& all) const {
     const int64_t capacity = round_up(4 * all.k + 2 * knn_panel_points + 32, 16), image = image_dimensions();
-    const int64_t per_query = 16 * all.k + 8 * capacity + 64 + 2 * image +
-                              (basis_.components ? static_cast<int64_t>(sizeof(T)) * image : 0);
+    const int64_t per_query =
+        16 * all.k + 8 * capacity + 64 + 2 * image + (basis_.components ? static_cast<int64_t>(sizeof(T)) * image : 0);
     const int64_t threads = get_num_threads();
     const int64_t block = std::min(all.count, std::max<int64_t>(block_bytes / per_query, 24 * threads));
     const int64_t per_point = 2 * image + (basis_.components ? static_cast<int64_t>(sizeof(T)) * image : 0);
@@ -209,23 +197,26 @@ void KnnReference<T>::search_filtered(const Query& all) const {
         const int64_t panels = ceil_div(query.count, knn_panel_queries);
         int64_t tiles = ceil_div(query.count, knn_tile_queries), parts = 1;
         if (tiles % threads) tiles = std::min(round_up(tiles, threads), panels);
-        if (tiles < threads) parts = std::clamp<int64_t>(count_ / points_per_part, 1, std::min(knn_most_parts, threads));
+        if (tiles < threads)
+            parts = std::clamp<int64_t>(count_ / points_per_part, 1, std::min(knn_most_parts, threads));
         const int64_t per_part = round_up(ceil_div(count_, parts), knn_panel_points);
         parts = ceil_div(count_, per_part);
         const int64_t slots = parts * query.count;
         const Lists lists(slots, std::min(query.k, per_part));
         std::fill_n(lists.squared.get(), slots * lists.view.size, std::numeric_limits<double>::infinity());
         std::fill_n(lists.index.get(), slots * lists.view.size, std::numeric_limits<int64_t>::max());
-        const auto pending = uninitialised<int64_t>(slots * capacity);
-        std::vector<int64_t> pending_count(static_cast<size_t>(slots), 0);
-        std::vector<int32_t> limit(static_cast<size_t>(slots), knn_far - 1);
+        const auto pending = buffer<int64_t>(slots * capacity);
+        const auto pending_count = buffer<int64_t>(slots);
+        const auto limit = buffer<int32_t>(slots);
+        std::fill_n(pending_count.get(), slots, 0);
+        std::fill_n(limit.get(), slots, knn_far - 1);
 
         KnnFilterArgs<T> args{};
         args.queries = query.rows, args.reference = rows_, args.exclude = query.exclude, args.lists = lists.view;
         args.query_count = query.count, args.dimensions = dimensions_, args.image_dimensions = image;
         args.query_panels = queries.panels.get(), args.query_half_norm = queries.half_norm.get();
         args.query_error = queries.error.get(), args.scale = scale_;
-        args.pending = pending.get(), args.pending_count = pending_count.data(), args.limit = limit.data();
+        args.pending = pending.get(), args.pending_count = pending_count.get(), args.limit = limit.get();
         args.capacity = capacity, args.query_tiles = tiles, args.parts = parts, args.points_per_part = per_part;
         for (int64_t point = 0; point < count_; point += piece) {
             Images& images = images_ ? *images_ : mine;
@@ -235,7 +226,7 @@ void KnnReference<T>::search_filtered(const Query& all) const {
             args.point_error = images.largest_error;
             run(kernels<T>().knn_filter, args, tiles * parts);
         }
-        args.query_tiles = std::min(query.count, round_up(ceil_div(query.count, knn_tile_queries / 4), threads));
+        args.query_tiles = std::min(query.count, round_up(ceil_div(query.count, knn_tile_queries / 2), threads));
         run(kernels<T>().knn_finish, KnnFinishArgs<T>{args}, args.query_tiles * parts);
         const KnnMergeArgs<T> merge{lists.view, query.distances, query.indices, query.count, parts, query.k};
         run(kernels<T>().knn_merge, merge, query.count, std::max<int64_t>(64, 4096 / query.k));

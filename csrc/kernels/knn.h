@@ -97,7 +97,7 @@ struct KnnFilterArgs {
     int64_t query_tiles, parts, points_per_part;
 };
 
-// Measures what is pending and sorts the lists. An item is a tile of at most a quarter of knn_tile_queries and a part.
+// Measures what is pending and sorts the lists. An item is a tile of at most half of knn_tile_queries and a part.
 template <class T>
 struct KnnFinishArgs {
     KnnFilterArgs<T> search;

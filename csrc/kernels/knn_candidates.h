@@ -48,6 +48,28 @@ struct Candidates {
         return kept - from;
     }
 
+    // Moves what most likely will have to be measured to the front and returns how many these are: as many as a list
+    // holds, and what is as near as the last of these but for errors.
+    int64_t select_likely() const {
+        const int64_t some = smaller(args.lists.size, count());
+        select_smallest(pending, count(), some);
+        if (some == 0) return 0;
+        int64_t last = pending[0];
+        for (int64_t i = 1; i < some; ++i) last = larger(last, pending[i]);
+        const double own = args.query_half_norm[query], half = static_cast<double>(last >> 32) + own;
+        const double errors = 2 * (args.query_error[query] + args.point_error);
+        const double images = __builtin_sqrt(2 * larger(0, static_cast<int64_t>(half))) + errors;
+        const double reach = images * images / 2 - own;
+        int64_t likely = some;
+        for (int64_t i = some; i < count(); ++i) {
+            const int64_t key = pending[i];
+            pending[i] = pending[likely];
+            pending[likely] = key;
+            likely += static_cast<double>(key >> 32) <= reach;
+        }
+        return likely;
+    }
+
     // Takes the squared distances of pending[begin, end) into the list.
     void take(int64_t begin, int64_t end, const double* squared) const {
         Nearest nearest = Nearest::of(args.lists, slot);
@@ -78,13 +100,12 @@ private:
         }
     }
 
-    // A point whose images lie farther apart than the worst of the list, with all errors, is farther than it. Nothing is
-    // lost where a square is computed a little too small: `slack` is more than its terms' roundings.
+    // A point whose images lie farther apart than the worst of the list, with all errors, is farther than it. Nothing
+    // is lost where a square is computed a little too small: `slack` is more than its terms' roundings.
     void tighten(double worst) const {
         if (!(worst < __builtin_inf())) return;
         const double slack = 1 + (static_cast<double>(args.dimensions) + 64) * 0x1p-53;
-        const double images =
-            args.scale * __builtin_sqrt(worst) * slack + args.query_error[query] + args.point_error;
+        const double images = args.scale * __builtin_sqrt(worst) * slack + args.query_error[query] + args.point_error;
         // Half of (squared norms - 2 products), less the query's own half norm; halves were rounded down.
         const double half = images * images * (0.5 + 0x1p-40) - args.query_half_norm[query] + 1;
         limit() = half < knn_far - 1 ? static_cast<int32_t>(half) : knn_far - 1;

@@ -35,8 +35,7 @@ struct Tile {
 
     void multiply(int64_t panel, int64_t point, int64_t tile_begin, int64_t k, bool last) const {
         const int64_t query = dealt.begin(panel), rows = dealt.begin(panel + 1) - query;
-        int32_t* const sums =
-            scratch.sums + (query - dealt.begin(first_panel)) * tile_points + (point - tile_begin);
+        int32_t* const sums = scratch.sums + (query - dealt.begin(first_panel)) * tile_points + (point - tile_begin);
         uint32_t bits[knn_panel_queries];
         KnnPanels p;
         p.pairs = smaller(block_pairs, pairs - k);
@@ -65,23 +64,22 @@ struct Tile {
     }
 };
 
-// Measures what is pending of the queries [first, last): the likeliest of all, then what these leave.
+// Measures what is pending of the queries [first, last): the likely of all, then what these leave, mostly nothing.
 template <class T>
 void finish_together(const KnnFilterArgs<T>& args, int64_t part, int64_t first, int64_t last, int64_t points,
                      PairScratch& scratch) {
     int64_t wanted[pair_queries];
     const auto candidates = [&](int64_t q) { return Candidates<T>{args, part, first + q}; };
     for (int round = 0; round < 2; ++round) {
+        int64_t pairs = 0;
         for (int64_t q = 0; q < last - first; ++q) {
-            const int64_t count = candidates(q).count();
-            wanted[q] = round == 0 ? smaller(count, args.lists.size) : count;
-            select_smallest(candidates(q).pending, count, wanted[q]);
+            const Candidates<T> c = candidates(q);
+            wanted[q] = round == 0 ? c.select_likely() : c.count();
+            for (int64_t i = 0; i < wanted[q]; ++i) scratch.partner[pairs++] = c.index_of(i);
         }
-        measure_pairs<T>(
-            args.queries + first * args.dimensions, last - first,
-            args.reference + part * args.points_per_part * args.dimensions, points, args.dimensions,
-            [&](int64_t q, int64_t i) { return candidates(q).index_of(i); }, [&](int64_t q) { return wanted[q]; },
-            scratch);
+        measure_pairs(args.queries + first * args.dimensions, last - first,
+                      args.reference + part * args.points_per_part * args.dimensions, points, args.dimensions, wanted,
+                      scratch);
         const double* squared = scratch.squared;
         for (int64_t q = 0; q < last - first; squared += wanted[q], ++q) {
             const Candidates<T> c = candidates(q);

@@ -123,8 +123,8 @@ void knn_image(const KnnImageArgs<T>& args, int64_t begin, int64_t end, void* sc
         for (int64_t i = 0; i < width; ++i) args.half_norm[first + i] = knn_far;
         for (int64_t i = 0; i < used; ++i) {
             args.half_norm[first + i] = static_cast<int32_t>(squares[i] / 2);
-            // Rounded are: the difference, the scale and its product, the factor to the ball and its product, and, where
-            // that is not 1, a norm of chains of d / 4 lanes.
+            // Rounded are: the difference, the scale and its product, the factor to the ball and its product, and,
+            // where that is not 1, a norm of chains of d / 4 lanes.
             const double moved = shrink[i] < 1 ? static_cast<double>(d) + 16 : 0;
             const double known = args.known_error ? args.known_error[first + i] * args.scale : 0;
             args.error[first + i] = 1.001 * (__builtin_sqrt(lost[i]) + known) + (8 + moved) * unit * knn_radius;

@@ -89,8 +89,7 @@ template <int Rows>
 __attribute__((noinline)) uint32_t subtract_panels(const KnnPanels& p) {
     constexpr int Vectors = panel_vectors < 2 ? panel_vectors : 2;
     uint32_t any = 0;
-    for (int v = 0; v < panel_vectors; v += Vectors)
-        any |= subtract_products<Rows, Vectors>(p, v * lanes<float>);
+    for (int v = 0; v < panel_vectors; v += Vectors) any |= subtract_products<Rows, Vectors>(p, v * lanes<float>);
     return any;
 }
 

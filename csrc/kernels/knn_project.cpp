@@ -12,7 +12,8 @@ struct ProjectScratch {
 };
 static_assert(sizeof(ProjectScratch<float>) <= scratch_bytes && sizeof(ProjectScratch<double>) <= scratch_bytes);
 
-// The left factor: rows less the centre. The centre is taken off first, or points far from the origin would lose digits.
+// The left factor: rows less the centre. The centre is taken off first, or points far from the origin would lose
+// digits.
 template <class T>
 struct CenteredRows {
     const T *rows, *center;
