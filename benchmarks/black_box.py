@@ -1,6 +1,6 @@
 """Black-box attacks beside Foolbox's and ART's at equal queries: the tables of docs/black_box.md.
 
-Usage: python benchmarks/black_box.py MNIST_FOLDER --network FILE [--quick] [--only NAME] [--digits 100] [--queries 5000]
+Usage: python benchmarks/black_box.py MNIST_FOLDER --network FILE [--quick] [--only NAME] [--digits N] [--queries Q ...]
 
 The peers run in processes of their own and are asked for nothing but their attack: a counter in front of the network
 books each row, notes the nearest wrong input that a peer ever asked about, and ends the attack when the queries are
@@ -10,6 +10,7 @@ used up. Packages that are missing are left out.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
@@ -88,10 +89,8 @@ def foolbox(name: str) -> Callable[..., NDArray[np.float64]]:
 
         model = foolbox.PyTorchModel(Model().eval(), bounds=(0, 1), device="cpu")
         attack = getattr(foolbox.attacks, name)(steps=100_000)
-        try:
+        with contextlib.suppress(Spent):
             attack.run(model, torch.from_numpy(x), foolbox.criteria.Misclassification(torch.from_numpy(y)))
-        except Spent:
-            pass
         return counter.nearest
 
     return runner
@@ -107,7 +106,7 @@ def art_simba(basis: str) -> Callable[..., NDArray[np.float64]]:
         from art.estimators.classification import BlackBoxClassifierNeuralNetwork
 
         counter = Counter(network, x, y, marks)
-        np.random.seed(0)  # ART's order comes from the global state
+        np.random.seed(0)  # noqa: NPY002 - ART's order comes from the global state
         for sample in range(len(x)):
 
             def probabilities(rows: NDArray[np.float32], sample: int = sample) -> NDArray[np.float64]:

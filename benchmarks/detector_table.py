@@ -224,10 +224,9 @@ def as_markdown(numbers: dict[str, Any]) -> str:
     ]
     for detector, found in numbers["detectors"].items():
         row = found["adaptive"]
-        lines.append(
-            f"| {detector} | {row['note']} | {row['undetected_at_0.05']:.1%} of {row['images']} "
-            f"| {row['detected_at_0.05']:.1%} | {row['auc']:.3f} |"
-        )
+        left = "none was wrong" if row["auc"] is None else f"{row['auc']:.3f}"
+        missed = f"{row['undetected_at_0.05']:.1%} of {row['images']}"
+        lines.append(f"| {detector} | {row['note']} | {missed} | {row['detected_at_0.05'] or 0:.1%} | {left} |")
     lines += ["", f"{numbers['minutes']:.1f} minutes."]
     return "\n".join(lines)
 

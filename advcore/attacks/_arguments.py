@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from advcore import _check
 from advcore._check import Array
+from advcore.attacks._binary import Binary
+from advcore.attacks._ledger import Limit
 from advcore.attacks._options import DEFAULTS, Options
 from advcore.attacks._projection import off_grid
 from advcore.attacks._registry import access_of, available
@@ -21,7 +23,10 @@ LARGEST_NAMED = 100_000  # classes that labels may name where a matrix of scores
 
 @dataclass(frozen=True)
 class Arguments:
-    """What every attack is given, as Options says; ``mask`` has the shape of x."""
+    """What every attack is given, as Options says; ``mask`` has the shape of x.
+
+    ``binary``: the model has two classes, and equal logits are no success.
+    """
 
     name: str
     access: Access
@@ -35,17 +40,21 @@ class Arguments:
     mask: NDArray[np.bool_] | None
     quantize: int | None
     max_seconds: float | None
-    max_queries: int | None
-    max_evaluations: int | None
+    max_queries: Limit
+    max_evaluations: Limit
     progress: bool
     callback: Any
     trace: bool
+    binary: bool = False
 
 
-def check(attack: str, model: Any, x: object, y: object, options: Options, **defaults: Any) -> Arguments:
+def check(
+    attack: str, model: Any, x: object, y: object, options: Options, *, binary: bool = False, **defaults: Any
+) -> Arguments:
     """Return the arguments of the named attack, or say what is wrong with them.
 
-    ``defaults`` are the attack's own, where they differ from those of Options.
+    ``binary``: a model of one output is taken too. ``defaults`` are the attack's own, where they differ from those of
+    Options.
     """
     unknown = sorted(set(options) - set(DEFAULTS))
     if unknown:
@@ -73,9 +82,10 @@ def check(attack: str, model: Any, x: object, y: object, options: Options, **def
     callback = given["callback"]
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be callable, got a {type(callback).__name__}")
+    access = _access(attack, model, given["output"], given["randomised"], y, targets)
     return Arguments(
         attack,
-        _access(attack, model, given["output"], given["randomised"], y, targets),
+        Binary(access, attack) if binary else access,
         x,
         y,
         targets,
@@ -86,11 +96,12 @@ def check(attack: str, model: Any, x: object, y: object, options: Options, **def
         _check.mask("mask", given["mask"], x.shape),
         quantize,
         None if given["max_seconds"] is None else _check.real("max_seconds", given["max_seconds"], above=0.0),
-        _at_least_1("max_queries", given["max_queries"]),
-        _at_least_1("max_evaluations", given["max_evaluations"]),
+        _limit("max_queries", given["max_queries"], len(x)),
+        _limit("max_evaluations", given["max_evaluations"], len(x)),
         _check.flag("progress", given["progress"]),
         callback,
         _check.flag("trace", given["trace"]),
+        binary,
     )
 
 
@@ -118,3 +129,9 @@ def _access(
 
 def _at_least_1(name: str, value: object) -> int | None:
     return None if value is None else _check.integer(name, value, minimum=1)
+
+
+def _limit(name: str, value: object, count: int) -> Limit:
+    if isinstance(value, np.ndarray):
+        return _check.integers(name, value, shape=(count,), minimum=1, maximum=2**62)
+    return _at_least_1(name, value)

@@ -39,7 +39,7 @@ class Best:
         self.margin = np.full(len(x), -np.inf)
 
     def offer(self, x: Array, met: NDArray[np.bool_], margin: NDArray[np.float64], index: Index) -> None:
-        """Take x[i], an example of sample index[i], where it is better than what there is; a sample may have several."""
+        """Take x[i], an example of sample index[i], where it is better than what there is. Samples may repeat."""
         if self.minimise is None:
             # What meets the criterion with a margin of zero (equal logits) beats what does not.
             (better,) = np.nonzero((margin > self.margin[index]) | (met & ~self.met[index]))

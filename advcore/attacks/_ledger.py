@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,9 @@ from advcore.attacks.model import Access
 
 Index = NDArray[np.int64]
 Cotangents = Callable[[Logits, slice], NDArray[np.float64]]
+Limit = int | Index | None
 _UNLIMITED = 2**62
+NAMED = 8  # samples in a message
 
 
 class Moved(NamedTuple):
@@ -36,7 +39,7 @@ class Ledger:
     ----------
     labels : int64 array, (N,)
         True classes.
-    max_queries, max_evaluations : int, optional
+    max_queries, max_evaluations : int or int64 array (N,), optional
         Per sample; a call that would exceed one raises Stopped.
 
     Attributes
@@ -53,8 +56,8 @@ class Ledger:
         labels: Index,
         batch_size: int,
         monitor: Monitor,
-        max_queries: int | None = None,
-        max_evaluations: int | None = None,
+        max_queries: Limit = None,
+        max_evaluations: Limit = None,
     ) -> None:
         self.access, self.batch_size, self.monitor = access, batch_size, monitor
         self.max_queries, self.max_evaluations = max_queries, max_evaluations
@@ -66,13 +69,13 @@ class Ledger:
     def logits(self, x: Array, owners: Index) -> Logits:
         """Return the logits of x in float64, (B, K); row i is asked for by sample owners[i]."""
         self._book(owners, self.access.queries, 0)
-        return self._forward(self.access, x, owners, self._tick)
+        return self._forward(self.access, x, owners, self.queries, self._tick)
 
     def verify(self, x: Array, owners: Index) -> Logits:
         """Like logits, but booked as verification."""
         judge = self.access.judge
         np.add.at(self.verification, owners, judge.queries)
-        return self._forward(judge, x, owners, lambda: None)
+        return self._forward(judge, x, owners, self.verification, lambda: None)
 
     def gradients_of(self, x: Array, owners: Index, cotangents: Cotangents, count: int = 1) -> tuple[Logits, Array]:
         """Return logits, (B, K), and ``count`` gradients a row, (B, count, ...), which may be non-finite.
@@ -91,7 +94,8 @@ class Ledger:
                     weights = self._unfolded(weights, np.asarray(values), owners[rows])
                 return weights.astype(np.asarray(values).dtype)
 
-            values, gradient = self.access.logits_and_gradients(x[rows].copy(), cotangent, count)
+            with _naming(owners[rows]):
+                values, gradient = self.access.logits_and_gradients(x[rows].copy(), cotangent, count)
             gradient = _check.returned("the model's gradient", gradient)
             expected = (len(x[rows]), count, *x.shape[1:])
             if gradient.shape != expected:
@@ -134,17 +138,14 @@ class Ledger:
         """Say which samples may still have so many rows of logits and gradients."""
         gradients = self.access.backwards(gradients)
         spent = self.queries[owners] + queries * self.access.queries
-        within: NDArray[np.bool_] = spent <= (self.max_queries or _UNLIMITED)
-        if self.max_evaluations is not None:
-            within &= spent + self.gradients[owners] + gradients <= self.max_evaluations
-        return within
+        total = spent + self.gradients[owners] + gradients
+        return (spent <= _of(self.max_queries, owners)) & (total <= _of(self.max_evaluations, owners))
 
     def left(self, owners: Index) -> Index:
-        """Return how many queries each sample may still spend, if it asks for no gradients."""
-        left = (self.max_queries or _UNLIMITED) - self.queries[owners]
-        if self.max_evaluations is not None:
-            left = np.minimum(left, self.max_evaluations - self.queries[owners] - self.gradients[owners])
-        return left
+        """Return how many rows of logits each sample may still ask for, if it asks for no gradients."""
+        queries = _of(self.max_queries, owners) - self.queries[owners]
+        evaluations = _of(self.max_evaluations, owners) - self.queries[owners] - self.gradients[owners]
+        return np.minimum(queries, evaluations) // self.access.queries
 
     def _book(self, owners: Index, queries: int, gradients: int) -> None:
         """Charge each row's owner; refuse all rows where one sample cannot pay."""
@@ -152,9 +153,9 @@ class Ledger:
             asking, rows = np.unique(owners, return_counts=True)
             spent = self.queries[asking] + queries * rows
             total = spent + self.gradients[asking] + gradients * rows
-            if self.max_queries is not None and (spent > self.max_queries).any():
+            if (spent > _of(self.max_queries, asking)).any():
                 raise Stopped("max_queries")
-            if self.max_evaluations is not None and (total > self.max_evaluations).any():
+            if (total > _of(self.max_evaluations, asking)).any():
                 raise Stopped("max_evaluations")
         np.add.at(self.queries, owners, queries)
         np.add.at(self.gradients, owners, gradients)
@@ -162,12 +163,17 @@ class Ledger:
     def _tick(self) -> None:
         self.monitor.tick(int(self.queries.sum()), int(self.gradients.sum()))
 
-    def _forward(self, access: Access, x: Array, owners: Index, after: Callable[[], None]) -> Logits:
-        logits = []
-        for rows in self._batches(len(x)):
-            # A copy: a model that works in place must not change what the attack, or its caller, holds.
-            logits.append(self._checked(access.logits(x[rows].copy()), owners[rows]))
-            after()
+    def _forward(self, access: Access, x: Array, owners: Index, booked: Index, after: Callable[[], None]) -> Logits:
+        logits, asked = [], 0
+        try:
+            for rows in self._batches(len(x)):
+                asked = rows.stop
+                with _naming(owners[rows]):
+                    # A copy: a model that works in place must not change what the attack, or its caller, holds.
+                    logits.append(self._checked(access.logits(x[rows].copy()), owners[rows]))
+                after()
+        finally:
+            np.subtract.at(booked, owners[asked:], access.queries)  # what was never asked
         return np.concatenate(logits) if logits else np.zeros((0, self.classes or 2))
 
     def _batches(self, count: int) -> Iterator[slice]:
@@ -209,3 +215,22 @@ class Ledger:
 
     def _labels_within(self, logits: Array, owners: Index) -> Index:
         return np.asarray(np.minimum(self.labels[owners], logits.shape[1] - 2))
+
+
+@contextmanager
+def _naming(owners: Index) -> Iterator[None]:
+    """Tell in what a model raises, or in what is said about its answer, which samples it was asked about."""
+    try:
+        yield
+    except Exception as error:
+        samples = np.unique(owners).tolist()
+        more = f" and {len(samples) - NAMED} more" if len(samples) > NAMED else ""
+        error.add_note(f"The model was asked about sample {', '.join(map(str, samples[:NAMED]))}{more}.")
+        raise
+
+
+def _of(limit: Limit, owners: Index) -> int | Index:
+    """Return the limits of some samples."""
+    if limit is None:
+        return _UNLIMITED
+    return limit if isinstance(limit, int) else limit[owners]

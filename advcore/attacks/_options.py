@@ -35,7 +35,7 @@ class Options(TypedDict, total=False):
         found by asking it twice. A randomised model's success is decided by 100 fresh passes.
     max_seconds : float, above 0, default None
         Time after which the best examples so far are returned.
-    max_queries, max_evaluations : int, at least 1, default None
+    max_queries, max_evaluations : int or int array (N,), at least 1, default None
         Most forward evaluations a sample; most forward and backward evaluations together. Never exceeded.
     progress : bool, default False
         Show a progress bar.
@@ -55,8 +55,8 @@ class Options(TypedDict, total=False):
     output: str | None
     randomised: bool | None
     max_seconds: float | None
-    max_queries: int | None
-    max_evaluations: int | None
+    max_queries: int | Array | None
+    max_evaluations: int | Array | None
     progress: bool
     callback: Callable[[Progress], bool | None] | None
     trace: bool

@@ -67,6 +67,7 @@ class Problem:
         self.x, self.y = given.x[owners], given.y[owners]
         self.targets = None if given.targets is None else given.targets[owners]
         self.labels = self.y if self.targets is None else self.targets
+        self._strict = given.binary
         self.seed, self.sample_ids = given.seed, given.sample_ids[owners]
         mask = None if given.mask is None else given.mask[owners]
         self.region = Region(self.x, given.bounds, norm, eps, mask, given.quantize)
@@ -104,16 +105,15 @@ class Problem:
         climbed = LOSSES[self.loss or loss]
         aims = self.targets[index] if towards is None and self.targets is not None else towards
         self.losses.add(name_of(self.loss or loss, self.classes, aims is not None))
-        values = np.zeros(len(index))
+        self._traced_by_gradient = True
 
         def ascent(logits: Logits, part: slice) -> Logits:
-            labels, targets = self.y[index[part]], None if aims is None else aims[part]
-            self._traced_by_gradient = True
-            values[part] = climbed.value(logits, labels, targets)
-            self._record(values[part], index[part])
-            return climbed.ascent(logits, labels, targets)
+            return climbed.ascent(logits, self.y[index[part]], None if aims is None else aims[part])
 
-        return self.vjp(x, index, ascent)._replace(values=values)
+        found = self.vjp(x, index, ascent)
+        values = climbed.value(found.logits, self.y[index], aims)
+        self._record(values, index)
+        return found._replace(values=values)
 
     def vjp(self, x: Array, index: Index, cotangent: Callable[[Logits, slice], Logits]) -> Gradient:
         """Ask for the gradient of ``sum_k logits[k] cotangent[k]``; cotangent(logits, part) is for the rows x[part]."""
@@ -140,7 +140,7 @@ class Problem:
         return index[self._ledger.affordable(self.owners[index], queries, gradients)]
 
     def left(self, index: Index) -> Index:
-        """Return how many queries each of the samples may still spend; without a limit, a very large number."""
+        """Return how many rows each of the samples may still ask for; without a limit, a very large number."""
         return self._ledger.left(self.owners[index])
 
     def gradient_queries(self, count: int = 1) -> int:
@@ -161,7 +161,9 @@ class Problem:
         return -ascent if self.targeted else ascent
 
     def met(self, logits: Logits, index: Index) -> NDArray[np.bool_]:
-        """Say which rows meet the criterion; of equal logits the first class is the prediction."""
+        """Say which rows meet the criterion; of equal logits the first class is the prediction (binary: neither)."""
+        if self._strict:
+            return np.asarray(self.margin(logits, index) > 0)
         hit: NDArray[np.bool_] = logits.argmax(axis=1) == self.labels[index]
         return hit if self.targeted else ~hit
 

@@ -7,6 +7,7 @@ import numpy as np
 from advcore import _random
 from advcore._check import Array
 from advcore.attacks._ledger import Index
+from advcore.attacks._lengths import unit
 from advcore.attacks._problem import Problem
 from advcore.attacks.result import rows
 
@@ -16,14 +17,7 @@ def direction(ascent: Array, norm: str) -> Array:
 
     Linf: the signs; L2: the gradient itself. Zero where the gradient is.
     """
-    if norm == "linf":
-        return np.sign(ascent)
-    flat = rows(ascent)
-    tiny = np.finfo(flat.dtype).tiny
-    scaled = flat / np.maximum(np.abs(flat).max(axis=1, initial=0.0), tiny)[:, np.newaxis]  # squares cannot underflow
-    length = np.sqrt(np.square(scaled).sum(axis=1))
-    unit: Array = scaled / np.maximum(length, tiny)[:, np.newaxis]
-    return unit.reshape(ascent.shape)
+    return np.sign(ascent) if norm == "linf" else unit(ascent)
 
 
 def sparse_direction(ascent: Array, x: Array, problem: Problem, index: Index, features: Array) -> Array:

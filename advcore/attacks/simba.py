@@ -19,6 +19,7 @@ from advcore.attacks._registry import attack
 from advcore.attacks.result import AttackResult, rows
 
 Directions = NDArray[np.int64]
+FIRST_BLOCK = 4  # lowest frequencies an axis that come in one random order; then one frequency more at a time
 
 
 @attack(norm="l2 (small)", access="top1", cost="1 or 2 queries a step, then 1 for each direction that was kept")
@@ -48,7 +49,7 @@ def simba(
     step_size : float, above 0
         Epsilon, the length of a step, in the units of x.
     basis : "pixel" or "dct"
-        Entries of x, or the cosine waves of the last two axes.
+        Entries of x, or the cosine waves of the last two axes, which come from low frequencies to high ones.
     frequencies : int, at least 1, optional
         For "dct": that many lowest frequencies an axis; all unless given.
     steps : int, 1 to 1,000,000
@@ -104,6 +105,10 @@ class _Pixels:
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.count = int(np.prod(shape))
 
+    def arranged(self, order: Directions) -> Directions:
+        """Return random orders, (n, count), as they are: no pixel comes before another."""
+        return order
+
     def add(self, perturbation: Array, chosen: Directions, amount: NDArray[np.float64]) -> None:
         """Add amount[i] times direction chosen[i] to sample i, in place."""
         rows(perturbation)[np.arange(len(chosen)), chosen] += amount
@@ -115,7 +120,13 @@ class _Waves:
     def __init__(self, shape: tuple[int, ...], lowest: int | None) -> None:
         self.shape = shape
         self.down, self.across = (_cosines(extent, lowest) for extent in shape[-2:])
-        self.count = int(np.prod(shape[:-2])) * len(self.down) * len(self.across)
+        waves = np.maximum(np.arange(len(self.down))[:, np.newaxis], np.arange(len(self.across)))
+        self.shell = np.tile(np.maximum(waves.ravel(), FIRST_BLOCK - 1), int(np.prod(shape[:-2])))
+        self.count = len(self.shell)
+
+    def arranged(self, order: Directions) -> Directions:
+        """Return random orders, (n, count), with the lower frequencies first."""
+        return np.take_along_axis(order, np.argsort(self.shell[order], axis=1, kind="stable"), axis=1)
 
     def add(self, perturbation: Array, chosen: Directions, amount: NDArray[np.float64]) -> None:
         """Add amount[i] times direction chosen[i] to sample i, in place."""
@@ -215,7 +226,8 @@ class _Walk:
         new = (place == 0) & (self.sign[index] > 0)
         for turn in np.unique(rounds[new]).tolist():
             who = index[new & (rounds == turn)]
-            self.order[who] = _random.choice(problem.seed, problem.sample_ids[who], turn, count, count)
+            order = _random.choice(problem.seed, problem.sample_ids[who], turn, count, count)
+            self.order[who] = self.basis.arranged(order)
 
     def _odds(self, logits: Logits, index: Index) -> Values:
         targets = None if self.problem.targets is None else self.problem.targets[index]

@@ -110,6 +110,8 @@ class Campaign:
 
     def _spread(self, ready: list[Ready]) -> None:
         running: dict[Future[list[Row]], Ready] = {}
+        share = getattr(self.executor, "share", None)
+        setup = self.setup if share is None else share(self.setup)
         try:
             while ready or running:
                 while ready and len(running) < self.ahead:
@@ -118,7 +120,7 @@ class Campaign:
                     if task is None:
                         self._push_next(ready, item)
                     else:
-                        running[self.executor.submit(perform, self.setup, task)] = item
+                        running[self.executor.submit(perform, setup, task)] = item
                 if running:
                     done, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
@@ -179,7 +181,8 @@ class Campaign:
         chosen = [int(sample) for sample in chunk if _is_right(rows, int(sample))]
         if not step.everyone:
             labels = [previous.label for previous in before if previous.breaks]
-            chosen = [sample for sample in chosen if not _is_broken(rows, sample, labels, step.eps)]
+            norm = self.setup.norm
+            chosen = [sample for sample in chosen if not _is_broken(rows, sample, labels, step.eps, norm)]
         return np.array(chosen, np.int64)
 
     def _subset(self, images: int, stream: int) -> Samples:
@@ -199,6 +202,6 @@ def _is_right(rows: dict[Key, Row], sample: int) -> bool:
     return row is not None and row.status == "failed"
 
 
-def _is_broken(rows: dict[Key, Row], sample: int, labels: list[str], eps: float) -> bool:
+def _is_broken(rows: dict[Key, Row], sample: int, labels: list[str], eps: float, norm: str) -> bool:
     found = (rows.get(Key(sample, label, eps)) for label in labels)
-    return any(row is not None and row.success for row in found)
+    return any(row is not None and row.within(norm, eps) for row in found)

@@ -47,7 +47,7 @@ class Planned:
 
     @property
     def has_budget(self) -> bool:
-        """Whether it takes an eps; otherwise it looks for the nearest example, and one run serves every eps."""
+        """Whether it is given an eps; otherwise it looks for the nearest example, and one run serves every eps."""
         return "eps" in _parameters(self.attack)
 
     def arguments(self, norm: str, eps: float) -> dict[str, Any]:
@@ -55,9 +55,13 @@ class Planned:
         own = dict(self.options)
         if self.has_budget:
             own["eps"] = eps
-        if "norm" in _parameters(self.attack):
+        if "norm" in _parameters(self.attack) and norm in _norms(self.attack):
             own.setdefault("norm", norm)
         return own
+
+    def fits(self, norm: str) -> bool:
+        """Whether it can work within a budget of that norm; without a budget any distance counts."""
+        return not self.has_budget or norm in _norms(self.attack)
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def _ensemble(steps: int, classes: int, queries: int) -> tuple[Planned, ...]:
 
 
 _MINIMUM = (
-    Planned("C&W", "carlini_wagner", {}, images=50, everyone=True),
+    Planned("C&W", "carlini_wagner", {"steps": 1000}, images=50, everyone=True),
     Planned("ZOO", "zoo", {"c": 10.0, "steps": 1000, "stop_at_first_success": True}, images=20, everyone=True),
 )
 _MORE = (
@@ -132,9 +136,7 @@ def chosen(attacks_given: str | Sequence[object]) -> tuple[str, tuple[Planned, .
     """
     if isinstance(attacks_given, str):
         if attacks_given in LEVELS:
-            return attacks_given, tuple(
-                _stand_in(p) for p in PLANS[attacks_given] if hasattr(attacks, _stand_in(p).attack)
-            )
+            return attacks_given, PLANS[attacks_given]
         attacks_given = [attacks_given]
     planned = [_planned(entry) for entry in _check.sequence("attacks", attacks_given)]
     if not planned:
@@ -145,14 +147,6 @@ def chosen(attacks_given: str | Sequence[object]) -> tuple[str, tuple[Planned, .
     if first is not None:  # the first one sees all images, so that checks can compare with it
         planned[first] = replace(planned[first], everyone=True)
     return "custom", tuple(planned)
-
-
-def _stand_in(planned: Planned) -> Planned:
-    """Return PGD where APGD is missing (until it is there)."""
-    if planned.attack == "apgd" and not hasattr(attacks, "apgd"):
-        loss = planned.options["loss"]
-        return replace(planned, attack="pgd", options={"steps": planned.options["steps"], "loss": loss})
-    return planned
 
 
 def parsed(text: str) -> Any:
@@ -196,6 +190,11 @@ def _planned(entry: object) -> Planned:
     if unknown := sorted(set(options) - own):
         raise ValueError(f"{name} has no option {unknown[0]!r}, only {', '.join(sorted(own))}")
     return Planned(name, name, dict(options), everyone="eps" not in _parameters(name))
+
+
+def _norms(name: str) -> list[str]:
+    row = next(row for row in attacks.available() if row["name"] == name)
+    return row["norm"].partition("(")[0].replace(" ", "").split(",")
 
 
 def _parameters(name: str) -> Mapping[str, inspect.Parameter]:

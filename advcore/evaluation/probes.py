@@ -11,9 +11,7 @@ from advcore import _random, attacks
 from advcore._check import Array
 from advcore.attacks._losses import LOSSES
 from advcore.attacks._verdict import PASSES
-from advcore.attacks.model import Access, wrap
-from advcore.attacks.result import measure
-from advcore.attacks.result import rows as flat
+from advcore.attacks.model import wrap
 from advcore.evaluation import work
 from advcore.evaluation.rows import Row
 from advcore.evaluation.work import Setup, Task
@@ -99,62 +97,6 @@ def trend(setup: Setup, task: Task) -> list[Row]:
     assert result.traces is not None  # asked for
     nearer = np.array([len(trace) > 1 and trace[-1] > trace[0] for trace in result.traces], np.bool_)
     return [replace(row, status="failed") for row in work.to_rows(task, result, nearer)]
-
-
-def random_draws(setup: Setup, task: Task) -> list[Row]:
-    """Draw points of the ball uniformly at random: the weakest attack there is. Success: one is misclassified."""
-    access, draws = setup.access(), int(task.options)
-    found = [_drawn(setup, task.part(slice(i, i + 1)), access, draws) for i in range(len(task.samples))]
-    rows = []
-    for i, (example, queries) in enumerate(found):
-        sizes = measure(task.x[i : i + 1] if example is None else example, task.x[i : i + 1])
-        distances = {norm: float(values[0]) for norm, values in sizes.items()}
-        rows.append(
-            Row(
-                int(task.samples[i]),
-                task.label,
-                task.eps,
-                example is not None,
-                "failed" if example is None else "success",
-                queries=queries,
-                queries_to_success=-1 if example is None else queries,
-                **distances,
-            )
-        )
-    return rows
-
-
-_DRAWN_TOGETHER = 500
-
-
-def _drawn(setup: Setup, task: Task, access: Access, draws: int) -> tuple[Array | None, int]:
-    """Return the first misclassified point of one sample's ball, if there is one, and the queries."""
-    passes = PASSES if setup.randomised else 1
-    for first in range(0, draws, _DRAWN_TOGETHER):
-        count = min(_DRAWN_TOGETHER, draws - first)
-        points = in_ball(setup, task, first, count).reshape(count, *task.x.shape[1:])
-        hit = work.classes(access, points) != task.y[0]
-        if hit.any() and passes == 1:
-            return points[hit][:1], first + count
-        for point in points[hit][:1]:  # of a randomised model: averaged
-            if work.average_class(access, point[np.newaxis], passes)[0] != task.y[0]:
-                return point[np.newaxis], first + count + passes
-    return None, draws
-
-
-def in_ball(setup: Setup, task: Task, step: int, count: int) -> Array:
-    """Draw points of one sample's ball, (count, d), clipped to the box."""
-    centre, d, eps = flat(task.x).astype(np.float64), flat(task.x).shape[1], task.eps
-    if setup.norm == "linf":
-        offset = _random.uniform(setup.seed, task.samples, step, count * d, low=-eps, high=eps, stream=7)
-        offset = offset.reshape(count, d)
-    else:
-        direction = _random.normal(setup.seed, task.samples, step, count * d, stream=7).reshape(count, d)
-        order = 2 if setup.norm == "l2" else 1
-        radius = eps * _random.uniform(setup.seed, task.samples, step, count, stream=8).reshape(count, 1) ** (1 / d)
-        offset = radius * direction / np.linalg.norm(direction, ord=order, axis=1, keepdims=True)
-    inside: Array = np.clip(centre + (1 - 1e-6) * offset, *setup.bounds).astype(task.x.dtype)
-    return inside
 
 
 def transfer(setup: Setup, task: Task) -> list[Row]:

@@ -42,7 +42,7 @@ def evaluate(
     output: str | Path | None = None,
     seed: int = 0,
     bounds: tuple[float, float] = (0.0, 1.0),
-    checks: bool = True,
+    checks: bool | str = True,
     answers: str | None = None,
     randomised: bool | None = None,
     detector: Any = None,
@@ -80,8 +80,8 @@ def evaluate(
     seed : int
     bounds : (low, high)
         The box of valid inputs.
-    checks : bool
-        Run the probes that the checklist needs.
+    checks : bool, "quick", "standard" or "full"
+        Run the probes that the checklist needs, and how thoroughly; True: as the level of the attacks, or "standard".
     answers : "logits", "probabilities", "top1" or "label", optional
         What a plain callable returns.
     randomised : bool, optional
@@ -209,8 +209,8 @@ class _Given:
         fingerprint, is_randomised = _first_answers(access, x[:PROBED], given["randomised"])
         setup = replace(setup, randomised=is_randomised)
         kind = _kind(access, setup.output)
-        planned = _possible(level, planned, kind, is_randomised)
-        effort = EFFORTS.get(level, EFFORTS["standard"]) if _check.flag("checks", given["checks"]) else None
+        planned = _possible(level, planned, kind, is_randomised, norm)
+        effort = _effort(given["checks"], level)
         folder = None if given["output"] is None else _check.path("output", given["output"])
         found = cls(x, labels, setup, budgets, level, planned, effort, chunk, folder, kind, fingerprint)
         found.refuse_bad_options()
@@ -292,7 +292,7 @@ class _Runner:
         self.next_report = time.monotonic() + FIRST_REPORT
 
     def run(self, table: Table) -> Report:
-        given, about = self.given, self.about
+        given = self.given
         campaign = Campaign(
             given.x,
             given.y,
@@ -370,14 +370,20 @@ def _first_answers(access: Access, x: Array, randomised: bool | None) -> tuple[s
     return rough, bool(_check.flag("randomised", randomised))
 
 
+def _effort(checks: object, level: str) -> Effort | None:
+    if isinstance(checks, str):
+        return EFFORTS[_check.choice("checks", checks, plan.LEVELS)]
+    return EFFORTS.get(level, EFFORTS["standard"]) if _check.flag("checks", checks) else None
+
+
 def _kind(access: Access, output: str | None) -> str:
     if access.gradients:
         return "gradients"
     return "labels" if output in ("label", "top1") else "scores"
 
 
-def _possible(level: str, planned: tuple[Planned, ...], kind: str, randomised: bool) -> tuple[Planned, ...]:
-    """Return the attacks of a plan that the model can be given; refuse names that it cannot."""
+def _possible(level: str, planned: tuple[Planned, ...], kind: str, randomised: bool, norm: str) -> tuple[Planned, ...]:
+    """Return the attacks of a level that the model can be given; refuse names that it cannot."""
     fits = {"gradients": ("gradient", "scores", "top1", "label"), "scores": ("scores", "top1", "label")}
     able = fits.get(kind, ("top1", "label"))
     if level in plan.LEVELS:
@@ -385,10 +391,12 @@ def _possible(level: str, planned: tuple[Planned, ...], kind: str, randomised: b
             planned = (*RANDOMISED, *(p for p in planned if p.access != "gradient" and p.has_budget))
         elif kind == "labels":
             planned = LABELS_ONLY
-        return tuple(p for p in planned if p.access in able)
+        return tuple(p for p in planned if p.access in able and p.fits(norm))
     for p in planned:
         if p.access not in able:
             raise ValueError(f"{p.attack} needs a model that gives {p.access}, got one that gives {kind} only")
+        if not p.fits(norm):
+            raise ValueError(f"{p.attack} does not work within a budget of norm {norm}")
     return planned
 
 
@@ -399,7 +407,7 @@ def _refuse_useless(table: Table, given: _Given) -> None:
         raise ValueError(f"the model cannot be run on the data, of shape {given.x.shape}: {rows[0].note}")
     if not any(row.status == "failed" for row in rows):
         raise ValueError(
-            f"the model is wrong on all {len(rows)} samples: are the labels, the bounds, mean, std and layout those that "
+            f"the model is wrong on all {len(rows)} samples: are labels, bounds, mean, std and layout those that "
             "it was trained with?"
         )
 

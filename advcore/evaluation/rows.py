@@ -78,7 +78,7 @@ class Row:
 
     def within(self, norm: str, eps: float) -> bool:
         """Say whether the sample is broken by an example that is no further away than eps."""
-        return self.success and (self.eps <= eps or bool(getattr(self, norm) <= eps))
+        return self.success and bool(getattr(self, norm) <= eps)
 
     def values(self) -> tuple[Any, ...]:
         """Return the fields in their order."""

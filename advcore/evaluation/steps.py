@@ -10,6 +10,7 @@ from advcore.evaluation import detection, probes
 from advcore.evaluation.plan import Effort, Planned
 from advcore.evaluation.rows import EVERY_EPS
 
+RANDOM_DRAWS = Planned(probes.RANDOM, "uniform_noise")
 _SAMPLED, _PROBED = 1, 2  # streams of the random samples of images
 
 
@@ -86,7 +87,9 @@ def attack_steps(
             steps[e].insert(0, _attack(_single_step(norm), e, breaks=False))
             if strongest:
                 steps[e].append(_longer(strongest[0], e, effort))
-        steps[e].append(_probe(probes.RANDOM, e, probes.random_draws, effort.images, options=effort.draws))
+        if RANDOM_DRAWS.fits(norm):
+            drawn = replace(RANDOM_DRAWS, options={"draws": effort.draws}, images=effort.images)
+            steps[e].append(replace(_attack(drawn, e), stream=_PROBED))
         if about["detector"]:
             step = _probe(detection.PREFIX, e, detection.probe, effort.images, everyone=True, options=effort.queries)
             steps[e].append(replace(step, labels=detection.LABELS))
@@ -107,9 +110,10 @@ def _attack(planned: Planned, eps: float, breaks: bool = True) -> Step:
 
 
 def _single_step(norm: str) -> Planned:
-    if norm == "linf":
-        return Planned(probes.SINGLE_STEP, "fgsm", everyone=True)
-    return Planned(probes.SINGLE_STEP, "pgd", {"steps": 1, "random_start": False, "norm": norm}, everyone=True)
+    name = {"linf": "fgsm", "l2": "fgm"}.get(norm)
+    if name is not None:
+        return Planned(probes.SINGLE_STEP, name, everyone=True)
+    return Planned(probes.SINGLE_STEP, "pgd", {"steps": 1, "random_start": False}, everyone=True)
 
 
 def _longer(planned: Planned, eps: float, effort: Effort) -> Step:

@@ -51,7 +51,12 @@
     KERNEL(recurrent_backward, RecurrentBackwardArgs)           \
     KERNEL(column_sums, ColumnSumsArgs)                         \
     KERNEL(first_nonfinite, FiniteArgs)                         \
-    KERNEL(knn, KnnArgs)                                        \
+    KERNEL(knn_dense, KnnDenseArgs)                             \
+    KERNEL(knn_center, KnnCenterArgs)                           \
+    KERNEL(knn_project, KnnProjectArgs)                         \
+    KERNEL(knn_image, KnnImageArgs)                             \
+    KERNEL(knn_filter, KnnFilterArgs)                           \
+    KERNEL(knn_finish, KnnFinishArgs)                           \
     KERNEL(knn_merge, KnnMergeArgs)                             \
     KERNEL(lid, LidArgs)                                        \
     KERNEL(perturb, PerturbArgs)                                \

@@ -5,11 +5,13 @@ import pytest
 
 from advcore.attacks import (
     apgd,
+    autoattack,
     bim,
     boundary,
     carlini_wagner,
     ddn,
     deepfool,
+    fab,
     fgm,
     fgsm,
     fmn,
@@ -20,6 +22,7 @@ from advcore.attacks import (
     pgd,
     simba,
     spsa,
+    square,
     uniform_noise,
     zoo,
 )
@@ -48,6 +51,11 @@ ATTACKS = {
     "deepfool": lambda **k: deepfool(k.pop("model"), k.pop("x"), k.pop("y"), **k),
     "apgd": lambda **k: apgd(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1, "steps": 3} | k)),
     "bim": lambda **k: bim(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1, "steps": 3} | k)),
+    "autoattack": lambda **k: autoattack(
+        k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1, "steps": 3, "queries": 5} | k)
+    ),
+    "fab": lambda **k: fab(k.pop("model"), k.pop("x"), k.pop("y"), **({"steps": 3} | k)),
+    "square": lambda **k: square(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1, "steps": 5} | k)),
     "fgm": lambda **k: fgm(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1} | k)),
     "fgsm": lambda **k: fgsm(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1} | k)),
     "fmn": lambda **k: fmn(k.pop("model"), k.pop("x"), k.pop("y"), **k),
@@ -107,6 +115,18 @@ OWN = [
     ("apgd", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
     ("apgd", {"restarts": 0}, ValueError, "restarts must be at least 1, got 0"),
     ("apgd", {"target_classes": -1}, ValueError, "target_classes must be at least 0, got -1"),
+    ("autoattack", {"eps": -0.1}, ValueError, "eps must be at least 0, got -0.1"),
+    ("autoattack", {"version": "plus"}, ValueError, "version must be 'standard' or 'rand', got 'plus'"),
+    ("autoattack", {"queries": 1}, ValueError, "queries must be at least 2, got 1"),
+    ("fab", {"eps": -1}, ValueError, "eps must be at least 0, got -1"),
+    ("fab", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("fab", {"alpha_max": 1.5}, ValueError, "alpha_max must be at most 1, got 1.5"),
+    ("fab", {"eta": 0.9}, ValueError, "eta must be at least 1, got 0.9"),
+    ("fab", {"beta": 1.0}, ValueError, "beta must be less than 1, got 1"),
+    ("square", {"norm": "l1"}, ValueError, "norm must be 'linf' or 'l2', got 'l1'"),
+    ("square", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("square", {"p_init": 0.0}, ValueError, "p_init must be greater than 0"),
+    ("square", {"max_queries": np.array([5, 5])}, ValueError, r"max_queries must have shape \(3,\), got \(2,\)"),
     ("fgm", {"eps": -0.1}, ValueError, "eps must be at least 0, got -0.1"),
     ("bim", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
     ("bim", {"variant": "best"}, ValueError, "variant must be 'first_success' or 'last_step', got 'best'"),
@@ -116,6 +136,7 @@ OWN = [
     ("pgd", {"restarts": 0}, ValueError, "restarts must be at least 1, got 0"),
     ("pgd", {"restarts": 2, "random_start": False}, ValueError, "restarts must be 1 without a random start"),
     ("pgd", {"random_start": 1}, TypeError, "random_start must be True or False"),
+    ("carlini_wagner", {"norm": "l1"}, ValueError, "norm must be 'l2', 'l0' or 'linf', got 'l1'"),
     ("carlini_wagner", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
     ("carlini_wagner", {"learning_rate": 0}, ValueError, "learning_rate must be greater than 0"),
     ("carlini_wagner", {"initial_c": -1.0}, ValueError, "initial_c must be greater than 0"),
@@ -212,7 +233,7 @@ def test_own_arguments(attack, wrong, error, message):
         ATTACKS[attack](**arguments)
 
 
-@pytest.mark.parametrize("attack", ["apgd", "bim", "fgm", "fgsm", "pgd"])
+@pytest.mark.parametrize("attack", ["apgd", "autoattack", "bim", "fab", "fgm", "fgsm", "pgd"])
 def test_a_model_without_gradients_names_the_attacks_that_would_do(attack):
     class BlackBox:
         logits = Model.logits

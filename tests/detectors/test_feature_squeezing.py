@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advcore.detectors import BitDepth, FeatureSqueezing, MedianFilter, NonLocalMeans
+from advcore.defenses import BitDepth, MedianFilter, NonLocalMeans
+from advcore.detectors import FeatureSqueezing
 
 
 def images(count=2, channels=2, height=6, width=5, seed=0, dtype=np.float64):
@@ -104,7 +105,7 @@ def test_the_way_back_takes_squeezers_for_the_identity(setting):
     ("make", "error", "message"),
     [
         (lambda n: BitDepth(0), ValueError, "bits must be at least 1"),
-        (lambda n: MedianFilter(1), ValueError, "size must be at least 2"),
+        (lambda n: MedianFilter(0), ValueError, "size must be at least 1"),
         (lambda n: NonLocalMeans(4), ValueError, "search must be odd, got 4"),
         (lambda n: NonLocalMeans(strength=0.0), ValueError, "strength must be greater than 0"),
         (lambda n: FeatureSqueezing(n, []).prepare(), ValueError, "squeezers must have at least one squeezer"),
