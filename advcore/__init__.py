@@ -10,7 +10,7 @@ if find_spec("advcore._core") is None:  # the current folder comes first on the 
         "run Python from another folder, or install with pip install --editable ."
     )
 
-from advcore import attacks, data, models, nn, ops
+from advcore import attacks, data, defenses, models, nn, ops
 from advcore._config import get_num_threads, set_num_threads, show_config
 from advcore._version import __version__
 from advcore.nn.onnx_import import from_onnx
@@ -25,6 +25,7 @@ __all__ = [
     "adapters",
     "attacks",
     "data",
+    "defenses",
     "detectors",
     "evaluate",
     "evaluation",

@@ -31,6 +31,7 @@ from advcore.attacks.jsma import jsma
 from advcore.attacks.nes import nes
 from advcore.attacks.pgd import pgd
 from advcore.attacks.result import AttackResult
+from advcore.attacks.retrying import retrying
 from advcore.attacks.simba import simba
 from advcore.attacks.spsa import spsa
 from advcore.attacks.square import square
@@ -65,6 +66,7 @@ __all__ = [
     "jsma",
     "nes",
     "pgd",
+    "retrying",
     "simba",
     "spsa",
     "square",

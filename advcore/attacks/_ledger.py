@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ Index = NDArray[np.int64]
 Cotangents = Callable[[Logits, slice], NDArray[np.float64]]
 Limit = int | Index | None
 _UNLIMITED = 2**62
+NAMED = 8  # samples in a message
 
 
 class Moved(NamedTuple):
@@ -67,13 +69,13 @@ class Ledger:
     def logits(self, x: Array, owners: Index) -> Logits:
         """Return the logits of x in float64, (B, K); row i is asked for by sample owners[i]."""
         self._book(owners, self.access.queries, 0)
-        return self._forward(self.access, x, owners, self._tick)
+        return self._forward(self.access, x, owners, self.queries, self._tick)
 
     def verify(self, x: Array, owners: Index) -> Logits:
         """Like logits, but booked as verification."""
         judge = self.access.judge
         np.add.at(self.verification, owners, judge.queries)
-        return self._forward(judge, x, owners, lambda: None)
+        return self._forward(judge, x, owners, self.verification, lambda: None)
 
     def gradients_of(self, x: Array, owners: Index, cotangents: Cotangents, count: int = 1) -> tuple[Logits, Array]:
         """Return logits, (B, K), and ``count`` gradients a row, (B, count, ...), which may be non-finite.
@@ -92,7 +94,8 @@ class Ledger:
                     weights = self._unfolded(weights, np.asarray(values), owners[rows])
                 return weights.astype(np.asarray(values).dtype)
 
-            values, gradient = self.access.logits_and_gradients(x[rows].copy(), cotangent, count)
+            with _naming(owners[rows]):
+                values, gradient = self.access.logits_and_gradients(x[rows].copy(), cotangent, count)
             gradient = _check.returned("the model's gradient", gradient)
             expected = (len(x[rows]), count, *x.shape[1:])
             if gradient.shape != expected:
@@ -139,11 +142,10 @@ class Ledger:
         return (spent <= _of(self.max_queries, owners)) & (total <= _of(self.max_evaluations, owners))
 
     def left(self, owners: Index) -> Index:
-        """Return how many queries each sample may still spend, if it asks for no gradients."""
-        left = (self.max_queries or _UNLIMITED) - self.queries[owners]
-        if self.max_evaluations is not None:
-            left = np.minimum(left, self.max_evaluations - self.queries[owners] - self.gradients[owners])
-        return left
+        """Return how many rows of logits each sample may still ask for, if it asks for no gradients."""
+        queries = _of(self.max_queries, owners) - self.queries[owners]
+        evaluations = _of(self.max_evaluations, owners) - self.queries[owners] - self.gradients[owners]
+        return np.minimum(queries, evaluations) // self.access.queries
 
     def _book(self, owners: Index, queries: int, gradients: int) -> None:
         """Charge each row's owner; refuse all rows where one sample cannot pay."""
@@ -161,12 +163,17 @@ class Ledger:
     def _tick(self) -> None:
         self.monitor.tick(int(self.queries.sum()), int(self.gradients.sum()))
 
-    def _forward(self, access: Access, x: Array, owners: Index, after: Callable[[], None]) -> Logits:
-        logits = []
-        for rows in self._batches(len(x)):
-            # A copy: a model that works in place must not change what the attack, or its caller, holds.
-            logits.append(self._checked(access.logits(x[rows].copy()), owners[rows]))
-            after()
+    def _forward(self, access: Access, x: Array, owners: Index, booked: Index, after: Callable[[], None]) -> Logits:
+        logits, asked = [], 0
+        try:
+            for rows in self._batches(len(x)):
+                asked = rows.stop
+                with _naming(owners[rows]):
+                    # A copy: a model that works in place must not change what the attack, or its caller, holds.
+                    logits.append(self._checked(access.logits(x[rows].copy()), owners[rows]))
+                after()
+        finally:
+            np.subtract.at(booked, owners[asked:], access.queries)  # what was never asked
         return np.concatenate(logits) if logits else np.zeros((0, self.classes or 2))
 
     def _batches(self, count: int) -> Iterator[slice]:
@@ -208,6 +215,18 @@ class Ledger:
 
     def _labels_within(self, logits: Array, owners: Index) -> Index:
         return np.asarray(np.minimum(self.labels[owners], logits.shape[1] - 2))
+
+
+@contextmanager
+def _naming(owners: Index) -> Iterator[None]:
+    """Tell in what a model raises, or in what is said about its answer, which samples it was asked about."""
+    try:
+        yield
+    except Exception as error:
+        samples = np.unique(owners).tolist()
+        more = f" and {len(samples) - NAMED} more" if len(samples) > NAMED else ""
+        error.add_note(f"The model was asked about sample {', '.join(map(str, samples[:NAMED]))}{more}.")
+        raise
 
 
 def _of(limit: Limit, owners: Index) -> int | Index:

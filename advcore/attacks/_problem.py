@@ -140,7 +140,7 @@ class Problem:
         return index[self._ledger.affordable(self.owners[index], queries, gradients)]
 
     def left(self, index: Index) -> Index:
-        """Return how many queries each of the samples may still spend; without a limit, a very large number."""
+        """Return how many rows each of the samples may still ask for; without a limit, a very large number."""
         return self._ledger.left(self.owners[index])
 
     def gradient_queries(self, count: int = 1) -> int:

@@ -193,9 +193,10 @@ class _Rows:
         """Refuse a model that answers the first row otherwise than before."""
         try:
             again = _returned("model", logits(), (1, None))[0]
-            if self._first_logits is None or not np.array_equal(again, self._first_logits):
+            before = again if self._first_logits is None else self._first_logits
+            if not np.array_equal(again, before):
                 raise ValueError(
-                    f"model must give the same logits for the same input, got {again} after {self._first_logits} "
+                    f"model must give the same logits for the same input, got a change by {abs(again - before).max():g} "
                     f"for {self._named(0)}: it is random, and differences along coordinates would be noise"
                 )
         except (Exception, KeyboardInterrupt) as error:
