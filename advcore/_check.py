@@ -182,6 +182,19 @@ def integers(name: str, value: object, *, shape: Sequence[int | None], minimum: 
     return np.ascontiguousarray(value, dtype=np.int64)
 
 
+def mask(name: str, value: object, shape: Sequence[int]) -> NDArray[np.bool_] | None:
+    """Return value, a bool array that broadcasts to the shape, in that shape; None stays None."""
+    if value is None:
+        return None
+    if not isinstance(value, np.ndarray) or value.dtype != np.bool_:
+        got = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else _describe(value)
+        raise TypeError(f"{name} must be an array of bool, got {got}")
+    try:
+        return np.broadcast_to(value, tuple(shape))
+    except ValueError:
+        raise ValueError(f"{name} must broadcast to {shape_text(shape)}, got {value.shape}") from None
+
+
 def index_array(name: str, value: object, shape: Sequence[int]) -> NDArray[np.int64]:
     """Return value as contiguous int64 of a shape; the kernel that uses the indices checks their range."""
     if not isinstance(value, np.ndarray) or isinstance(value, np.ma.MaskedArray) or value.dtype != np.int64:

@@ -34,6 +34,8 @@ class Perturbed:
     ----------
     rows : int
         N * (2 m) or N * (2 m + 1).
+    upper, lower : array, (N, m)
+        The values that the coordinates take.
     distances : float64 array, (N, m)
         Between the two values that a coordinate takes: of the numbers that x's type really holds, not 2 h.
     """
@@ -51,15 +53,15 @@ class Perturbed:
         self._x = x.reshape(len(x), math.prod(x.shape[1:]))
         self._coordinates, self._keep = coordinates, keep
         middle = np.take_along_axis(self._x, coordinates, axis=1)
-        self._upper, self._lower = (_moved(middle, step, bounds) for step in (h, -h))
+        self.upper, self.lower = (_moved(middle, step, bounds) for step in (h, -h))
         self.rows = len(x) * (2 * coordinates.shape[1] + keep)
-        self.distances: NDArray[np.float64] = self._upper.astype(np.float64) - self._lower
+        self.distances: NDArray[np.float64] = self.upper.astype(np.float64) - self.lower
 
     def batch(self, first: int = 0, last: int | None = None) -> Array:
         """Build the rows first .. last - 1 (all of them unless given), an array (rows, ...)."""
         count = (self.rows if last is None else min(last, self.rows)) - first
         out = _check.output(None, (count, self._x.shape[1]), self._x.dtype, ())
-        _core.perturb(out, self._x, self._coordinates, self._upper, self._lower, self._keep, first)
+        _core.perturb(out, self._x, self._coordinates, self.upper, self.lower, self._keep, first)
         batch: Array = out.reshape(count, *self._sample_shape)
         return batch
 

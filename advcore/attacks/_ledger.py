@@ -2,75 +2,179 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from advcore import _check
 from advcore._check import Array
+from advcore._perturb import Perturbed
 from advcore.attacks._losses import Logits
+from advcore.attacks._monitor import Monitor, Stopped
 from advcore.attacks.model import Access
 
 Index = NDArray[np.int64]
+Cotangents = Callable[[Logits, slice], NDArray[np.float64]]
+Limit = int | Index | None
+_UNLIMITED = 2**62
+NAMED = 8  # samples in a message
+
+
+class Moved(NamedTuple):
+    """Logits with coordinates moved up and down, (B, m, K), and how far they moved, (B, m)."""
+
+    plus: Logits
+    minus: Logits
+    up: NDArray[np.float64]
+    down: NDArray[np.float64]
 
 
 class Ledger:
     """Runs a model in batches of at most ``batch_size`` rows and books each row on the sample that owns it.
 
+    Parameters
+    ----------
+    labels : int64 array, (N,)
+        True classes.
+    max_queries, max_evaluations : int or int64 array (N,), optional
+        Per sample; a call that would exceed one raises Stopped.
+
     Attributes
     ----------
     queries, gradients, verification : int64 array, (N,)
         As in AttackResult.
+    gradient_errors, averages : float64 array, (N,)
+        Sums of the relative standard errors of averaged gradients, and how many there were.
     """
 
-    def __init__(self, access: Access, count: int, batch_size: int) -> None:
-        self.access, self.batch_size = access, batch_size
+    def __init__(
+        self,
+        access: Access,
+        labels: Index,
+        batch_size: int,
+        monitor: Monitor,
+        max_queries: Limit = None,
+        max_evaluations: Limit = None,
+    ) -> None:
+        self.access, self.batch_size, self.monitor = access, batch_size, monitor
+        self.max_queries, self.max_evaluations = max_queries, max_evaluations
         self.classes: int | None = None
-        self.queries = np.zeros(count, np.int64)
-        self.gradients = np.zeros(count, np.int64)
-        self.verification = np.zeros(count, np.int64)
+        self.labels = labels
+        self.queries, self.gradients, self.verification = (np.zeros(len(labels), np.int64) for _ in range(3))
+        self.gradient_errors, self.averages = (np.zeros(len(labels)) for _ in range(2))
 
     def logits(self, x: Array, owners: Index) -> Logits:
         """Return the logits of x in float64, (B, K); row i is asked for by sample owners[i]."""
-        np.add.at(self.queries, owners, 1)
-        return self._forward(x, owners)
+        self._book(owners, self.access.queries, 0)
+        return self._forward(self.access, x, owners, self.queries, self._tick)
 
     def verify(self, x: Array, owners: Index) -> Logits:
         """Like logits, but booked as verification."""
-        np.add.at(self.verification, owners, 1)
-        return self._forward(x, owners)
+        judge = self.access.judge
+        np.add.at(self.verification, owners, judge.queries)
+        return self._forward(judge, x, owners, self.verification, lambda: None)
 
-    def logits_and_gradient(self, x: Array, owners: Index, ascent: Any) -> tuple[Logits, Array]:
-        """Return logits, (B, K), and the gradients for x of ``sum(logits * ascent(logits, rows))``, a row each.
+    def gradients_of(self, x: Array, owners: Index, cotangents: Cotangents, count: int = 1) -> tuple[Logits, Array]:
+        """Return logits, (B, K), and ``count`` gradients a row, (B, count, ...), which may be non-finite.
 
-        ``ascent(logits, rows)`` gets the float64 logits of x[rows]. Gradients may be non-finite.
+        ``cotangents(logits, rows)`` gets the float64 logits of x[rows] and returns an array (rows, count, K); gradient
+        j is that of ``sum_k logits[k] * cotangents[j, k]`` for x, the cotangent held fixed.
         """
-        np.add.at(self.queries, owners, self.access.forwards)
-        np.add.at(self.gradients, owners, 1)
+        self._book(owners, self.access.forwards(count), self.access.backwards(count))
         logits, gradients = [], []
         for rows in self._batches(len(x)):
 
-            def cotangent(values: Array, rows: slice = rows) -> Array:
+            def cotangent(values: Any, rows: slice = rows) -> Array:
                 checked = self._checked(values, owners[rows])
-                return np.asarray(ascent(checked, rows)).astype(np.asarray(values).dtype)
+                weights = np.asarray(cotangents(checked, rows))
+                if self.access.rejects:
+                    weights = self._unfolded(weights, np.asarray(values), owners[rows])
+                return weights.astype(np.asarray(values).dtype)
 
-            values, gradient = self.access.logits_and_gradient(x[rows].copy(), cotangent)
+            with _naming(owners[rows]):
+                values, gradient = self.access.logits_and_gradients(x[rows].copy(), cotangent, count)
             gradient = _check.returned("the model's gradient", gradient)
-            if gradient.shape != x[rows].shape:
-                raise ValueError(
-                    f"the model's gradient must have the input's shape {x[rows].shape}, got {gradient.shape}"
-                )
+            expected = (len(x[rows]), count, *x.shape[1:])
+            if gradient.shape != expected:
+                shapes = (expected[:1] + expected[2:], gradient.shape[:1] + gradient.shape[2:])
+                raise ValueError(f"the model's gradient must have the input's shape {shapes[0]}, got {shapes[1]}")
             logits.append(self._checked(values, owners[rows]))
             gradients.append(gradient)
+            if self.access.errors is not None:
+                self.gradient_errors[owners[rows]] += self.access.errors
+                self.averages[owners[rows]] += 1
+            self._tick()
+        if not logits:  # no rows, once nobody can pay
+            return np.zeros((0, self.classes or 2)), np.zeros((0, count, *x.shape[1:]), x.dtype)
         return np.concatenate(logits), np.concatenate(gradients)
 
-    def _forward(self, x: Array, owners: Index) -> Logits:
-        # A copy: a model that works in place must not change what the attack, or its caller, holds.
-        return np.concatenate(
-            [self._checked(self.access.logits(x[rows].copy()), owners[rows]) for rows in self._batches(len(x))]
-        )
+    def moved(self, x: Array, owners: Index, coordinates: Index, h: float, bounds: tuple[float, float]) -> Moved:
+        """Return the logits of x (B, ...) with each of its coordinates (B, m) moved up and down by h within bounds.
+
+        They are booked as 2 m queries a row, however they were found.
+        """
+        count = coordinates.shape[1]
+        self._book(np.repeat(owners, 2 * count), self.access.queries, 0)
+        found = self.access.moved(x, coordinates, h, bounds)
+        probes = Perturbed(np.ascontiguousarray(x), coordinates, h, bounds)
+        middle = np.take_along_axis(x.reshape(len(x), -1), coordinates, axis=1).astype(np.float64)
+        up, down = probes.upper - middle, middle - probes.lower
+        if found is not None:
+            plus, minus = (self._checked(z.reshape(-1, z.shape[-1]), np.repeat(owners, count)) for z in found)
+            self._tick()
+        else:
+            asked = np.repeat(owners, 2 * count)
+            logits = []
+            for part in self._batches(probes.rows):
+                logits.append(self._checked(self.access.logits(probes.batch(part.start, part.stop)), asked[part]))
+                self._tick()
+            plus, minus = np.moveaxis(np.concatenate(logits).reshape(len(x), 2, count, -1), 1, 0)
+        return Moved(plus.reshape(*coordinates.shape, -1), minus.reshape(*coordinates.shape, -1), up, down)
+
+    def affordable(self, owners: Index, queries: int, gradients: int) -> NDArray[np.bool_]:
+        """Say which samples may still have so many rows of logits and gradients."""
+        gradients = self.access.backwards(gradients)
+        spent = self.queries[owners] + queries * self.access.queries
+        total = spent + self.gradients[owners] + gradients
+        return (spent <= _of(self.max_queries, owners)) & (total <= _of(self.max_evaluations, owners))
+
+    def left(self, owners: Index) -> Index:
+        """Return how many rows of logits each sample may still ask for, if it asks for no gradients."""
+        queries = _of(self.max_queries, owners) - self.queries[owners]
+        evaluations = _of(self.max_evaluations, owners) - self.queries[owners] - self.gradients[owners]
+        return np.minimum(queries, evaluations) // self.access.queries
+
+    def _book(self, owners: Index, queries: int, gradients: int) -> None:
+        """Charge each row's owner; refuse all rows where one sample cannot pay."""
+        if self.max_queries is not None or self.max_evaluations is not None:
+            asking, rows = np.unique(owners, return_counts=True)
+            spent = self.queries[asking] + queries * rows
+            total = spent + self.gradients[asking] + gradients * rows
+            if (spent > _of(self.max_queries, asking)).any():
+                raise Stopped("max_queries")
+            if (total > _of(self.max_evaluations, asking)).any():
+                raise Stopped("max_evaluations")
+        np.add.at(self.queries, owners, queries)
+        np.add.at(self.gradients, owners, gradients)
+
+    def _tick(self) -> None:
+        self.monitor.tick(int(self.queries.sum()), int(self.gradients.sum()))
+
+    def _forward(self, access: Access, x: Array, owners: Index, booked: Index, after: Callable[[], None]) -> Logits:
+        logits, asked = [], 0
+        try:
+            for rows in self._batches(len(x)):
+                asked = rows.stop
+                with _naming(owners[rows]):
+                    # A copy: a model that works in place must not change what the attack, or its caller, holds.
+                    logits.append(self._checked(access.logits(x[rows].copy()), owners[rows]))
+                after()
+        finally:
+            np.subtract.at(booked, owners[asked:], access.queries)  # what was never asked
+        return np.concatenate(logits) if logits else np.zeros((0, self.classes or 2))
 
     def _batches(self, count: int) -> Iterator[slice]:
         return (slice(first, min(first + self.batch_size, count)) for first in range(0, count, self.batch_size))
@@ -90,4 +194,43 @@ class Ledger:
                 f"the model must return finite numbers, got NaN or infinity for sample {owners[np.argmax(bad)]}"
             )
         self.classes = values.shape[1]
-        return values.astype(np.float64)
+        wide = values.astype(np.float64)
+        return self._folded(wide, owners) if self.access.rejects else wide
+
+    # "Rejected" is as good a defence as the true class: the larger of both stands in the true class's column.
+
+    def _folded(self, logits: Logits, owners: Index) -> Logits:
+        index, labels = np.arange(len(logits)), self._labels_within(logits, owners)
+        classes = logits[:, :-1].copy()
+        classes[index, labels] = np.maximum(classes[index, labels], logits[:, -1])
+        return classes
+
+    def _unfolded(self, weights: NDArray[np.float64], logits: Array, owners: Index) -> NDArray[np.float64]:
+        index, labels = np.arange(len(logits)), self._labels_within(logits, owners)
+        rejected = logits[:, -1] > logits[index, labels]
+        full = np.concatenate([weights, np.zeros((*weights.shape[:-1], 1))], axis=-1)
+        full[rejected, :, -1] = weights[index, :, labels][rejected]
+        full[index[rejected], :, labels[rejected]] = 0.0
+        return full
+
+    def _labels_within(self, logits: Array, owners: Index) -> Index:
+        return np.asarray(np.minimum(self.labels[owners], logits.shape[1] - 2))
+
+
+@contextmanager
+def _naming(owners: Index) -> Iterator[None]:
+    """Tell in what a model raises, or in what is said about its answer, which samples it was asked about."""
+    try:
+        yield
+    except Exception as error:
+        samples = np.unique(owners).tolist()
+        more = f" and {len(samples) - NAMED} more" if len(samples) > NAMED else ""
+        error.add_note(f"The model was asked about sample {', '.join(map(str, samples[:NAMED]))}{more}.")
+        raise
+
+
+def _of(limit: Limit, owners: Index) -> int | Index:
+    """Return the limits of some samples."""
+    if limit is None:
+        return _UNLIMITED
+    return limit if isinstance(limit, int) else limit[owners]

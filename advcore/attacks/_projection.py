@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from advcore._check import Array
-from advcore.attacks.result import l2_norms, rows
+from advcore.attacks.result import lengths, rows
+
+GRID_SLACK = 1e-6  # of the budget: grid points differ from multiples of the step by rounding
 
 
 class Region:
@@ -20,13 +24,26 @@ class Region:
     origin : array, (N, ...)
     bounds : (low, high)
         The box, in the units of the input.
-    norm : None, "linf" or "l2"
+    norm : None, "linf", "l2" or "l1"
     eps : float
         Radius of the ball, in the units of the input; without a norm there is no ball.
+    mask : bool array, the shape of origin, optional
+        Entries that may change.
+    quantize : int, optional
+        Steps of the grid from low to high on which final examples lie.
     """
 
-    def __init__(self, origin: Array, bounds: tuple[float, float], norm: str | None = None, eps: float = 0.0) -> None:
+    def __init__(
+        self,
+        origin: Array,
+        bounds: tuple[float, float],
+        norm: str | None = None,
+        eps: float = 0.0,
+        mask: NDArray[np.bool_] | None = None,
+        quantize: int | None = None,
+    ) -> None:
         self.origin, self.bounds, self.norm, self.eps = origin, bounds, norm, eps
+        self.mask, self.steps = mask, quantize
         low, high = (origin.dtype.type(bound) for bound in bounds)
         if norm == "linf":
             self.lower = np.maximum(-_add_at_most(-origin, eps), low)
@@ -34,30 +51,99 @@ class Region:
         else:
             self.lower = np.broadcast_to(low, origin.shape)
             self.upper = np.broadcast_to(high, origin.shape)
+        if mask is not None:
+            self.lower, self.upper = np.where(mask, self.lower, origin), np.where(mask, self.upper, origin)
 
     def project(self, x: Array, index: NDArray[np.int64]) -> Array:
         """Return x, where x[i] belongs to origin[index[i]], moved into the region, in the origin's type.
 
-        Linf: the nearest point. L2: clipped to the box, then pulled towards the origin until it is in the ball.
+        Linf, L1: the nearest point. L2: clipped to the box, then pulled towards the origin until it is in the ball.
         """
         lower, upper = self.lower[index], self.upper[index]
         inside: Array = np.clip(x, lower, upper).astype(self.origin.dtype)
-        if self.norm != "l2":
+        if self.norm not in ("l2", "l1"):
             return inside
         flat = rows(inside)
         centre = rows(self.origin[index]).astype(np.float64)
         step = flat - centre
-        norms = l2_norms(step)
+        norms = lengths(step, self.norm)
         slack = np.finfo(flat.dtype).eps / 2
         (outside,) = np.nonzero(norms > self.eps)
-        scale = self.eps / norms[outside]
+        if self.norm == "l1":
+            wanted = rows(x)[outside] - centre[outside]
+            room = np.where(wanted > 0, rows(upper)[outside] - centre[outside], centre[outside] - rows(lower)[outside])
+            step[outside] = nearest_in_l1_ball(wanted, self.eps, room)
+            norms[outside] = lengths(step[outside], "l1")
+        scale = np.minimum(self.eps / np.maximum(norms[outside], np.finfo(np.float64).tiny), 1.0)
         while len(outside):  # rounding to the stored type may leave a point outside: pull twice as hard each time
             flat[outside] = centre[outside] + step[outside] * scale[:, np.newaxis]
-            still = l2_norms(flat[outside] - centre[outside]) > self.eps
+            still = lengths(flat[outside] - centre[outside], self.norm) > self.eps
             outside, scale = outside[still], scale[still] * (1 - slack)
             slack = min(2 * slack, 1.0)
         projected: Array = np.clip(inside, lower, upper)  # a product rounded up may be outside by a bit
         return projected
+
+    def quantized(self, x: Array, index: NDArray[np.int64]) -> Array:
+        """Return x on the grid and in the region: the nearest grid points, or, out of the budget, those towards origin.
+
+        The origin is on the grid, so that rounding towards it never lengthens a perturbation.
+        """
+        if self.steps is None:
+            return x
+        origin = self.origin[index]
+        middle = self._index(origin)
+        grid = self._index(x)
+        rounded = self._value(np.rint(grid), x.dtype)
+        wide = rounded.astype(np.float64)
+        if self.norm is not None:
+            over = lengths(rows(wide - origin), self.norm) > self.eps * (1 + GRID_SLACK)
+            # 1e-6: a grid point that x should be, but for rounding, is not a step further away.
+            steps = np.trunc((grid - np.rint(middle)) * (1 + 1e-6))
+            rounded[over] = self._value(np.rint(middle) + steps, x.dtype)[over]
+        return rounded
+
+    def _index(self, x: Array) -> NDArray[np.float64]:
+        low, high = self.bounds
+        place: NDArray[np.float64] = (x.astype(np.float64) - low) / (high - low) * (self.steps or 1)
+        return place
+
+    def _value(self, grid: NDArray[np.float64], dtype: np.dtype[Any]) -> Array:
+        low, high = self.bounds
+        return np.clip(low + grid / (self.steps or 1) * (high - low), low, high).astype(dtype)
+
+
+def off_grid(x: Array, bounds: tuple[float, float], steps: int) -> NDArray[np.bool_]:
+    """Say which samples have an entry off the grid of so many steps, by more than rounding explains."""
+    low, high = bounds
+    place = (x.astype(np.float64) - low) / (high - low) * steps
+    return np.asarray((np.abs(rows(place - np.rint(place))) > 1e-3).any(axis=1))
+
+
+def nearest_in_l1_ball(
+    step: NDArray[np.float64], eps: float | NDArray[np.float64], room: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Return each row's nearest point of L1 length at most eps, with entries no larger than the room that they have.
+
+    eps is one number, or each row's own, (n,).
+
+    All entries shrink by one amount a, found among the places where ``sum min(max(|step| - a, 0), room)`` bends.
+    (Duchi et al. 2008; with the room: Croce, Hein 2021, arXiv 2103.01208.)
+    """
+    most = np.broadcast_to(np.asarray(eps, np.float64), len(step))
+    size = np.abs(step)
+    bends, slope = size, np.ones_like(size)
+    if room is not None:
+        bends, slope = np.concatenate([size, size - room], axis=1), np.concatenate([slope, -slope], axis=1)
+    order = np.argsort(-bends, axis=1, kind="stable")
+    bends, slope = np.take_along_axis(bends, order, axis=1), np.take_along_axis(slope, order, axis=1)
+    # From a bend down to the next the length grows by `count` a unit: it is `offset - count a`.
+    count, offset = np.cumsum(slope, axis=1), np.cumsum(slope * bends, axis=1)
+    index = np.arange(len(step))
+    last = np.maximum(((offset - count * bends < most[:, np.newaxis]) & (bends > 0)).sum(axis=1) - 1, 0)
+    amount = np.maximum((offset[index, last] - most) / np.maximum(count[index, last], 1.0), 0.0)[:, np.newaxis]
+    shrunk = np.maximum(size - amount, 0.0)
+    nearest: NDArray[np.float64] = np.copysign(shrunk if room is None else np.minimum(shrunk, room), step)
+    return nearest
 
 
 def _add_at_most(origin: Array, eps: float) -> Array:

@@ -1,160 +1,234 @@
 """What all attacks share: batches, criterion, budget, verification. An algorithm only proposes examples.
 
 ``run`` leaves out the samples that meet the criterion from the start, hands the others to the algorithm in batches,
-projects what it proposes into the box and the budget, and asks the model afresh.
+projects what it offered into the box and the budget, and asks the model afresh.
 """
 
 from __future__ import annotations
 
-import time
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from advcore._check import Array
 from advcore.attacks._arguments import Arguments
-from advcore.attacks._ledger import Index, Ledger
-from advcore.attacks._losses import ASCENTS, Logits, margin
-from advcore.attacks._projection import Region
+from advcore.attacks._ledger import NAMED, Index, Ledger
+from advcore.attacks._losses import Logits
+from advcore.attacks._monitor import Monitor, Stopped
+from advcore.attacks._problem import Problem
+from advcore.attacks._verdict import Judge, Verdict
 from advcore.attacks.result import NORMS, AttackResult, measure
 
-
-class Gradient(NamedTuple):
-    """Logits (B, K), the input gradient of the attack's loss, finite, and whether the model gave one at all, (B,)."""
-
-    logits: Logits
-    ascent: Array
-    informative: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """The samples that an algorithm works on together. ``index`` arguments say which of them the rows of x belong to.
-
-    ``labels`` is what the samples must be moved away from (untargeted) or to (targeted).
-    """
-
-    x: Array
-    labels: NDArray[np.int64]
-    targeted: bool
-    seed: int
-    sample_ids: NDArray[np.int64]
-    region: Region
-    ledger: Ledger
-    owners: Index
-
-    def logits(self, x: Array, index: Index) -> Logits:
-        """Ask the model: one query a row."""
-        return self.ledger.logits(x, self.owners[index])
-
-    def gradient(self, x: Array, index: Index, loss: str) -> Gradient:
-        """Ask for the gradient of the loss, in the direction of success: one gradient a row."""
-        sign = -1.0 if self.targeted else 1.0
-        labels = self.labels[index]
-
-        def ascent(logits: Logits, rows: slice) -> NDArray[np.float64]:
-            return sign * ASCENTS[loss](logits, labels[rows])
-
-        logits, gradient = self.ledger.logits_and_gradient(x, self.owners[index], ascent)
-        finite = np.isfinite(gradient)
-        axes = tuple(range(1, gradient.ndim))
-        informative = np.asarray(finite.all(axis=axes) & gradient.any(axis=axes))
-        return Gradient(logits, np.where(finite, gradient, 0.0), informative)
-
-    def margin(self, logits: Logits, index: Index) -> NDArray[np.float64]:
-        """Return how far past the decision boundary the logits are, in the direction of success; negative before it."""
-        gap = margin(logits, self.labels[index])
-        return -gap if self.targeted else gap
-
-    def met(self, logits: Logits, index: Index) -> NDArray[np.bool_]:
-        """Say which rows meet the criterion; of equal logits the first class is the prediction."""
-        hit: NDArray[np.bool_] = logits.argmax(axis=1) == self.labels[index]
-        return hit if self.targeted else ~hit
-
-    def project(self, x: Array, index: Index) -> Array:
-        """Move x into the box and the budget."""
-        return self.region.project(x, index)
-
-    def part(self, keep: NDArray[np.bool_]) -> Problem:
-        """Return the problem of some of the samples."""
-        region = Region(self.x[keep], self.region.bounds, self.region.norm, self.region.eps)
-        return Problem(
-            self.x[keep],
-            self.labels[keep],
-            self.targeted,
-            self.seed,
-            self.sample_ids[keep],
-            region,
-            self.ledger,
-            self.owners[keep],
-        )
-
-
-class Proposal(NamedTuple):
-    """What an algorithm suggests: examples, (n, ...), and the samples on which it never saw a gradient, (n,)."""
-
-    examples: Array
-    masked: NDArray[np.bool_]
+Propose = Callable[[Problem], None]
+NOISY = 0.5  # relative standard error of an averaged gradient
 
 
 def run(
-    propose: Callable[[Problem], Proposal],
+    propose: Propose,
     given: Arguments,
     *,
-    together: int,
+    together: int | None = None,
     norm: str | None = None,
     eps: float = 0.0,
+    minimise: str | None = None,
 ) -> AttackResult:
-    """Run an algorithm on all samples, ``together`` at a time, within eps in the norm (None: within the box alone)."""
-    start = time.perf_counter()
-    count = len(given.x)
-    ledger = Ledger(given.access, count, given.batch_size)
-    examples = given.x.copy()
-    success = np.zeros(count, np.bool_)
-    status = np.full(count, "failed", dtype="<U13")
-    distances = {key: np.zeros(count) for key in NORMS}
-    for first in range(0, count, together):
-        part = slice(first, min(first + together, count))
-        problem = Problem(
-            given.x[part],
-            (given.y if given.targets is None else given.targets)[part],
-            given.targets is not None,
-            given.seed,
-            given.sample_ids[part],
-            Region(given.x[part], given.bounds, norm, eps),
-            ledger,
-            np.arange(part.start, part.stop),
-        )
-        logits = ledger.logits(problem.x, problem.owners)
-        _check_classes(given, part, logits.shape[1])
-        met = problem.met(logits, np.arange(len(problem.x)))
-        success[problem.owners[met]] = True
-        status[problem.owners[met]] = "misclassified"
-        if met.all():
-            continue
-        problem = problem.part(~met)
-        proposal = propose(problem)
-        index = np.arange(len(problem.x))
-        examples[problem.owners] = verified = problem.project(proposal.examples, index)
-        broken = problem.met(ledger.verify(verified, problem.owners), index)
-        success[problem.owners] = broken
-        status[problem.owners] = np.where(broken, "success", np.where(proposal.masked, "masked", "failed"))
-        for key, values in measure(verified, problem.x).items():
-            distances[key][problem.owners] = values
-    seconds = time.perf_counter() - start
-    return AttackResult(
-        examples, success, status, distances, ledger.queries, ledger.gradients, ledger.verification, seconds
+    """Run an algorithm on all samples.
+
+    Parameters
+    ----------
+    propose : callable
+        The algorithm: offers examples to the Problem that it is given.
+    given : Arguments
+    together : int, optional
+        Samples a problem; unless given, the batch size.
+    norm : None, "linf", "l2" or "l1"
+        Of the budget eps; None: the box alone.
+    eps : float
+    minimise : None, "l0", "l1", "l2" or "linf"
+        The distance that the algorithm keeps small; None: it looks for the largest margin within the budget.
+    """
+    monitor = Monitor(
+        given.name,
+        len(given.x),
+        max_seconds=given.max_seconds,
+        callback=given.callback,
+        progress=given.progress,
     )
+    with monitor:
+        return _Run(given, monitor, norm, eps, minimise).all(propose, together or given.batch_size)
 
 
-def _check_classes(given: Arguments, part: slice, classes: int) -> None:
+class _Run:
+    """One attack on all samples, and its result as it grows."""
+
+    def __init__(self, given: Arguments, monitor: Monitor, norm: str | None, eps: float, minimise: str | None) -> None:
+        count = len(given.x)
+        self.given, self.monitor = given, monitor
+        self.norm, self.eps, self.minimise = norm, eps, minimise
+        self.ledger = Ledger(given.access, given.y, given.batch_size, monitor, given.max_queries, given.max_evaluations)
+        self.judge = Judge(self.ledger, given.access.randomised)
+        self.examples = given.x.copy()
+        self.success = np.zeros(count, np.bool_)
+        self.status = np.full(count, "unfinished", dtype="<U13")
+        self.votes = np.full(count, np.nan)
+        self.distances = {key: np.zeros(count) for key in NORMS}
+        self.first_queries = np.full(count, -1, np.int64)
+        self.first_gradients = np.full(count, -1, np.int64)
+        self.traces: list[list[float]] | None = [[] for _ in range(count)] if given.trace else None
+        self.stopped: str | None = None
+        self.losses: set[str] = set()
+
+    def all(self, propose: Propose, together: int) -> AttackResult:
+        """Work through the samples, ``together`` at a time, until the end or a reason to stop."""
+        problem = None
+        try:
+            for first in range(0, len(self.given.x), together):
+                owners = np.arange(first, min(first + together, len(self.given.x)))
+                problem = None
+                try:
+                    problem = self._open(owners)
+                    if problem is not None:
+                        propose(problem)
+                        self._retry(propose, problem)
+                except (Stopped, KeyboardInterrupt) as reason:
+                    self.stopped = str(reason) if isinstance(reason, Stopped) else "interrupted"
+                if problem is not None:
+                    self._close(problem)
+                self.monitor.finished = first + len(owners)
+                if self.stopped not in (None, "max_queries", "max_evaluations"):  # those are a sample's own
+                    break
+        except Exception as error:
+            self._keep(error, problem)
+            raise
+        return self.result()
+
+    def result(self) -> AttackResult:
+        """Return what there is."""
+        return AttackResult(
+            self.examples,
+            self.success,
+            self.status,
+            self.distances,
+            self.ledger.queries,
+            self.ledger.gradients,
+            self.ledger.verification,
+            self.monitor.seconds,
+            self.first_queries,
+            self.first_gradients,
+            self.votes if self.judge.randomised else None,
+            self._gradient_error(),
+            self.given.access.simulated,
+            self.given.access.vjp_seconds,
+            self.stopped,
+            None if self.traces is None else [np.array(trace) for trace in self.traces],
+            tuple(sorted(self.losses)),
+        )
+
+    def _gradient_error(self) -> NDArray[np.float64] | None:
+        """Return each sample's mean relative error of averaged gradients; say when they are mostly noise."""
+        averages = self.ledger.averages
+        if not averages.any():
+            return None
+        error: NDArray[np.float64] = np.divide(
+            self.ledger.gradient_errors, averages, out=np.full(len(averages), np.nan), where=averages > 0
+        )
+        if np.nanmedian(error) > NOISY:
+            warnings.warn(
+                f"the averaged gradients are mostly noise (median relative standard error {np.nanmedian(error):.2f}): "
+                "take more draws",
+                stacklevel=2,
+            )
+        return error
+
+    def _open(self, owners: Index) -> Problem | None:
+        """Check the inputs; return the problem of those that do not meet the criterion yet."""
+        x = self.given.x[owners]
+        logits = self.ledger.logits(x, owners)
+        _check_classes(self.given, owners, logits.shape[1])
+        self.judge.probe(x, owners)
+        problem = self._problem(owners, logits)
+        met = problem.met(logits, np.arange(len(owners)))
+        if self.judge.randomised:
+            met = self._decide(problem, x).met
+        done = owners[met]
+        self.success[done], self.status[done] = True, "misclassified"
+        self.first_queries[done], self.first_gradients[done] = self.ledger.queries[done], 0
+        return self._problem(owners[~met], logits[~met]) if not met.all() else None
+
+    def _problem(self, owners: Index, logits: Logits) -> Problem:
+        problem = Problem(self.given, owners, logits, self.ledger, self.norm, self.eps, self.minimise, self.traces)
+        problem.losses = self.losses
+        return problem
+
+    def _retry(self, propose: Propose, problem: Problem) -> None:
+        """Let the algorithm climb the margin where no gradient of its own loss was of use."""
+        masked = np.flatnonzero(~problem.informed & ~problem.best.met)
+        if len(masked) and problem.losses - {"margin"}:
+            again = self._problem(problem.owners[masked], problem.logits_of_x[masked])
+            again.loss = "margin"
+            try:
+                propose(again)
+            finally:
+                problem.informed[masked] = again.informed
+                problem.best.examples[masked], problem.best.met[masked] = again.best.examples, again.best.met
+                problem.first_queries[masked] = again.first_queries
+                problem.first_gradients[masked] = again.first_gradients
+
+    def _close(self, problem: Problem) -> None:
+        """Project and verify what was offered."""
+        owners, index = problem.owners, np.arange(len(problem.x))
+        examples = problem.region.quantized(problem.project(problem.best.examples, index), index)
+        self.examples[owners] = examples
+        verdict = self._decide(problem, examples)
+        self.success[owners] = verdict.met
+        masked = (self.ledger.gradients[owners] > 0) & ~problem.informed
+        undecided = verdict.undecided | self._changed(problem, verdict)
+        known = [verdict.met, undecided, masked]
+        unknown = "failed" if self.stopped is None else "unfinished"
+        self.status[owners] = np.select(known, ["success", "undecided", "masked"], default=unknown)
+        for key, values in measure(examples, problem.x).items():
+            self.distances[key][owners] = values
+        self.first_queries[owners], self.first_gradients[owners] = problem.first_queries, problem.first_gradients
+
+    def _decide(self, problem: Problem, x: Array) -> Verdict:
+        verdict = self.judge.decide(x, problem.owners, lambda logits: problem.met(logits, np.arange(len(x))))
+        self.votes[problem.owners] = verdict.votes
+        return verdict
+
+    def _changed(self, problem: Problem, verdict: Verdict) -> NDArray[np.bool_]:
+        """Say which examples a model that is not randomised has called wrong, and now calls right; warn of them."""
+        changed = problem.best.met & ~verdict.met & (not self.judge.randomised)
+        if changed.any():
+            samples = problem.owners[changed].tolist()
+            more = f" and {len(samples) - NAMED} more" if len(samples) > NAMED else ""
+            warnings.warn(
+                f"asked again about the same example, the model changed its answer for sample "
+                f"{', '.join(map(str, samples[:NAMED]))}{more}: undecided, counted as robust. "
+                "If it answers at random, pass randomised=True",
+                stacklevel=2,
+            )
+        return changed
+
+    def _keep(self, error: Exception, problem: Problem | None) -> None:
+        """Leave what has been found in the error: nothing that was paid for is lost."""
+        if problem is not None:
+            owners = problem.owners
+            self.examples[owners] = problem.best.examples
+            self.first_queries[owners], self.first_gradients[owners] = problem.first_queries, problem.first_gradients
+            for key, values in measure(problem.best.examples, problem.x).items():
+                self.distances[key][owners] = values
+        if self.ledger.queries.any():
+            error.result = self.result()  # type: ignore[attr-defined]
+            error.add_note("The examples found so far, unverified where unfinished, are in this error's `result`.")
+
+
+def _check_classes(given: Arguments, owners: Index, classes: int) -> None:
     """Refuse labels that the model does not have: their number is known only from its answer."""
     for name, labels in (("y", given.y), ("targets", given.targets)):
-        if labels is not None and (outside := labels[part] >= classes).any():
-            where = part.start + int(np.argmax(outside))
+        if labels is not None and (outside := labels[owners] >= classes).any():
+            where = owners[int(np.argmax(outside))]
             raise ValueError(
                 f"{name} must be in [0, {classes - 1}] for this model, got {labels[where]} at index {where}"
             )

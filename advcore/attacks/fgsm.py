@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from advcore import _check
 from advcore._check import Array
 from advcore.attacks._arguments import check
-from advcore.attacks._protocol import Problem, Proposal, run
+from advcore.attacks._losses import LOSSES
+from advcore.attacks._options import Options
+from advcore.attacks._problem import Problem
+from advcore.attacks._protocol import run
+from advcore.attacks._registry import attack
 from advcore.attacks.result import AttackResult
 
 
+@attack(norm="linf", access="gradient", cost="1 gradient")
 def fgsm(
     model: Any,
     x: Array,
     y: Array,
     *,
     eps: float,
-    targets: Array | None = None,
     loss: str = "cross_entropy",
-    seed: int = 0,
-    sample_ids: Array | None = None,
-    bounds: tuple[float, float] = (0.0, 1.0),
-    batch_size: int = 256,
+    **options: Unpack[Options],
 ) -> AttackResult:
     """Take one step of size eps along the sign of the gradient: ``x' = clip(x + eps sign(grad_x loss))`` (section 4).
 
@@ -36,16 +37,11 @@ def fgsm(
         True labels.
     eps : float, at least 0
         The step, and the Linf budget, in the units of x.
-    targets : int array, (N,), optional
-        Classes to reach; without them any wrong class is a success.
-    loss : "cross_entropy" or "margin"
-        What the step climbs. Cross-entropy's gradient is taken up to a positive factor (see Notes).
-    seed, sample_ids
-        Taken by every attack; this one draws no random numbers.
-    bounds : (low, high)
-        The box of valid inputs.
-    batch_size : int
-        Most samples that the model is given at once.
+    loss : "cross_entropy", "margin", "dlr", "hinge" or "saturating_cross_entropy"
+        What the step climbs. Cross-entropy's gradient is taken up to a positive factor (see Notes); the saturating one
+        is what frameworks compute.
+    **options
+        As for every attack: see Options.
 
     Returns
     -------
@@ -63,26 +59,16 @@ def fgsm(
     -----
     Differs from the paper: cross-entropy's gradient is divided by the probability of the other classes, which changes
     no sign and keeps it from vanishing in a saturated softmax. Where an entry of the gradient is zero or not finite, it
-    does not move.
+    does not move. Where the whole gradient is, the step is repeated with the margin's.
     """
     eps = _check.real("eps", eps, minimum=0.0)
-    loss = _check.choice("loss", loss, ("cross_entropy", "margin"))
-    given = check(
-        "fgsm",
-        model,
-        x,
-        y,
-        targets=targets,
-        seed=seed,
-        sample_ids=sample_ids,
-        bounds=bounds,
-        batch_size=batch_size,
-    )
+    loss = _check.choice("loss", loss, tuple(LOSSES))
+    given = check("fgsm", model, x, y, options)
 
-    def propose(problem: Problem) -> Proposal:
-        index = np.arange(len(problem.x))
-        gradient = problem.gradient(problem.x, index, loss)
+    def propose(problem: Problem) -> None:
+        index = problem.afford(np.arange(len(problem.x)), problem.gradient_queries(), 1)
+        gradient = problem.gradient(problem.x[index], index, loss)
         step = problem.x.dtype.type(eps) * np.sign(gradient.ascent).astype(problem.x.dtype)
-        return Proposal(problem.project(problem.x + step, index), ~gradient.informative)
+        problem.submit(problem.project(problem.x[index] + step, index), index)
 
-    return run(propose, given, together=given.batch_size, norm="linf", eps=eps)
+    return run(propose, given, norm="linf", eps=eps)

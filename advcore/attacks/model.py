@@ -6,60 +6,149 @@ Networks of advcore, torch modules and plain callables all become an Access, and
 from __future__ import annotations
 
 import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from advcore import _check
 from advcore._check import Array
+from advcore.nn._coordinates import CoordinateProbe
 
 OUTPUTS = ("logits", "probabilities", "top1", "label")
+FEWEST_NAMED = 99
 SMALLEST_PROBABILITY = 1e-30  # zeros get a finite logarithm
 
-Cotangent = Callable[[Array], Array]
+Cotangents = Callable[[Array], Array]
 
 
 class Access(ABC):
     """A model at arm's length; what it returns is checked by the ledger that counts the calls.
 
-    ``forwards`` is the number of forward evaluations behind one gradient.
+    Attributes
+    ----------
+    gradients : bool
+        Whether there are any.
+    randomised : bool or None
+        Whether the model answers differently each time; None: not known.
+    queries : int
+        Forward evaluations behind one row of logits.
+    simulated, vjp_seconds
+        As in AttackResult.
+    rejects : bool
+        Whether the last column of the logits is not a class but "rejected", which counts as a defence that held.
+    errors : float64 array, (B,), or None
+        Relative standard errors of the last gradients, where they are averages.
     """
 
     gradients = False
-    forwards = 1
+    randomised: bool | None = None
+    queries = 1
+    simulated = False
+    vjp_seconds: float | None = None
+    rejects = False
+    errors: NDArray[np.float64] | None = None
+    _judge: Access | None = None
+
+    @property
+    def judge(self) -> Access:
+        """What decides success: the model itself, or the one behind an average."""
+        return self._judge or self
+
+    @judge.setter
+    def judge(self, access: Access) -> None:
+        self._judge = access
+
+    def forwards(self, gradients: int) -> int:
+        """Return the number of forward evaluations behind so many gradients of one sample, asked for together."""
+        return 1
+
+    def backwards(self, gradients: int) -> int:
+        """Return the number of backward evaluations behind them."""
+        return gradients
 
     @abstractmethod
     def logits(self, x: Array) -> Any:
         """Return the logits, (B, K)."""
 
-    def logits_and_gradient(self, x: Array, cotangent: Cotangent) -> tuple[Any, Any]:
-        """Return the logits and the gradient of ``sum(logits * cotangent(logits))`` for x, the cotangent held fixed."""
+    def logits_and_gradients(self, x: Array, cotangents: Cotangents, count: int) -> tuple[Any, Any]:
+        """Return the logits and the gradients for x of ``sum_k logits[k] * cotangents(logits)[j, k]``, (B, J, ...).
+
+        ``cotangents`` maps logits, (B, K), to an array (B, J, K), J = count, which is held fixed.
+        """
         raise NotImplementedError
+
+    def moved(self, x: Array, coordinates: Any, h: float, bounds: tuple[float, float]) -> tuple[Any, Any] | None:
+        """Return the logits with each coordinate (B, m) moved up, and down, (B, m, K), where there is a short cut."""
+        return None
 
 
 class NativeModel(Access):
-    """Anything with ``logits(x)``; white-box if it has ``vjp(x, cotangent)`` or ``value_and_vjp(x, function)`` too."""
+    """Anything with ``logits(x)``; white-box if it has ``vjp(x, cotangent)`` too. It may say that it is ``randomised``,
+    and that its last column ``rejects``.
+
+    ``value_and_vjp(x, function)`` and ``value_and_vjps(x, function, count)``, as Network has them, save forward passes.
+    """
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self.combined = callable(getattr(model, "value_and_vjp", None))
-        self.gradients = self.combined or callable(getattr(model, "vjp", None))
-        self.forwards = 1 if self.combined else 2  # logits first, then vjp with a forward pass of its own
+        self.several, self.combined, separate = (
+            callable(getattr(model, name, None)) for name in ("value_and_vjps", "value_and_vjp", "vjp")
+        )
+        self.gradients = self.several or self.combined or separate
+        self.randomised = getattr(model, "randomised", None)
+        self.rejects = bool(getattr(model, "rejects", False))
+        self._probe: CoordinateProbe | None = None
+
+    def simulate(self) -> None:
+        """Answer for moved coordinates by propagating differences through the network, in place of full passes."""
+        self._probe, self.simulated = CoordinateProbe(self.model), True
+
+    def moved(self, x: Array, coordinates: Any, h: float, bounds: tuple[float, float]) -> tuple[Any, Any] | None:
+        """Propagate differences, once the short cut has been chosen."""
+        if self._probe is None:
+            return None
+        if self.vjp_seconds is None:
+            ones = np.ones((1, self.model.output_shape(x.shape[1:])[0]), x.dtype)
+            start = time.perf_counter()
+            self.model.vjp(x[:1], ones)
+            self.vjp_seconds = time.perf_counter() - start
+        values = self._probe.values(x, coordinates, h, bounds)
+        return values.plus, values.minus
 
     def logits(self, x: Array) -> Any:
         """Ask the model."""
         return self.model.logits(x)
 
-    def logits_and_gradient(self, x: Array, cotangent: Cotangent) -> tuple[Any, Any]:
+    def forwards(self, gradients: int) -> int:
+        """Logits come first, and every vjp that is not combined with them has a forward pass of its own."""
+        if self.several:
+            return 1
+        return gradients if self.combined else 1 + gradients
+
+    def logits_and_gradients(self, x: Array, cotangents: Cotangents, count: int) -> tuple[Any, Any]:
         """Ask the model, in one pass where it can."""
-        if self.combined:
-            logits, gradient = self.model.value_and_vjp(x, cotangent)
-            return logits, gradient
-        logits = self.model.logits(x)
-        return logits, self.model.vjp(x, cotangent(logits))
+        model = self.model
+        if self.several and (count > 1 or not self.combined):
+            logits, gradients = model.value_and_vjps(x, lambda z: _contiguous(cotangents(z), 1), count)
+            return logits, np.swapaxes(gradients, 0, 1)
+        if not self.combined:
+            logits = model.logits(x)
+            directions = _contiguous(cotangents(logits), 1)
+            return logits, _stack([model.vjp(x, direction) for direction in directions])
+        kept: list[Array] = []
+
+        def first(logits: Any) -> Array:
+            kept.extend(_contiguous(cotangents(logits), 1))
+            return kept[0]
+
+        logits, gradient = model.value_and_vjp(x, first)
+        return logits, _stack([gradient, *(model.vjp(x, direction) for direction in kept[1:])])
 
 
 class TorchModule(Access):
@@ -70,6 +159,7 @@ class TorchModule(Access):
     def __init__(self, module: Any) -> None:
         self.module = module
         self.torch = sys.modules["torch"]
+        self.randomised = getattr(module, "randomised", None)
         parameter = next(module.parameters(), None)
         self.options = {} if parameter is None else {"dtype": parameter.dtype, "device": parameter.device}
 
@@ -78,48 +168,100 @@ class TorchModule(Access):
         with self.torch.no_grad(), _evaluating(self.module):
             return self.module(self._tensor(x)).cpu().numpy()
 
-    def logits_and_gradient(self, x: Array, cotangent: Cotangent) -> tuple[Any, Any]:
+    def logits_and_gradients(self, x: Array, cotangents: Cotangents, count: int) -> tuple[Any, Any]:
         """Run the module with a tape, for the input alone: gradients of its parameters are left as they are."""
-        with self.torch.enable_grad(), _evaluating(self.module):
+        torch = self.torch
+        with torch.enable_grad(), _evaluating(self.module):
             leaf = self._tensor(x).requires_grad_()
             logits = self.module(leaf)
             values = logits.detach().cpu().numpy()
-            weights = self.torch.as_tensor(cotangent(values), dtype=logits.dtype, device=logits.device)
-            (gradient,) = self.torch.autograd.grad(logits, leaf, weights, allow_unused=True, materialize_grads=True)
-        return values, gradient.cpu().numpy()
+            weights = torch.as_tensor(cotangents(values), dtype=logits.dtype, device=logits.device)
+            gradients = []
+            for j in range(count):
+                options = {"retain_graph": j + 1 < count, "allow_unused": True, "materialize_grads": True}
+                (gradient,) = torch.autograd.grad(logits, leaf, weights[:, j], **options)
+                gradients.append(gradient.cpu().numpy())
+        return values, _stack(gradients)
 
     def _tensor(self, x: Array) -> Any:
         return self.torch.tensor(x).to(**self.options)
 
 
 class Callback(Access):
-    """A plain callable that maps (B, ...) to logits or probabilities, (B, K)."""
+    """A plain callable that maps (B, ...) to what ``output`` says.
 
-    def __init__(self, function: Callable[[Array], Any], output: str) -> None:
+    "logits" or "probabilities", (B, K); "label": classes, (B,); "top1": classes and their probabilities, a pair of
+    arrays (B,). The last two become a matrix of log-probabilities with ``named`` columns and one more for all other
+    classes: what the top class leaves is shared out evenly.
+    """
+
+    def __init__(self, function: Callable[[Array], Any], output: str, named: int) -> None:
         self.function, self.output = function, output
+        # With c columns, odds against the top class come out right down to a confidence of 1 / c.
+        self.named = max(named, FEWEST_NAMED) if output == "top1" else named
+        self.randomised = getattr(function, "randomised", None)
 
     def logits(self, x: Array) -> Any:
         """Ask the callable; probabilities become their logarithms, which differ from logits by a constant a sample."""
         answer = self.function(x)
+        if self.output == "label":
+            return self._scores(answer, np.ones(len(x)), len(x))
+        if self.output == "top1":
+            classes, confidence = _check.pair("what the model returns", answer)
+            return self._scores(classes, _check.returned("the model's confidence", confidence), len(x))
         try:
             scores = np.asarray(answer)
         except ValueError:
             raise ValueError("the model must return an array, got lists of different lengths") from None
         if self.output == "logits" or scores.dtype.kind != "f":
             return scores
+        self._refuse_outside(scores)
+        return np.log(np.maximum(scores.astype(np.float64), SMALLEST_PROBABILITY))
+
+    def _scores(self, classes: Any, confidence: Array, count: int) -> Array:
+        labels = _check.integers(
+            "what the model returns", np.asarray(classes), shape=(count,), minimum=0, maximum=2**62
+        )
+        if confidence.shape != (count,):
+            raise ValueError(f"the model's confidence must have shape ({count},), got {confidence.shape}")
+        self._refuse_outside(confidence)
+        columns = self.named + 1
+        rest = np.maximum((1.0 - confidence.astype(np.float64)) / (columns - 1), SMALLEST_PROBABILITY)
+        scores = np.repeat(rest[:, np.newaxis], columns, axis=1)
+        # The class that the model names is its prediction, however little confidence is left for it.
+        top = np.maximum(confidence, np.nextafter(rest, 2.0))
+        scores[np.arange(count), np.minimum(labels, self.named)] = top
+        logarithms: Array = np.log(scores)
+        return logarithms
+
+    def _refuse_outside(self, scores: Array) -> None:
         outside = (scores < 0) | (scores > 1 + 1e-5)
         if outside.any():
             raise ValueError(
-                f'the model must return probabilities in [0, 1] (output="probabilities"), got {scores[outside][0]:g}'
+                f'the model must return probabilities in [0, 1] (output="{self.output}"), got {scores[outside][0]:g}'
             )
-        return np.log(np.maximum(scores.astype(np.float64), SMALLEST_PROBABILITY))
 
 
-def wrap(model: Any, output: str | None = None) -> Access:
-    """Return what an attack may see of a model; ``output`` says what a plain callable returns."""
+def wrap(model: Any, output: str | None = None, *, needs: str = "scores", named: int = 2) -> Access:
+    """Return what an attack may see of a model.
+
+    Parameters
+    ----------
+    model : object with logits(x) (and vjp), pair (logits, vjp) of callables, torch module or callable
+    output : str, optional
+        What a plain callable returns, one of OUTPUTS.
+    needs : "gradient", "scores", "top1" or "label"
+        What the attack needs at least.
+    named : int
+        Classes that labels and targets name, for a callable that gives labels alone.
+    """
     _check.methods("model", model, ())
+    if isinstance(model, Access):  # what expectation, backward_pass and joint return
+        return model
     torch = sys.modules.get("torch")  # a torch module cannot come from a process that has not imported torch
     is_module = torch is not None and isinstance(model, torch.nn.Module)
+    if isinstance(model, tuple) and len(model) == 2 and all(map(callable, model)):
+        model = SimpleNamespace(logits=model[0], vjp=model[1])
     if callable(getattr(model, "logits", None)) or is_module:
         if output not in (None, "logits"):
             raise ValueError(f'output must be None or "logits" for a model that gives logits, got {output!r}')
@@ -128,11 +270,22 @@ def wrap(model: Any, output: str | None = None) -> Access:
         raise TypeError(f"model must have logits(x), or be a torch module or a callable, got a {type(model).__name__}")
     if output is None:
         raise ValueError(f"output must say what the callable returns, one of {', '.join(OUTPUTS)}; got None")
-    if _check.choice("output", output, OUTPUTS) in ("top1", "label"):
-        raise ValueError(
-            f'output must be "logits" or "probabilities" for this attack, which needs scores; got {output!r}'
-        )
-    return Callback(model, output)
+    enough = {"label": OUTPUTS, "top1": OUTPUTS[:3]}.get(needs, OUTPUTS[:2])
+    if _check.choice("output", output, OUTPUTS) not in enough:
+        expected = " or ".join(f'"{choice}"' for choice in enough)
+        raise ValueError(f"output must be {expected} for this attack, which needs {needs}; got {output!r}")
+    return Callback(model, output, named)
+
+
+def _contiguous(directions: Array, axis: int) -> Array:
+    """Bring an axis to the front, so that each entry along it is an array of its own."""
+    return np.ascontiguousarray(np.moveaxis(directions, axis, 0))
+
+
+def _stack(gradients: list[Any]) -> Any:
+    """Put gradients (B, ...) side by side, (B, J, ...)."""
+    arrays = [np.asarray(gradient) for gradient in gradients]
+    return arrays[0][:, np.newaxis] if len(arrays) == 1 and arrays[0].ndim else np.stack(arrays, axis=1)
 
 
 @contextmanager

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
-import numpy as np
-from numpy.typing import NDArray
-
-from advcore import _check, _random
+from advcore import _check
 from advcore._check import Array
 from advcore.attacks._arguments import check
-from advcore.attacks._ledger import Index
-from advcore.attacks._losses import Logits
-from advcore.attacks._protocol import Problem, Proposal, run
-from advcore.attacks.result import AttackResult, l2_norms, rows
+from advcore.attacks._climb import Climb
+from advcore.attacks._losses import LOSSES
+from advcore.attacks._options import Options
+from advcore.attacks._protocol import run
+from advcore.attacks._registry import attack
+from advcore.attacks.result import AttackResult
 
 
+@attack(norm="linf, l2, l1", access="gradient", cost="steps x restarts gradients, less where it succeeds early")
 def pgd(
     model: Any,
     x: Array,
@@ -28,14 +28,15 @@ def pgd(
     restarts: int = 1,
     random_start: bool = True,
     loss: str = "cross_entropy",
+    momentum: float = 0.0,
+    quantile: float = 0.99,
     early_stop: bool = True,
-    targets: Array | None = None,
-    seed: int = 0,
-    sample_ids: Array | None = None,
-    bounds: tuple[float, float] = (0.0, 1.0),
-    batch_size: int = 256,
+    **options: Unpack[Options],
 ) -> AttackResult:
-    """Climb the loss by projected gradient steps: ``x <- project(x + step_size d)``, d = sign(g) or g / ||g||_2.
+    """Climb the loss by projected gradient steps: ``x <- project(x + step_size d)``.
+
+    The step d is the sign of the gradient g (Linf), ``g / ||g||_2`` (L2), or the signs of g's largest entries, divided
+    by their number (L1; Tramer, Boneh 2019, arXiv 1904.13000).
 
     Parameters
     ----------
@@ -45,8 +46,8 @@ def pgd(
         True labels.
     eps : float, at least 0
         The budget, in the units of x.
-    norm : "linf" or "l2"
-        Of the budget and of the step: d is the sign of the gradient, or the gradient at length 1.
+    norm : "linf", "l2" or "l1"
+        Of the budget and of the step.
     steps : int, at least 1
     step_size : float, above 0; default ``2.5 eps / steps``
         In the units of x. Madry et al. use 0.01 for eps 0.3 and 40 steps on MNIST (the default here: 0.01875).
@@ -54,21 +55,20 @@ def pgd(
         Runs from different random starts; a sample needs one that succeeds.
     random_start : bool
         Start uniformly in the ball rather than at x. More than one restart needs it.
-    loss : "cross_entropy" or "margin"
-        What is climbed: cross-entropy (its gradient up to a positive factor, see Notes) or
-        ``max_{i != y} z_i - z_y``; for targets, their negatives.
+    loss : "cross_entropy", "margin", "dlr", "hinge" or "saturating_cross_entropy"
+        What is climbed: cross-entropy (its gradient up to a positive factor, see Notes), ``max_{i != y} z_i - z_y``,
+        ...; for targets, their negatives. Where its gradient is of no use at any iterate, the margin is climbed.
+    momentum : float, in [0, 1]
+        Where above 0, d is the step of ``m <- momentum m + g / ||g||_1`` (Dong et al. 2018, arXiv 1710.06081, equation
+        6; they take 1).
+    quantile : float, in [0, 1)
+        The share of the features that a step in L1 leaves alone: those of the smallest gradient. Those that the bounds
+        hold are left alone in any case.
     early_stop : bool
         A sample is done at its first success. Otherwise all steps are taken, which costs more and gives examples that
         are further past the boundary.
-    targets : int array, (N,), optional
-        Classes to reach; without them any wrong class is a success.
-    seed : int
-    sample_ids : int array, (N,), default 0 to N - 1
-        Random numbers depend on the seed and on the sample's id, not on its place.
-    bounds : (low, high)
-        The box of valid inputs.
-    batch_size : int
-        Most samples that the model is given at once.
+    **options
+        As for every attack: see Options.
 
     Returns
     -------
@@ -90,76 +90,17 @@ def pgd(
     from vanishing in a saturated softmax.
     """
     eps = _check.real("eps", eps, minimum=0.0)
-    norm = _check.choice("norm", norm, ("linf", "l2"))
+    norm = _check.choice("norm", norm, ("linf", "l2", "l1"))
     steps = _check.integer("steps", steps, minimum=1)
     size = 2.5 * eps / steps if step_size is None else _check.real("step_size", step_size, above=0.0)
     restarts = _check.integer("restarts", restarts, minimum=1)
     if not _check.flag("random_start", random_start) and restarts > 1:
         raise ValueError(f"restarts must be 1 without a random start, which would repeat itself; got {restarts}")
-    loss = _check.choice("loss", loss, ("cross_entropy", "margin"))
+    loss = _check.choice("loss", loss, tuple(LOSSES))
+    momentum = _check.real("momentum", momentum, minimum=0.0, maximum=1.0)
+    quantile = _check.real("quantile", quantile, minimum=0.0, below=1.0)
     early_stop = _check.flag("early_stop", early_stop)
-    given = check(
-        "pgd",
-        model,
-        x,
-        y,
-        targets=targets,
-        seed=seed,
-        sample_ids=sample_ids,
-        bounds=bounds,
-        batch_size=batch_size,
-    )
+    given = check("pgd", model, x, y, options)
 
-    def propose(problem: Problem) -> Proposal:
-        examples = problem.x.copy()
-        best = np.full(len(examples), -np.inf)
-        masked = np.ones(len(examples), np.bool_)
-        active = np.arange(len(examples))
-
-        def offer(current: Array, logits: Logits, index: Index) -> NDArray[np.bool_]:
-            """Keep each sample's iterate of the largest margin; say which ones may stop."""
-            met, margin = problem.met(logits, index), problem.margin(logits, index)
-            better = (margin > best[index]) | (met & (margin == best[index]))
-            examples[index[better]], best[index[better]] = current[better], margin[better]
-            return met & early_stop
-
-        for restart in range(restarts):
-            current = _start(problem, active, restart) if random_start else problem.x[active]
-            for _ in range(steps):
-                logits, ascent, informative = problem.gradient(current, active, loss)
-                masked[active[informative]] = False
-                going = ~offer(current, logits, active)
-                active, current, ascent = active[going], current[going], ascent[going]
-                if not len(active):
-                    return Proposal(examples, masked)
-                current = problem.project(current + size * _direction(ascent, norm), active)
-            active = active[~offer(current, problem.logits(current, active), active)]
-            if not len(active):
-                break
-        return Proposal(examples, masked)
-
-    return run(propose, given, together=given.batch_size, norm=norm, eps=eps)
-
-
-def _direction(ascent: Array, norm: str) -> NDArray[np.float64]:
-    """Return the steepest direction of length 1 in the norm; zero where the gradient is."""
-    if norm == "linf":
-        sign: NDArray[np.float64] = np.sign(ascent).astype(np.float64)
-        return sign
-    flat = rows(ascent).astype(np.float64)
-    scaled = flat / np.maximum(np.abs(flat).max(axis=1, initial=0.0), np.finfo(np.float64).tiny)[:, np.newaxis]
-    unit: NDArray[np.float64] = scaled / np.maximum(l2_norms(scaled), np.finfo(np.float64).tiny)[:, np.newaxis]
-    return unit.reshape(ascent.shape)
-
-
-def _start(problem: Problem, index: Index, restart: int) -> Array:
-    """Draw a start for each sample, uniform in the ball, then clipped to the box."""
-    ids, size = problem.sample_ids[index], int(np.prod(problem.x.shape[1:]))
-    eps = problem.region.eps
-    if problem.region.norm == "linf":
-        offset = _random.uniform(problem.seed, ids, restart, size, low=-eps, high=eps)
-    else:
-        direction = _direction(_random.normal(problem.seed, ids, restart, size), "l2")
-        radius = eps * _random.uniform(problem.seed, ids, restart, 1, stream=1) ** (1 / max(size, 1))
-        offset = radius * direction
-    return problem.project(problem.x[index] + offset.reshape(problem.x[index].shape), index)
+    climb = Climb(norm, steps, size, loss, restarts, random_start, momentum, quantile, early_stop)
+    return run(climb, given, norm=norm, eps=eps)

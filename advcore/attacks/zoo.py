@@ -2,52 +2,73 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import itertools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Unpack
 
-import numpy as np
-from numpy.typing import NDArray
-
-from advcore import _check, _random
+from advcore import _check, _files
 from advcore._check import Array
-from advcore._perturb import Perturbed
 from advcore.attacks._arguments import check
-from advcore.attacks._ledger import Index
-from advcore.attacks._losses import Logits
-from advcore.attacks._protocol import Problem, Proposal, run
-from advcore.attacks.result import AttackResult, l2_norms, rows
+from advcore.attacks._options import Options
+from advcore.attacks._problem import Problem
+from advcore.attacks._protocol import run
+from advcore.attacks._registry import attack
+from advcore.attacks._zoo.search import Search, Settings
+from advcore.attacks._zoo.solvers import SOLVERS
+from advcore.attacks._zoo.state import Checkpoint
+from advcore.attacks.model import NativeModel
+from advcore.attacks.result import AttackResult
+from advcore.nn.network import Network
 
-LARGEST_CONSTANT = 1e10
-BETA1, BETA2, TINY = 0.9, 0.999, 1e-8  # Adam, as in the paper
-ABORT_EVERY, ABORT_RATIO = 100, 0.9999
+TOGETHER = 2**22  # variables of the samples that are searched for at once
 
 
+class _Preset(NamedTuple):
+    steps: int
+    coordinates: int
+    learning_rate: float
+    initial_c: float
+    search_steps: int
+
+
+PRESETS = {
+    "paper": _Preset(3000, 128, 1e-2, 0.01, 9),  # for MNIST, section 4.1
+    "fast": _Preset(300, 128, 3e-2, 1.0, 3),
+}
+
+
+@attack(norm="l2 (minimal)", access="scores", cost="(2 x coordinates + 1) x steps queries a constant")
 def zoo(
     model: Any,
     x: Array,
     y: Array,
     *,
-    steps: int = 1000,
-    coordinates: int = 128,
-    learning_rate: float = 1e-2,
+    preset: str = "paper",
+    solver: str = "adam",
+    variables: str = "box",
+    steps: int | None = None,
+    coordinates: int | None = None,
+    learning_rate: float | None = None,
     h: float = 1e-4,
     c: float | None = None,
-    initial_c: float = 0.01,
-    search_steps: int = 9,
+    initial_c: float | None = None,
+    search_steps: int | None = None,
     kappa: float = 0.0,
+    importance: bool = False,
+    attack_space: Sequence[tuple[int, int]] = (),
     stop_at_first_success: bool = False,
     abort_early: bool = True,
-    output: str | None = None,
-    targets: Array | None = None,
-    seed: int = 0,
-    sample_ids: Array | None = None,
-    bounds: tuple[float, float] = (0.0, 1.0),
-    batch_size: int = 1024,
+    simulate: bool | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    **options: Unpack[Options],
 ) -> AttackResult:
     """Look for the nearest adversarial example with scores alone: ``min ||x' - x||_2^2 + c f(x')`` (equations 1 to 6).
 
     ``f = max(log F_y - max_{i != y} log F_i, -kappa)``, where F is the softmax; with targets
     ``f = max(max_{i != t} log F_i - log F_t, -kappa)``. Each step draws coordinates at random, estimates df/dx_i by
-    ``(f(x' + h e_i) - f(x' - h e_i)) / 2h`` and moves them by Adam, which counts steps a coordinate.
+    ``(f(x' + h e_i) - f(x' - h e_i)) / 2h`` and moves them by Adam, which counts steps a coordinate, or by Newton.
 
     Parameters
     ----------
@@ -55,12 +76,20 @@ def zoo(
     x : float32 or float64 array, (N, ...)
     y : int array, (N,)
         True labels.
+    preset : "paper" or "fast"
+        Defaults of steps, coordinates, learning_rate, initial_c and search_steps: 3000, 128, 0.01, 0.01 and 9; or 300,
+        128, 0.03, 1 and 3.
+    solver : "adam" or "newton"
+        Newton divides by second differences, which need float64, or a Network (see simulate), to be more than noise.
+    variables : "box" or "tanh"
+        Move the entries of the input, clipped to the box; or w, x' = low + (high - low) (tanh w + 1) / 2, which cannot
+        leave the box, and hardly leaves its edges.
     steps : int, at least 1
         For each constant.
     coordinates : int, at least 1
         That are estimated and moved in a step; of smaller inputs, all.
     learning_rate : float, above 0
-        Of Adam, in the units of x.
+        In the units of the variables.
     h : float, above 0
         Half the difference's width, in the units of x.
     c : float, above 0, optional
@@ -71,180 +100,104 @@ def zoo(
         and the smallest that succeeded. Each starts anew from x.
     kappa : float, at least 0
         How far past the boundary f still pulls. (A success needs no more than the criterion.)
+    importance : bool
+        Draw coordinates by the max-pooled size of the perturbation so far, in windows of an eighth of the image, anew
+        at every step; else all alike.
+    attack_space : sequence of (step, size)
+        Move a perturbation of size x size a channel, stretched over the image by bilinear interpolation, from these
+        steps on: the paper's, for ImageNet, is ((0, 32), (2000, 64), (10000, 128)). Inputs must be images (C, H, W).
     stop_at_first_success : bool
         Take the first example that succeeds rather than the nearest.
     abort_early : bool
         Give a constant up where 100 steps lowered the objective by less than 0.01%.
-    output : "logits" or "probabilities"
-        What a plain callable returns.
-    targets : int array, (N,), optional
-        Classes to reach; without them any wrong class is a success.
-    seed : int
-    sample_ids : int array, (N,), default 0 to N - 1
-        Random numbers depend on the seed and on the sample's id, not on its place.
-    bounds : (low, high)
-        The box of valid inputs.
-    batch_size : int
-        Most rows that the model is given at once; so many samples are attacked together as fill it.
+    simulate : bool, optional
+        Answer the probes of a Network by propagating differences through it: the same queries are charged, and the
+        answers are more accurate and many times faster. Unless given: where the model is a Network.
+    checkpoint : path, optional
+        A folder. The search's state goes there twice a minute, and the same call goes on from it.
+    **options
+        As for every attack (see Options); batch_size is 1024 unless given.
 
     Returns
     -------
     AttackResult
         The successful iterate of the smallest L2 distance, or x itself. Per sample: one query for the input itself,
-        and ``1 + 2 coordinates`` a step.
+        and ``1 + 2 coordinates`` a step, over all constants.
 
     Raises
     ------
     TypeError
         If an argument is of the wrong type.
     ValueError
-        If an argument has a wrong value or shape, x is not finite or outside its bounds, a target is the label, or the
-        model returns what is not finite or of the wrong shape.
+        If an argument has a wrong value or shape, x is not finite or outside its bounds, a target is the label, the
+        model returns what is not finite or of the wrong shape, or the checkpoint is of another search.
 
     Notes
     -----
     log F_i - log F_j is the difference of the logits, and computed so, in float64: a softmax would round it away.
 
-    Differs from the paper: the variables are the inputs themselves, clipped to the box (the paper's choice on MNIST:
-    a tanh's gradient vanishes at black pixels); a probe stops at the bounds and the difference is divided by the
-    distance really probed; the gradient of ``||x' - x||^2`` is exact; every sample has its own coordinates,
-    constant and end. Newton's variant, attack-space dimension reduction and importance sampling are not part of it.
+    Differs from the paper: a probe stops at the bounds and the difference is divided by the distance really probed; the
+    gradient of ``||x' - x||^2`` is exact; tanh's derivatives follow by the chain rule from those for the entries; every
+    sample has its own coordinates, constant and end; Newton's second derivative is that of the whole objective.
     """
-    steps = _check.integer("steps", steps, minimum=1)
-    coordinates = _check.integer("coordinates", coordinates, minimum=1)
-    learning_rate = _check.real("learning_rate", learning_rate, above=0.0)
-    h = _check.real("h", h, above=0.0)
-    first_c = _check.real("initial_c", initial_c, above=0.0) if c is None else _check.real("c", c, above=0.0)
-    constants = _check.integer("search_steps", search_steps, minimum=1) if c is None else 1
-    kappa = _check.real("kappa", kappa, minimum=0.0)
-    stop = _check.flag("stop_at_first_success", stop_at_first_success)
-    abort = _check.flag("abort_early", abort_early)
-    given = check(
-        "zoo",
-        model,
-        x,
-        y,
-        targets=targets,
-        seed=seed,
-        sample_ids=sample_ids,
-        bounds=bounds,
-        batch_size=batch_size,
-        output=output,
+    defaults = PRESETS[_check.choice("preset", preset, tuple(PRESETS))]
+    steps = _check.integer("steps", defaults.steps if steps is None else steps, minimum=1)
+    coordinates = _check.integer("coordinates", defaults.coordinates if coordinates is None else coordinates, minimum=1)
+    rate = _check.real("learning_rate", defaults.learning_rate if learning_rate is None else learning_rate, above=0.0)
+    first_c = _check.real("initial_c", defaults.initial_c if initial_c is None else initial_c, above=0.0)
+    constants = _check.integer(
+        "search_steps", defaults.search_steps if search_steps is None else search_steps, minimum=1
     )
+    if c is not None:
+        first_c, constants = _check.real("c", c, above=0.0), 1
+    given = check("zoo", model, x, y, options, batch_size=1024)
+    settings = Settings(
+        _check.choice("solver", solver, tuple(SOLVERS)),
+        _check.choice("variables", variables, ("box", "tanh")),
+        steps,
+        coordinates,
+        rate,
+        _check.real("h", h, above=0.0),
+        first_c,
+        constants,
+        _check.real("kappa", kappa, minimum=0.0),
+        _check.flag("importance", importance),
+        _stages(attack_space, given.x),
+        _check.flag("stop_at_first_success", stop_at_first_success),
+        _check.flag("abort_early", abort_early),
+    )
+    if settings.attack_space and settings.variables == "tanh":
+        raise ValueError("variables must be 'box' with an attack_space, got 'tanh'")
+    access, is_network = given.access, isinstance(getattr(given.access, "model", None), Network)
+    if simulate is not None and _check.flag("simulate", simulate) and not is_network:
+        raise TypeError(f"simulate needs a Network as model, got a {type(model).__name__}")
+    if isinstance(access, NativeModel) and is_network and simulate is not False:
+        access.simulate()
+    folder = None
+    if checkpoint is not None:
+        folder = Path(_check.path("checkpoint", checkpoint))
+        _files.check_writable(folder)
 
-    settings = _Settings(steps, coordinates, learning_rate, h, kappa, stop, abort)
+    def propose(problem: Problem) -> None:
+        Search(problem, settings, Checkpoint(folder, problem, settings)).run()
 
-    def propose(problem: Problem) -> Proposal:
-        best = _Best(problem.x)
-        active = np.arange(len(problem.x))
-        constant = np.full(len(active), first_c)
-        failed, succeeded = np.zeros(len(active)), np.full(len(active), LARGEST_CONSTANT)
-        for attempt in range(constants):
-            met = _descend(problem, active, constant, attempt * steps, settings, best)
-            if stop:
-                active = active[~met[active]]
-            if not len(active):
-                break
-            succeeded = np.where(met, np.minimum(succeeded, constant), succeeded)
-            failed = np.where(met, failed, np.maximum(failed, constant))
-            larger = np.minimum(10 * constant, LARGEST_CONSTANT)
-            constant = np.where(succeeded < LARGEST_CONSTANT, (failed + succeeded) / 2, larger)
-        return Proposal(best.examples, np.zeros(len(problem.x), np.bool_))
-
-    return run(propose, given, together=max(1, given.batch_size // (2 * coordinates)))
-
-
-class _Settings(NamedTuple):
-    steps: int
-    coordinates: int
-    learning_rate: float
-    h: float
-    kappa: float
-    stop_at_first_success: bool
-    abort_early: bool
-
-
-class _Best:
-    """The nearest successful example of each sample so far; the sample itself until there is one."""
-
-    def __init__(self, x: Array) -> None:
-        self.examples = x.copy()
-        self.distance = np.full(len(x), np.inf)
-
-    def offer(self, index: Index, examples: Array, distance: NDArray[np.float64]) -> None:
-        nearer = distance < self.distance[index]
-        self.examples[index[nearer]] = examples[nearer]
-        self.distance[index[nearer]] = distance[nearer]
+    return run(propose, given, together=max(1, TOGETHER // max(1, given.x[:1].size)), minimise="l2")
 
 
-class _Adam:
-    """Adam's moments, and the powers of the betas that undo their bias, for every coordinate by itself; all (n, d)."""
-
-    def __init__(self, count: int, size: int) -> None:
-        self.mean, self.square = np.zeros((count, size)), np.zeros((count, size))
-        self.bias1, self.bias2 = np.ones((count, size)), np.ones((count, size))
-
-    def step(self, index: Index, chosen: Index, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Take in the gradients of the chosen coordinates, (n, m), and return the step for a learning rate of 1."""
-        at = (index[:, np.newaxis], chosen)
-        self.mean[at] = mean = BETA1 * self.mean[at] + (1 - BETA1) * gradient
-        self.square[at] = square = BETA2 * self.square[at] + (1 - BETA2) * gradient * gradient
-        self.bias1[at] *= BETA1
-        self.bias2[at] *= BETA2
-        step: NDArray[np.float64] = -(mean / (1 - self.bias1[at])) / (np.sqrt(square / (1 - self.bias2[at])) + TINY)
-        return step
-
-
-def _descend(
-    problem: Problem, active: Index, constant: NDArray[np.float64], first_step: int, settings: _Settings, best: _Best
-) -> NDArray[np.bool_]:
-    """Minimise the objective from x with one constant a sample, (n,); return who succeeded on the way, (n,)."""
-    current = problem.x.copy()
-    origin, flat = rows(problem.x), rows(current)
-    size = origin.shape[1]
-    adam = _Adam(*origin.shape)
-    met = np.zeros(len(origin), np.bool_)
-    last = np.full(len(origin), np.inf)
-    for step in range(settings.steps):
-        count = min(settings.coordinates, size)
-        chosen = _random.choice(problem.seed, problem.sample_ids[active], first_step + step, size, count)
-        at = (active[:, np.newaxis], chosen)
-        slope = _slopes(problem, current[active], active, chosen, settings)
-        gradient = 2 * (flat[at].astype(np.float64) - origin[at]) + constant[active, np.newaxis] * slope
-        flat[at] += settings.learning_rate * adam.step(active, chosen, gradient)
-        current[active] = examples = problem.project(current[active], active)
-
-        logits = problem.logits(examples, active)
-        distance = l2_norms(rows(examples).astype(np.float64) - origin[active])
-        hit = problem.met(logits, active)
-        met[active[hit]] = True
-        best.offer(active[hit], examples[hit], distance[hit])
-        leave = hit & settings.stop_at_first_success
-        if settings.abort_early and (step + 1) % ABORT_EVERY == 0:
-            objective = distance**2 + constant[active] * _hinge(problem, logits, active, settings.kappa)
-            leave |= objective > ABORT_RATIO * last[active]
-            last[active] = objective
-        active = active[~leave]
-        if not len(active):
-            break
-    return met
-
-
-def _slopes(problem: Problem, current: Array, active: Index, chosen: Index, settings: _Settings) -> NDArray[np.float64]:
-    """Estimate df/dx for the chosen coordinates, (n, m), by symmetric differences inside the bounds."""
-    probes = Perturbed(current, chosen, settings.h, problem.region.bounds)
-    asked = np.repeat(active, 2 * chosen.shape[1])
-    values = np.empty(probes.rows)
-    for first in range(0, probes.rows, problem.ledger.batch_size):
-        part = slice(first, min(first + problem.ledger.batch_size, probes.rows))
-        logits = problem.logits(probes.batch(part.start, part.stop), asked[part])
-        values[part] = _hinge(problem, logits, asked[part], settings.kappa)
-    plus, minus = values.reshape(len(active), 2, -1).swapaxes(0, 1)
-    gaps = probes.distances
-    slopes: NDArray[np.float64] = np.divide(plus - minus, gaps, out=np.zeros(gaps.shape), where=gaps > 0)
-    return slopes
-
-
-def _hinge(problem: Problem, logits: Logits, index: Index, kappa: float) -> NDArray[np.float64]:
-    """Return f: how far the logits are from success, but no less than -kappa."""
-    return np.maximum(-problem.margin(logits, index), -kappa)
+def _stages(value: Any, x: Array) -> tuple[tuple[int, int], ...]:
+    """Return the attack space as pairs (step, size) that grow from step 0."""
+    stages = []
+    for entry in _check.sequence("attack_space", value):
+        step, size = _check.pair("attack_space", entry)
+        stages.append(
+            (
+                _check.integer("attack_space's step", step, minimum=0),
+                _check.integer("attack_space's size", size, minimum=1),
+            )
+        )
+    if stages and x.ndim != 4:
+        raise ValueError(f"x must have shape (N, C, H, W) with an attack_space, got {x.shape}")
+    grows = all(a[0] < b[0] and a[1] < b[1] for a, b in itertools.pairwise(stages))
+    if stages and (stages[0][0] != 0 or not grows):
+        raise ValueError(f"attack_space must be pairs (step, size) that grow from step 0, got {tuple(stages)}")
+    return tuple(stages)

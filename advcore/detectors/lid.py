@@ -7,19 +7,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.utils.validation import check_is_fitted
+from scipy.sparse import csr_matrix
 
 from advcore import _check, ops
 from advcore._check import Array
+from advcore.detectors import _layers
+from advcore.detectors._base import Detector, Features, Pull
+from advcore.detectors._layers import INPUT, flat
 
-INPUT = "input"
+MINIBATCH = 100  # of the published procedure
 
 
-class LID(BaseEstimator):
+class LID(Detector):
     """Logistic regression on the LID of an input among clean images, seen at several layers of a network.
 
     At each layer ``LID = -(1/k sum_{i=1..k} log(r_i / r_k))^-1``, r_i the Euclidean distance of the flattened
@@ -38,27 +37,30 @@ class LID(BaseEstimator):
         The fraction of the clean and noisy inputs given to fit that ``predict`` may take for adversarial.
     batch_size : int, at least 1
         Inputs whose activations are held at once.
+    published : bool
+        For reproduction only: a query's neighbours are sought among the 100 reference images of the minibatch that
+        holds its own clean image (``exclude``, which is needed then, says which one that is), and the nearest one is
+        dropped unseen. The scores depend on the batch, and on knowing the clean image.
 
     Attributes
     ----------
     layers_ : list of str
-    ceilings_ : float64 array, (L,)
-        The largest finite LID seen by fit at each layer; it stands in for larger and infinite ones.
-    model_ : scikit-learn pipeline
-        Standard scaling and logistic regression.
-    threshold_ : float
-        The score beyond which an input is taken for adversarial.
+    ceilings_, classifier_, threshold_
+        As Detector; the features are the LIDs, (Q, L).
 
     Notes
     -----
     A query's own clean image must not be among its neighbours: keep the reference disjoint from the queries, or pass
-    ``exclude``.
+    ``exclude`` for its clean, noisy and adversarial versions alike.
 
     Differs from the paper: one fixed reference set instead of each query's minibatch, and no nearest neighbour is
     dropped unseen; standard scaling, fitted on the training side only, instead of min-max scaling before the split; no
     search for the regression's penalty. Athalye et al. (2018, arXiv 1802.00420) break the detector with attacks that
     know it.
     """
+
+    supervised = True
+    excludes = True
 
     def __init__(
         self,
@@ -69,6 +71,7 @@ class LID(BaseEstimator):
         k: int = 20,
         fpr: float = 0.05,
         batch_size: int = 256,
+        published: bool = False,
     ) -> None:
         self.network = network
         self.reference = reference
@@ -76,106 +79,113 @@ class LID(BaseEstimator):
         self.k = k
         self.fpr = fpr
         self.batch_size = batch_size
+        self.published = published
 
-    def fit(self, X: Array, y: Array, *, exclude: Array | None = None) -> LID:
-        """Fit the regression.
-
-        Parameters
-        ----------
-        X : float array, (Q, ...), of the reference's type and image shape
-        y : int array, (Q,)
-            1: adversarial, 0: clean or noisy.
-        exclude : int array, (Q,), optional
-            The reference image that is not to be a query's neighbour (its own clean image), -1 for none.
-
-        Returns
-        -------
-        LID
-            The detector itself.
-
-        Raises
-        ------
-        TypeError
-            If an argument is of the wrong type.
-        ValueError
-            If shapes do not fit, a number is not finite, k is larger than the reference set, a layer is unknown or y
-            has one class alone.
-        """
-        _check.methods("network", self.network, ("activations", "layers"))
+    def _prepare(self) -> None:
         reference = _check.array("reference", self.reference, min_ndim=2)
         _check.finite("reference", reference)
         _check.integer("k", self.k, minimum=2)
         if self.k > len(reference):
             raise ValueError(f"k must be at most the number of reference images, {len(reference)}; got {self.k}")
-        fpr = _check.real("fpr", self.fpr, above=0.0, maximum=1.0)
-        _check.integer("batch_size", self.batch_size, minimum=1)
-        X = self._images(X, reference)
-        y = _check.integers("y", y, shape=(len(X),), minimum=0, maximum=1)
-        if len(np.unique(y)) < 2:
-            raise ValueError(f"y must have both classes, 0 and 1; got {np.unique(y).tolist()}")
-
-        known = [INPUT, *self.network.layers]
-        chosen = known if self.layers is None else _check.sequence("layers", self.layers)
-        self.layers_ = [_check.choice("layers", name, known) for name in chosen]
-        if not self.layers_:
-            raise ValueError("layers must name at least one layer")
+        published = _check.flag("published", self.published)
+        last = (len(reference) - 1) % MINIBATCH + 1
+        if published and last <= self.k:
+            raise ValueError(f"the last minibatch of the reference must have more than k images, {self.k}; got {last}")
+        self.layers_ = _layers.chosen(self.network, self.layers, [INPUT, *self.network.layers])
         self._reference = reference
-        self._activations = self._flat_activations(reference)
-        lid = self._lid(X, exclude)
-        finite = np.isfinite(lid)
-        self.ceilings_ = np.where(finite, lid, 0.0).max(axis=0)
-        self.model_ = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-        features = np.minimum(lid, self.ceilings_)
-        self.model_.fit(features, y)
-        negatives = np.asarray(self.model_.decision_function(features))[y == 0]
-        self.threshold_ = float(np.quantile(negatives, 1 - fpr, method="higher"))
-        return self
+        values = self._run(reference)
+        self._indices = {name: ops.KnnIndex(flat(values.pop(name))) for name in dict.fromkeys(self.layers_)}
 
-    def features(self, X: Array, *, exclude: Array | None = None) -> NDArray[np.float64]:
-        """Return the LID of each input at each layer, (Q, L), cut at ``ceilings_``; arguments as in fit."""
-        check_is_fitted(self, "model_")
-        lid: NDArray[np.float64] = np.minimum(self._lid(self._images(X, self._reference), exclude), self.ceilings_)
-        return lid
+    def _width(self) -> int:
+        return len(self.layers_)
 
-    def score_samples(self, X: Array, *, exclude: Array | None = None) -> NDArray[np.float64]:
-        """Return the log-odds that an input is adversarial, (Q,); arguments as in fit.
+    def _like(self) -> Array:
+        return self._reference
 
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            If the detector is not fitted.
-        """
-        features = self.features(X, exclude=exclude)
-        if not len(features):
-            return np.zeros(0)
-        return np.asarray(self.model_.decision_function(features), np.float64)
+    def _reference_size(self) -> int:
+        return len(self._reference)
 
-    def decision_function(self, X: Array, *, exclude: Array | None = None) -> NDArray[np.float64]:
-        """Return ``score_samples`` less the threshold, (Q,): positive where an input is taken for adversarial."""
-        return self.score_samples(X, exclude=exclude) - self.threshold_
-
-    def predict(self, X: Array, *, exclude: Array | None = None) -> NDArray[np.int64]:
-        """Return 1 for inputs that are taken for adversarial and 0 for others, (Q,)."""
-        return (self.decision_function(X, exclude=exclude) > 0).astype(np.int64)
-
-    def _images(self, X: Array, reference: Array) -> Array:
-        X = _check.array("X", X, dtype=reference.dtype, shape=(None, *reference.shape[1:]))
-        _check.finite("X", X)
-        return X
-
-    def _lid(self, X: Array, exclude: Array | None) -> NDArray[np.float64]:
-        """Return the LID of each input at each layer, (Q, L)."""
-        if exclude is not None:
-            exclude = _check.integers("exclude", exclude, shape=(len(X),), minimum=-1, maximum=len(self._reference) - 1)
+    def _features(self, X: Array, exclude: NDArray[np.int64] | None) -> Features:
+        values = self._run(X)
         result = np.empty((len(X), len(self.layers_)))
-        for first in range(0, len(X), self.batch_size):
-            part = slice(first, first + self.batch_size)
-            own = None if exclude is None else exclude[part]
-            for layer, (name, activations) in enumerate(self._flat_activations(X[part]).items()):
-                result[part, layer] = ops.lid(activations, self._activations[name], self.k, exclude=own)
+        for column, name in enumerate(self.layers_):
+            if self.published:
+                distances, _ = self._neighbours(name, flat(values[name]), exclude)
+                result[:, column] = _lid(distances)
+            else:
+                result[:, column] = self._indices[name].lid(flat(values[name]), self.k, exclude=exclude)
         return result
 
-    def _flat_activations(self, images: Array) -> dict[str, Array]:
-        """Return each layer's activations as (Q, width)."""
-        hidden = self.network.activations(images, [name for name in self.layers_ if name != INPUT])
-        return {name: (images if name == INPUT else hidden[name]).reshape(len(images), -1) for name in self.layers_}
+    def _features_vjp(self, X: Array, exclude: NDArray[np.int64] | None) -> tuple[Features, Pull]:
+        values, pull_values = _layers.activations_vjp(self.network, X, self.layers_)
+        near = {name: self._neighbours(name, flat(value), exclude) for name, value in values.items()}
+        features = np.stack([_lid(near[name][0]) for name in self.layers_], axis=1)
+
+        def pull(weights: Features) -> Array:
+            cotangents: dict[str, Array] = {}
+            for column, name in enumerate(self.layers_):
+                distances, indices = near[name]
+                weight = weights[:, column, np.newaxis] * _slopes(distances)
+                gradient = _weighted_differences(flat(values[name]), self._indices[name].reference, weight, indices)
+                shaped = gradient.reshape(values[name].shape)
+                cotangents[name] = cotangents[name] + shaped if name in cotangents else shaped
+            return pull_values(cotangents)
+
+        return features, pull
+
+    def _neighbours(
+        self, name: str, queries: Array, exclude: NDArray[np.int64] | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Return the distances to the k neighbours, float64 (Q, k), and their places in the reference."""
+        if not self.published:
+            distances, indices = self._indices[name].search(queries, self.k, exclude=exclude)
+            return distances.astype(np.float64), indices
+        if exclude is None or (exclude < 0).any():
+            raise ValueError("exclude must name the own clean image of every query where published is True")
+        distances = np.empty((len(queries), self.k))
+        indices = np.empty((len(queries), self.k), np.int64)
+        for batch in np.unique(exclude // MINIBATCH):
+            rows, first = exclude // MINIBATCH == batch, batch * MINIBATCH
+            minibatch = self._indices[name].reference[first : first + MINIBATCH]
+            found, where = ops.knn(queries[rows], minibatch, self.k + 1)
+            distances[rows], indices[rows] = found[:, 1:], where[:, 1:] + first
+        return distances, indices
+
+    def _run(self, X: Array) -> dict[str, Array]:
+        return _layers.activations(self.network, X, self.layers_)
+
+
+def _lid(distances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the estimate from ascending distances (Q, k): 0 where one is 0, infinity where all are equal."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean: NDArray[np.float64] = np.log(distances / distances[:, -1:]).mean(axis=1)
+        estimate = -1 / mean
+    return np.where((distances == 0).any(axis=1), 0.0, np.where(mean == 0, np.inf, estimate))
+
+
+def _slopes(distances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ``dLID/dr_i / r_i``, (Q, k); 0 where the estimate is 0 or infinite.
+
+    With m = 1/k sum_i log(r_i / r_k), dLID/dm = LID^2, dm/dr_i = 1 / (k r_i), and 1 / (k r_k) - 1 / r_k for the last.
+    """
+    k = distances.shape[1]
+    estimate = _lid(distances)
+    usable = (estimate > 0) & np.isfinite(estimate)
+    safe = np.where(usable[:, np.newaxis], distances, 1.0)
+    slopes = 1 / (k * safe**2)
+    slopes[:, -1] -= 1 / safe[:, -1] ** 2
+    return np.asarray(slopes * np.where(usable, estimate, 0.0)[:, np.newaxis] ** 2)
+
+
+def _weighted_differences(
+    queries: Array, reference: Array, weights: NDArray[np.float64], indices: NDArray[np.int64]
+) -> Array:
+    """Return ``sum_i weights[q, i] (queries[q] - reference[indices[q, i]])``, (Q, D)."""
+    count, k = weights.shape
+    starts = np.arange(0, count * k + 1, k)
+    of_reference = csr_matrix(
+        (weights.astype(queries.dtype).ravel(), indices.ravel(), starts), shape=(count, len(reference))
+    )
+    total = weights.sum(axis=1, keepdims=True).astype(queries.dtype)
+    result: Array = queries * total - of_reference @ reference
+    return result

@@ -1,52 +1,27 @@
-"""How well a detector tells adversarial images from clean and noisy ones it has never seen, in any version."""
+"""How well a detector tells adversarial images from clean and noisy ones it has never seen, and from none at all."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score, roc_curve
 
-from advcore import _check, _random
+from advcore import _check
 from advcore._check import Array
 from advcore.attacks._projection import Region
-from advcore.attacks.model import wrap
-from advcore.attacks.result import l2_norms, rows
-
-KINDS = ("clean", "noisy", "adversarial")
-
-
-@dataclass(frozen=True)
-class DetectorReport:
-    """A detector's scores on the held-out images.
-
-    Attributes
-    ----------
-    auc : float
-        Area under the ROC curve, adversarial against clean and noisy together.
-    auc_clean, auc_noisy : float
-        Adversarial against one of them.
-    detection_rate : float
-        Adversarial images detected when at most ``fpr`` of the clean and noisy ones raise an alarm.
-    fpr : float
-    scores : dict of float64 arrays, (n,)
-        "clean", "noisy" and "adversarial": the versions of the same n held-out images.
-    roc : (false positive rates, true positive rates), float64 arrays
-    fitted, held_out : int
-        Images on either side of the split.
-    """
-
-    auc: float
-    auc_clean: float
-    auc_noisy: float
-    detection_rate: float
-    fpr: float
-    scores: dict[str, NDArray[np.float64]]
-    roc: tuple[NDArray[np.float64], NDArray[np.float64]]
-    fitted: int
-    held_out: int
+from advcore.attacks.model import Access, wrap
+from advcore.attacks.result import measure
+from advcore.detectors import Detector
+from advcore.evaluation import _rates, _versions
+from advcore.evaluation._by_gradient import by_gradient
+from advcore.evaluation._by_search import by_search
+from advcore.evaluation._judge import CLEAN, Featured, Index, Key, Plain
+from advcore.evaluation._rates import RATES, Rates
+from advcore.evaluation._target import Target
+from advcore.evaluation.adaptive import Adaptive, AdaptiveResult
+from advcore.evaluation.detector_report import ALL, DetectorReport
 
 
 def evaluate_detector(
@@ -54,7 +29,7 @@ def evaluate_detector(
     model: Any,
     x: Array,
     y: Array,
-    examples: Array,
+    examples: Array | Mapping[str, Array],
     *,
     held_out: float = 0.5,
     fpr: float = 0.05,
@@ -62,22 +37,26 @@ def evaluate_detector(
     exclude: Array | None = None,
     seed: int = 0,
     bounds: tuple[float, float] = (0.0, 1.0),
+    adaptive: Adaptive | None = Adaptive(),  # noqa: B008  frozen
 ) -> DetectorReport:
     """Fit a detector on some images' clean, noisy and adversarial versions; score it on those of other images.
 
-    Images count if the model gets the clean version right and the adversarial one wrong. The noisy version has Gaussian
-    noise of the L2 size of the image's own perturbation, after clipping to the bounds. All versions of an image are on
-    one side of the split.
+    Images count if the model gets the clean version right and an attack's version wrong. The noisy version has Gaussian
+    noise of the L2 size of the image's own perturbation, after clipping to the bounds; where an attack sets a minority
+    of the pixels to the maximum, and nothing else, as many random pixels are set to it. All versions of an image are on
+    one side of the split. In the end the detector is fitted on all attacks together, and attacked itself: see Adaptive.
 
     Parameters
     ----------
-    detector : estimator with fit(X, y) and score_samples(X)
-        Is fitted.
+    detector : Detector, or estimator with fit(X, y) and score_samples(X)
+        Is fitted. With ``score_gradient(X) -> (scores, gradients)`` it is attacked by gradients.
     model : as for attacks
-    x, examples : float arrays, (N, ...)
-        Clean images and an attack's examples for them.
+    x : float array, (N, ...)
+        Clean images.
     y : int array, (N,)
         True labels.
+    examples : float array, (N, ...), or dict of them by the attacks' names
+        Attacks' examples for x.
     held_out : float, in (0, 1)
         Fraction of the images that the detector is scored on.
     fpr : float, in (0, 1)
@@ -87,8 +66,10 @@ def evaluate_detector(
     exclude : int array, (N,), optional
         Passed to the detector, for each version of an image.
     seed : int
-        Of the split and the noise.
+        Of the split, the noise and the adaptive attack.
     bounds : (low, high)
+    adaptive : Adaptive or None
+        The budget of the adaptive attack. None leaves it out, and the report says so.
 
     Returns
     -------
@@ -102,74 +83,132 @@ def evaluate_detector(
         If shapes do not fit, a number is not finite or out of range, or fewer than four images count.
     """
     x = _check.array("x", x, min_ndim=2)
-    examples = _check.array("examples", examples, dtype=x.dtype, shape=x.shape)
     box = _check.bounds("bounds", bounds)
-    for name, images in (("x", x), ("examples", examples)):
-        _check.finite(name, images)
-        _check.inside(name, images, box)
+    attacks = _attacks(x, examples, box)
     y = _check.integers("y", y, shape=(len(x),), minimum=0, maximum=2**31)
-    held_out = _check.real("held_out", held_out, above=0.0, maximum=1.0)
-    fpr = _check.real("fpr", fpr, above=0.0, maximum=1.0)
+    held_out = _check.real("held_out", held_out, above=0.0, below=1.0)
+    fprs = tuple(sorted({*RATES, _check.real("fpr", fpr, above=0.0, below=1.0)}))
     seed = _check.integer("seed", seed, minimum=0, maximum=2**63 - 1)
     if exclude is not None:
         exclude = _check.integers("exclude", exclude, shape=(len(x),), minimum=-1, maximum=2**62)
-
+    settings = None if adaptive is None else _check.instance("adaptive", adaptive, Adaptive)
     access = wrap(model, output)
-    (chosen,) = np.nonzero((_predict(access, x) == y) & (_predict(access, examples) != y))
-    if len(chosen) < 4:
-        raise ValueError(f"examples must fool the model on at least 4 images that it gets right, got {len(chosen)}")
-    versions = {"clean": x[chosen], "noisy": _noisy(x[chosen], examples[chosen], chosen, seed, box)}
-    versions["adversarial"] = examples[chosen]
 
-    order = _random.choice(seed, np.zeros(1, np.int64), 0, len(chosen), len(chosen), stream=1)[0]
-    cut = min(max(round(len(chosen) * held_out), 1), len(chosen) - 1)
-    test, train = np.sort(order[:cut]), np.sort(order[cut:])
+    right = _predict(access, x) == y
+    fooled = {name: right & (_predict(access, wrong) != y) for name, wrong in attacks.items()}
+    for name, mask in fooled.items():
+        if mask.sum() < 4:
+            which = f"examples[{name!r}]" if isinstance(examples, Mapping) else "examples"
+            raise ValueError(f"{which} must fool the model on at least 4 images that it gets right, got {mask.sum()}")
+    (chosen,) = np.nonzero(np.any(list(fooled.values()), axis=0))
+    out = np.zeros(len(x), np.bool_)
+    out[chosen] = _versions.split(len(chosen), held_out, seed)
+    train = {name: np.flatnonzero(mask & ~out) for name, mask in fooled.items()}
+    test = {name: np.flatnonzero(mask & out) for name, mask in fooled.items()}
+    for name in attacks:
+        if not len(train[name]) or not len(test[name]):
+            raise ValueError(f"examples of {name} fool the model on no image of one side of the split: more are needed")
 
-    def options(side: NDArray[np.int64], repeats: int) -> dict[str, Any]:
-        return {} if exclude is None else {"exclude": np.tile(exclude[chosen[side]], repeats)}
+    images: dict[Key, Array] = {CLEAN: x}
+    for number, (name, wrong) in enumerate(attacks.items()):
+        (ids,) = np.nonzero(fooled[name])
+        noise = x.copy()
+        noise[ids] = _versions.noisy(x[ids], wrong[ids], ids, seed, box, number)
+        images |= {(name, "noisy"): noise, (name, "adversarial"): wrong}
+    judge = (Featured if isinstance(detector, Detector) else Plain)(detector, images, exclude)
 
-    labels = np.repeat([0, 0, 1], len(train))
-    detector.fit(np.concatenate([versions[kind][train] for kind in KINDS]), labels, **options(train, len(KINDS)))
-    scores = {kind: np.asarray(detector.score_samples(versions[kind][test], **options(test, 1))) for kind in KINDS}
-    false_rates, true_rates, _ = _roc(roc_curve, scores, ("clean", "noisy"))
-    return DetectorReport(
-        auc=float(_roc(roc_auc_score, scores, ("clean", "noisy"))),
-        auc_clean=float(_roc(roc_auc_score, scores, ("clean",))),
-        auc_noisy=float(_roc(roc_auc_score, scores, ("noisy",))),
-        detection_rate=float(true_rates[false_rates <= fpr].max()),
-        fpr=fpr,
-        scores=scores,
-        roc=(false_rates, true_rates),
-        fitted=len(train),
-        held_out=len(test),
-    )
+    def scores(tested: str) -> dict[str, NDArray[np.float64]]:
+        keys = {"clean": CLEAN, "noisy": (tested, "noisy"), "adversarial": (tested, "adversarial")}
+        return {kind: judge.score(key, test[tested]) for kind, key in keys.items()}
+
+    matrix: dict[tuple[str, str], Rates] = {}
+    sides = {name: [name] for name in attacks} | ({ALL: list(attacks)} if len(attacks) > 1 else {})
+    for trained, names in sides.items():
+        judge.fit([(name, train[name]) for name in names])
+        matrix |= {(trained, tested): _rates.rates(scores(tested), fprs, seed) for tested in attacks}
+    final = {name: matrix[list(sides)[-1], name].scores for name in attacks}
+    negatives = np.concatenate([final[name][kind] for name in attacks for kind in ("clean", "noisy")])
+    held = np.flatnonzero(out)
+    row = _adaptive(judge, access, x, y, attacks, held, negatives, settings, box, fprs, seed)
+    return DetectorReport(matrix, list(attacks), row, float(fpr), int(len(chosen) - len(held)), len(held))
 
 
-def _predict(access: Any, x: Array) -> NDArray[np.int64]:
+def _attacks(x: Array, examples: Array | Mapping[str, Array], box: tuple[float, float]) -> dict[str, Array]:
+    """Return the examples by the attacks' names, checked."""
+    _check.finite("x", x)
+    _check.inside("x", x, box)
+    if not isinstance(examples, Mapping):
+        named = {"examples": ("attack", examples)}
+    else:
+        named = {f"examples[{name!r}]": (name, value) for name, value in examples.items()}
+    if not named:
+        raise ValueError("examples must have at least one attack, got an empty dict")
+    checked = {}
+    for label, (name, value) in named.items():
+        if not isinstance(name, str) or not name or name == ALL:
+            raise ValueError(f"examples must have strings other than {ALL!r} as names, got {name!r}")
+        checked[name] = _check.array(label, value, dtype=x.dtype, shape=x.shape)
+        _check.finite(label, checked[name])
+        _check.inside(label, checked[name], box)
+    return checked
+
+
+def _predict(access: Access, x: Array) -> Index:
     parts = [np.asarray(access.logits(x[i : i + 256])).argmax(axis=1) for i in range(0, len(x), 256)]
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
 
-def _roc(measure: Any, scores: dict[str, NDArray[np.float64]], negatives: tuple[str, ...]) -> Any:
-    """Apply a function of scikit-learn to (labels, scores): adversarial against the named kinds."""
-    kinds = (*negatives, "adversarial")
-    labels = np.concatenate([np.full(len(scores[kind]), kind == "adversarial") for kind in kinds])
-    return measure(labels, np.concatenate([scores[kind] for kind in kinds]))
-
-
-def _noisy(x: Array, examples: Array, ids: NDArray[np.int64], seed: int, box: tuple[float, float]) -> Array:
-    """Return x with Gaussian noise, clipped to the box, as far in L2 as the examples are, or as the box lets it go."""
-    region, index = Region(x, box), np.arange(len(x))
-    size = l2_norms(rows(examples).astype(np.float64) - rows(x))
-    noise = _random.normal(seed, ids, 0, rows(x).shape[1]).reshape(x.shape)
-
-    def noised(scale: NDArray[np.float64]) -> Array:
-        return region.project(x + scale.reshape(-1, *[1] * (x.ndim - 1)) * noise, index)
-
-    # Clipping shortens the noise, so its scale is found by bisection: the distance grows with the scale.
-    low, high = np.zeros(len(x)), 1e3 * size
-    for _ in range(60):
-        middle = (low + high) / 2
-        short = l2_norms(rows(noised(middle)).astype(np.float64) - rows(x)) < size
-        low, high = np.where(short, middle, low), np.where(short, high, middle)
-    return noised(low)
+def _adaptive(
+    judge: Plain,
+    access: Access,
+    x: Array,
+    y: Index,
+    attacks: dict[str, Array],
+    held: Index,
+    negatives: NDArray[np.float64],
+    settings: Adaptive | None,
+    box: tuple[float, float],
+    fprs: tuple[float, ...],
+    seed: int,
+) -> AdaptiveResult:
+    """Attack model and detector together, on held-out images, and judge the examples afresh."""
+    threshold = _rates.threshold(negatives, 0.05)
+    if settings is None:
+        return AdaptiveResult.not_run("the caller left it out", x[:0], threshold)
+    places = held[: settings.images]
+    sizes = {name: float(np.median(measure(wrong[held], x[held])[settings.norm])) for name, wrong in attacks.items()}
+    nearest = min(sizes, key=lambda name: sizes[name])
+    eps = sizes[nearest] if settings.eps is None else settings.eps
+    region = Region(x[places], box, settings.norm, eps)
+    no_gradient = judge.without_gradient() or ("" if access.gradients else "the model gives no gradients")
+    target = Target(
+        access,
+        lambda images, index: judge.of(images, places[index]),
+        None if no_gradient else (lambda images, index: judge.gradient(images, places[index])),
+        threshold,
+        x[places],
+        y[places],
+        region,
+    )
+    attack = by_search if no_gradient else by_gradient
+    examples = attack(target, settings, attacks[nearest][places], seed)
+    margins, scores = target.judge(examples, np.arange(len(examples)))
+    wrong = margins > 0
+    return AdaptiveResult(
+        method="random search" if no_gradient else "gradient",
+        reason=no_gradient,
+        norm=settings.norm,
+        eps=eps,
+        examples=examples,
+        images=places,
+        misclassified=wrong,
+        undetected=scores <= threshold,
+        scores=scores,
+        threshold=threshold,
+        success=float(target.meets(margins, scores).mean()),
+        auc=_rates.area(negatives, scores[wrong]) if wrong.any() else float("nan"),
+        detection={
+            rate: float((scores[wrong] > _rates.threshold(negatives, rate)).mean()) if wrong.any() else float("nan")
+            for rate in fprs
+        },
+    )

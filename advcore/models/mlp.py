@@ -51,6 +51,13 @@ def mlp(
         If an argument is of another type or out of range.
     """
     shape = _check.sizes("input_shape", input_shape, minimum=1)
+    layers = hidden_layers(shape, hidden, activation, dropout)
+    features = hidden[-1] if hidden else math.prod(shape)
+    return Sequential(*layers, Linear(features, classes), seed=seed, dtype=dtype)
+
+
+def hidden_layers(shape: Sequence[int], hidden: Sequence[int], activation: str, dropout: float) -> list[Layer]:
+    """Return the layers below a perceptron's last one; arguments as mlp's."""
     make = _ACTIVATIONS[_check.choice("activation", activation, tuple(_ACTIVATIONS))]
     layers: list[Layer] = [Flatten()]
     features = math.prod(shape)
@@ -59,4 +66,4 @@ def mlp(
         if dropout:
             layers.append(Dropout(dropout))
         features = units
-    return Sequential(*layers, Linear(features, classes), seed=seed, dtype=dtype)
+    return layers

@@ -12,10 +12,10 @@ from numpy.typing import DTypeLike, NDArray
 
 from advcore import _check
 from advcore._check import Array
-from advcore.nn import passes
+from advcore.nn import inner, passes
 from advcore.nn._watch import by_the_network
 from advcore.nn.compiled import Programs
-from advcore.nn.graph import fuse, trained
+from advcore.nn.graph import Node, fuse, trained
 from advcore.nn.imported import Import
 from advcore.nn.layer import Layer, Shape
 from advcore.nn.layer_graph import LayerGraph
@@ -23,6 +23,8 @@ from advcore.nn.losses import Loss, loss_function
 
 if TYPE_CHECKING:
     import torch
+
+    from advcore.nn._coordinates import CoordinateProbe, ProbeValues
 
 # Bytes that one pass may keep; larger batches are cut, which changes no bits. (Twice as much was slower: the allocator
 # returns large arrays to the system, which clears them anew.)
@@ -83,6 +85,7 @@ class Network(LayerGraph):
         self._trained = trained(self._steps)
         self._plans: dict[Shape, Plan] = {}
         self._programs = Programs(self._nodes, self.dtype)
+        self._probe: CoordinateProbe | None = None
         self.imported: Import | None = None
 
     # Results
@@ -132,15 +135,12 @@ class Network(LayerGraph):
         -------
         dict of str to array, (N, ...)
         """
-        if isinstance(names, str):
-            raise TypeError(f"names must be a sequence of layer names, got the string {names!r}")
-        for name in names:
-            _check.choice("names", name, tuple(self.layers))
+        names = self._names(names)
         x, plan = self._input(x)
         results: dict[str, Array] = {}
         for part in _pieces(len(x), plan.piece):
             with by_the_network():
-                for name, y in passes.values(self._nodes, x[part]):
+                for name, y in passes.values(self._until(names), x[part]):
                     if name in names:
                         if name not in results:
                             results[name] = np.empty((len(x), *y.shape[1:]), self.dtype)
@@ -203,6 +203,75 @@ class Network(LayerGraph):
         assert gradient is not None  # asked for
         return logits, gradient
 
+    def value_and_vjps(self, x: Array, cotangents: Callable[[Array], Array], count: int) -> tuple[Array, Array]:
+        """Return the logits and several gradients, with one forward pass: rows of the Jacobians, or sums of them.
+
+        Parameters
+        ----------
+        x : array of the network's type, (N, ...)
+        cotangents : callable
+            Takes the logits of the whole batch, (N, K), and returns J arrays like them, (J, N, K), held constant.
+        count : int
+            J.
+
+        Returns
+        -------
+        logits : array, (N, K)
+        gradients : array, (J, N, ...)
+            For x of ``sum(logits * cotangents[j])``.
+        """
+        x, plan = self._input(x)
+        count = _check.integer("count", count, minimum=1)
+        program = self._programs.of(plan.shapes)
+        kept = plan.piece if program is None else MEMORY // (program.lasting_tape_size * self.dtype.itemsize)
+        if len(x) > max(kept, 1):  # more than memory holds at once: a second forward pass is the price
+            logits = self.logits(x)
+            directions = cotangents(logits)
+            gradients = np.empty((count, *x.shape), self.dtype)
+            for direction, gradient in zip(directions, gradients, strict=True):
+                gradient[...] = self.vjp(x, direction)
+            return logits, gradients
+
+        def checked(logits: Array) -> Array:
+            shape = (count, *logits.shape)
+            return _check.array("cotangents(logits)", cotangents(logits), dtype=self.dtype, shape=shape)
+
+        if program is not None:
+            return program.value_and_vjps(x, checked, count)
+        logits, saved = self.forward(x)
+        found = [self.backward(saved, direction)[0] for direction in checked(logits)]
+        return logits, np.stack([gradient for gradient in found if gradient is not None])
+
+    def activations_vjp(
+        self, x: Array, names: Sequence[str]
+    ) -> tuple[dict[str, Array], Callable[[Mapping[str, Array]], Array]]:
+        """Return the outputs of the named layers, and a function that pulls gradients for them back to x.
+
+        Parameters
+        ----------
+        x : array of the network's type, (N, ...)
+        names : sequence of str
+            Of layers: keys of ``layers``.
+
+        Returns
+        -------
+        activations : dict of str to array, (N, ...)
+        pull : callable
+            Takes a dict of cotangents, arrays like some or all of the activations, and returns the gradient for x of
+            ``sum over the layers of sum(activation * cotangent)``. It may be called more than once.
+
+        Notes
+        -----
+        Unlike the methods above it keeps what the backward pass needs for the whole batch, as long as ``pull`` lives.
+        """
+        names = self._names(names)
+        x, _ = self._input(x)
+        return inner.activations_vjp(self._until(names), x, names)
+
+    def dropout_passes(self, passes: int, seed: int = 0) -> inner.DropoutPasses:
+        """Return the network with its dropout left on, for ``passes`` draws of the masks."""
+        return inner.DropoutPasses(self._steps, passes, seed)
+
     def loss_gradient(self, x: Array, y: object, loss: str | Loss = "cross_entropy") -> Array:
         """Return the gradient for x of each sample's own loss.
 
@@ -220,6 +289,40 @@ class Network(LayerGraph):
         """
         function = loss_function(loss)
         return self.value_and_vjp(x, lambda logits: function(logits, y)[1])[1]
+
+    def coordinate_values(
+        self, x: Array, coordinates: NDArray[np.int64], h: float, bounds: tuple[float, float] | None = None
+    ) -> ProbeValues:
+        """Return the logits, in float64, of samples and of their copies with one coordinate moved up or down.
+
+        Only what a coordinate reaches is computed, where the layers allow it: see docs/coordinate_gradients.md.
+
+        Parameters
+        ----------
+        x : array of the network's type, (N, ...)
+        coordinates : int64 array, (N, m)
+            Flat indices into a sample, each sample's own.
+        h : float, above 0
+            The step, in the units of x.
+        bounds : (low, high), optional
+            The box that moved copies stay in.
+
+        Returns
+        -------
+        ProbeValues
+            ``base`` (N, K), ``plus`` and ``minus`` (N, m, K), ``distances`` (N, m), all float64.
+        """
+        from advcore.nn._coordinates import CoordinateProbe
+
+        x, _ = self._input(x)
+        coordinates = _check.integers(
+            "coordinates", coordinates, shape=(len(x), None), minimum=0, maximum=math.prod(x.shape[1:]) - 1
+        )
+        if self._probe is None:
+            self._probe = CoordinateProbe(self)
+        return self._probe.values(
+            x, coordinates, _check.real("h", h, above=0.0), None if bounds is None else _check.bounds("bounds", bounds)
+        )
 
     # Files and shapes
 
@@ -322,6 +425,18 @@ class Network(LayerGraph):
             return passes.backward(self._steps, saved, grad, trained, need_input)
 
     # Checks and pieces
+
+    def _names(self, names: Sequence[str]) -> Sequence[str]:
+        if isinstance(names, str):
+            raise TypeError(f"names must be a sequence of layer names, got the string {names!r}")
+        return [_check.choice("names", name, tuple(self.layers)) for name in names]
+
+    def _until(self, names: Sequence[str]) -> list[Node]:
+        """Return the steps up to the last of the named layers, joined ones where no name lies inside of them."""
+        joined = set(names).issubset(step.name for step in self._steps)
+        steps = self._steps if joined else self._nodes
+        last = max((index for index, step in enumerate(steps) if step.name in names), default=0)
+        return steps[: last + 1]
 
     def _input(self, x: object) -> tuple[Array, Plan]:
         array = _check.array("x", x, dtype=self.dtype, min_ndim=1)

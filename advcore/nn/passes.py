@@ -44,8 +44,19 @@ def backward(
     steps: Sequence[Node], saved: Sequence[Any], grad: Array, trained: frozenset[str], need_input: bool
 ) -> tuple[Array | None, dict[str, Array]]:
     """Return the gradient for the input, if needed, and those for the parameters of the steps in ``trained``."""
-    gradients: dict[str, Array] = {}
     arriving = {steps[-1].name: grad}
+    gradients = pull_back(steps, saved, arriving, trained, need_input)
+    return arriving.get(INPUT), gradients
+
+
+def pull_back(
+    steps: Sequence[Node], saved: Sequence[Any], arriving: dict[str, Array], trained: frozenset[str], need_input: bool
+) -> dict[str, Array]:
+    """Take gradients for any values back through the steps; return those for the parameters in ``trained``.
+
+    ``arriving`` holds the gradients by the values' names. In the end it has those for what came into the steps.
+    """
+    gradients: dict[str, Array] = {}
     for step, kept in zip(reversed(steps), reversed(saved), strict=True):
         if step.name not in arriving:
             continue
@@ -59,7 +70,7 @@ def backward(
         for name, part in own.items():
             key = f"{step.owner}.{name}"
             gradients[key] = gradients[key] + part if key in gradients else part
-    return arriving.get(INPUT), gradients
+    return gradients
 
 
 def _last_uses(steps: Sequence[Node]) -> Iterator[tuple[Node, list[str]]]:

@@ -19,11 +19,13 @@ from advcore.nn.activations import GELU, Clip, LeakyReLU, LogSoftmax, ReLU, Sigm
 from advcore.nn.affine import Affine, Normalize, Scale
 from advcore.nn.batch_norm_lstm import BatchNormLSTM
 from advcore.nn.conv import Conv2d
+from advcore.nn.distance import NegativeDistance
 from advcore.nn.dropout import Dropout
 from advcore.nn.layer import Layer
 from advcore.nn.linear import Linear
 from advcore.nn.merge import Add, Concatenate, Multiply, Subtract
 from advcore.nn.network import Network
+from advcore.nn.noise import GaussianNoise
 from advcore.nn.normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
 from advcore.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from advcore.nn.recurrent import GRU, LSTM, RNN
@@ -38,7 +40,7 @@ LAYERS: dict[str, type[Layer]] = {
     layer.__name__: layer
     for layer in (
         *(GELU, Clip, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh),
-        *(Affine, Normalize, Scale, Conv2d, Dropout, Linear),
+        *(Affine, Normalize, Scale, Conv2d, Dropout, GaussianNoise, Linear, NegativeDistance),
         *(BatchNorm, GroupNorm, InstanceNorm, LayerNorm, BatchNormLSTM),
         *(Add, Concatenate, Multiply, Subtract),
         *(AdaptiveAvgPool2d, AvgPool2d, MaxPool2d),
@@ -51,8 +53,17 @@ LAYERS: dict[str, type[Layer]] = {
 def save(network: Network, path: object) -> None:
     """Write a network to a file; see Network.save."""
     file = _check.path("path", path)
-    content = _safetensors.to_bytes(network.state_dict(), {KEY: graph_json(network)})
-    _files.write(file, content)
+    _files.write(file, to_bytes(network))
+
+
+def to_bytes(network: Network) -> bytes:
+    """Return the content of a network's file."""
+    return _safetensors.to_bytes(network.state_dict(), {KEY: graph_json(network)})
+
+
+def from_bytes(content: bytes) -> Network:
+    """Return the network in a file's content; ValueError where there is none."""
+    return _network(*_safetensors.from_bytes(content))
 
 
 def load(path: object) -> Network:

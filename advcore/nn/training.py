@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 from advcore import _check
 from advcore._check import Array
 from advcore.nn._watch import by_the_network
+from advcore.nn.batch import Batch
 from advcore.nn.checkpoint import Checkpoint, Progress
 from advcore.nn.history import Epoch, History
 from advcore.nn.losses import BINARY, REGRESSION, Loss, loss_function
 from advcore.nn.network import Network
 from advcore.nn.optimizers import Adam, Optimizer, clip_gradients
 from advcore.nn.schedules import Schedule, schedule_function
+
+Perturb = Callable[[Network, Batch], Array]
 
 
 def accuracy(network: Network, x: Array, y: object) -> float:
@@ -39,6 +42,7 @@ def fit(
     loss: str | Loss = "cross_entropy",
     schedule: str | Schedule = "constant",
     clip_norm: float | None = None,
+    perturb: Perturb | None = None,
     seed: int = 0,
     validation: tuple[Array, object] | None = None,
     patience: int | None = None,
@@ -74,6 +78,10 @@ def fit(
         in [0, 1): the factor of the optimizer's learning rate.
     clip_norm : float, optional
         Positive: where the L2 norm of all parameters' gradients together is larger, they are scaled down to it.
+    perturb : callable, optional
+        A function (network, ``nn.Batch``) -> array like the batch's x, which is trained on in its place. The network
+        is the one in training, to be asked for logits and input gradients (in evaluation mode). To repeat itself, and
+        to go on from a checkpoint, the function must depend on nothing else.
     seed : int
         Of the order of the samples and of dropout.
     validation : pair (x, y), optional
@@ -120,12 +128,15 @@ def fit(
         loss=loss_function(loss),
         factor=schedule_function(schedule),
         clip_norm=None if clip_norm is None else _check.real("clip_norm", clip_norm, above=0.0),
+        perturb=perturb,
         epochs=_check.integer("epochs", epochs, minimum=1),
         batch_size=_check.integer("batch_size", batch_size, minimum=1),
         seed=_check.integer("seed", seed, minimum=0),
         validation=None if validation is None else _validation(network, validation),
         patience=None if patience is None else _check.integer("patience", patience, minimum=1),
     )
+    if perturb is not None and not callable(perturb):
+        raise TypeError(f"perturb must be a function, got {type(perturb).__name__}")
     if patience is not None and validation is None:
         raise ValueError("patience needs validation data, got None")
     if checkpoint_steps is not None:
@@ -137,6 +148,7 @@ def fit(
         **{"x": x, "y": targets, "epochs": task.epochs, "batch_size": task.batch_size, "loss": loss},
         **{"schedule": schedule, "clip_norm": task.clip_norm, "seed": task.seed},
         **{"validation": task.validation, "patience": task.patience},
+        **({} if perturb is None else {"perturb": perturb}),
     }
     file = (
         None if checkpoint is None else Checkpoint(_check.path("checkpoint", checkpoint), network, optimizer, arguments)
@@ -156,6 +168,7 @@ class _Task:
     loss: Loss
     factor: Schedule
     clip_norm: float | None
+    perturb: Perturb | None
     epochs: int
     batch_size: int
     seed: int
@@ -208,8 +221,12 @@ class _Task:
         """Make one update and count it."""
         end = len(order) if at.step + 1 == self._updates_an_epoch() else (at.step + 1) * self.batch_size
         batch = order[at.step * self.batch_size : end]
-        targets = self.targets[batch]
-        logits, saved = self.network.forward(self.x[batch], np.random.default_rng((self.seed, number, at.step)))
+        x, targets = self.x[batch], self.targets[batch]
+        if self.perturb is not None:
+            about = Batch(x, targets, batch, number, share, self.seed)
+            x = _check.array("perturb(network, batch)", self.perturb(self.network, about), dtype=x.dtype, shape=x.shape)
+            _check.finite("perturb(network, batch)", x)
+        logits, saved = self.network.forward(x, np.random.default_rng((self.seed, number, at.step)))
         values, gradient = self.loss(logits, targets)
         total = float(values.sum(dtype=np.float64))
         if not np.isfinite(total):

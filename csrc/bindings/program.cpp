@@ -87,6 +87,18 @@ void bind(py::module_& m, const char* name) {
                                                  {output.first, output.second});
              })
         .def("finish", &Program<T>::finish)
+        .def("finish_keeping", &Program<T>::finish_keeping)
+        .def("kept_size", &Program<T>::kept_size)
+        .def("kept_at", &Program<T>::kept_at)
+        .def("size_of", &Program<T>::size_of)
+        .def(
+            "keep",
+            [](const Program<T>& p, const Array<T>& x, Array<T> out, Array<T> memory) {
+                T *const to = out.mutable_data(), *const kept = memory.mutable_data();
+                const py::gil_scoped_release unlocked;
+                p.keep(x.data(), to, extent(x, 0), kept);
+            },
+            fixed, fixed, fixed)
         .def("tape_size", &Program<T>::tape_size)
         .def(
             "run",
@@ -106,21 +118,21 @@ void bind(py::module_& m, const char* name) {
             fixed, fixed, fixed)
         .def(
             "forward",
-            [](Program<T>& p, const Array<T>& x, Array<T> out, Array<T> tape) {
+            [](Program<T>& p, const Array<T>& x, Array<T> out, Array<T> tape, bool again) {
                 T *const to = out.mutable_data(), *const kept = tape.mutable_data();
                 const py::gil_scoped_release unlocked;
-                return p.forward(x.data(), to, extent(x, 0), kept);
+                return p.forward(x.data(), to, extent(x, 0), kept, again);
             },
-            fixed, fixed, fixed)
+            fixed, fixed, fixed, py::arg())
         .def(
             "backward",
             [](Program<T>& p, const Array<T>& x, const Array<T>& out, const Array<T>& cotangent, Array<T> gradient,
-               Array<T> tape, int64_t piece) {
+               Array<T> tape, int64_t piece, bool again) {
                 T *const to = gradient.mutable_data(), *const kept = tape.mutable_data();
                 const py::gil_scoped_release unlocked;
-                p.backward(x.data(), out.data(), cotangent.data(), to, extent(x, 0), kept, piece);
+                p.backward(x.data(), out.data(), cotangent.data(), to, extent(x, 0), kept, piece, again);
             },
-            fixed, fixed, fixed, fixed, fixed, py::arg());
+            fixed, fixed, fixed, fixed, fixed, py::arg(), py::arg());
 }
 
 // Four chains of multiplications, so that reading memory is what takes the time.

@@ -71,12 +71,25 @@ void Program<T>::finish(Buffer output) {
     gradient_ = total(arriving[input]);
     forward_ = plan(forward, {input, output_});
     both_ = plan(instructions_.size(), {input, output_, cotangent_, gradient_});
+    again_ = plan(instructions_.size(), {input, output_, cotangent_, gradient_}, forward);
     steps_.clear();  // with what they hold
+}
+
+template <class T>
+void Program<T>::finish_keeping(Buffer output) {
+    output_ = output;
+    forward_ = plan(instructions_.size(), {input, output_}, instructions_.size());
+    steps_.clear();
+}
+
+template <class T>
+void Program<T>::keep(const T* x, T* out, int64_t samples, T* memory) const {
+    if (samples > 0) execute(forward_, 0, forward_.instructions, {x, nullptr, out, nullptr}, samples, memory);
 }
 
 // Buffers that are alive at once lie beside one another; the largest are placed first, each as low as it fits.
 template <class T>
-auto Program<T>::plan(std::size_t instructions, const std::vector<Buffer>& elsewhere) const -> Plan {
+auto Program<T>::plan(std::size_t instructions, const std::vector<Buffer>& elsewhere, std::size_t kept) const -> Plan {
     const std::size_t count = sizes_.size();
     std::vector<std::size_t> first(count, instructions), last(count, 0);
     for (std::size_t i = 0; i < instructions; ++i) {
@@ -85,6 +98,8 @@ auto Program<T>::plan(std::size_t instructions, const std::vector<Buffer>& elsew
     }
     for (std::size_t b = 0; b < count; ++b)
         if (last[b] == 0) first[b] = instructions;  // the first instruction reads the input alone
+    for (std::size_t b = 0; b < count; ++b)
+        if (first[b] < kept && (last[b] >= kept || kept == instructions)) last[b] = instructions;
     for (const Buffer b : elsewhere) first[static_cast<std::size_t>(b)] = instructions;
     std::vector<std::size_t> order;
     for (std::size_t b = 0; b < count; ++b)
@@ -131,8 +146,10 @@ void Program<T>::execute(const Plan& plan, std::size_t first, std::size_t last, 
     for (std::size_t b = 0; b < place.size(); ++b)
         place[b] = plan.offset[b] < 0 ? nullptr : memory + plan.offset[b] * samples;
     place[input] = const_cast<T*>(ends.x);  // read only, as is the cotangent
-    place[static_cast<std::size_t>(cotangent_)] = const_cast<T*>(ends.cotangent);
-    place[static_cast<std::size_t>(gradient_)] = ends.gradient;
+    if (cotangent_ >= 0) {
+        place[static_cast<std::size_t>(cotangent_)] = const_cast<T*>(ends.cotangent);
+        place[static_cast<std::size_t>(gradient_)] = ends.gradient;
+    }
     place[static_cast<std::size_t>(output_)] = ends.out;
     for (std::size_t i = first; i < last; ++i) {
         const Instruction<T>& instruction = instructions_[i];
@@ -226,19 +243,20 @@ void Program<T>::vjp(const T* x, const T* cotangent, T* gradient, int64_t sample
 }
 
 template <class T>
-int64_t Program<T>::forward(const T* x, T* out, int64_t samples, T* tape) {
-    const int64_t piece = piece_of(both_, samples);
+int64_t Program<T>::forward(const T* x, T* out, int64_t samples, T* tape, bool again) {
+    const Plan& plan = halves(again);
+    const int64_t piece = piece_of(plan, samples);
     if (samples > 0)
-        in_pieces({this, both_, 0, forward_.instructions, {x, nullptr, out, nullptr}, samples, piece, tape});
+        in_pieces({this, plan, 0, forward_.instructions, {x, nullptr, out, nullptr}, samples, piece, tape});
     return piece;
 }
 
 template <class T>
 void Program<T>::backward(const T* x, const T* out, const T* cotangent, T* gradient, int64_t samples, T* tape,
-                          int64_t piece) {
+                          int64_t piece, bool again) {
     if (samples > 0)
         in_pieces({this,
-                   both_,
+                   halves(again),
                    forward_.instructions,
                    both_.instructions,
                    {x, cotangent, const_cast<T*>(out), gradient},

@@ -61,14 +61,22 @@ public:
     // Ends the description: derives the backward pass and plans both.
     void finish(Buffer output);
 
+    // Ends the description of a program that runs forward alone and keeps all its buffers: keep() writes those of all
+    // samples to `memory`, kept_size() elements a sample, buffer b at kept_at(b) * samples.
+    void finish_keeping(Buffer output);
+    int64_t kept_size() const { return forward_.size; }
+    int64_t kept_at(Buffer buffer) const { return forward_.offset[static_cast<std::size_t>(buffer)]; }
+    void keep(const T* x, T* out, int64_t samples, T* memory) const;
+
     void run(const T* x, T* out, int64_t samples);
     void vjp(const T* x, const T* cotangent, T* gradient, int64_t samples);
 
-    // The two halves of vjp for one batch: `tape` is of tape_size() elements a sample. forward returns how many samples
-    // ran together, which backward must be told.
-    int64_t tape_size() const { return both_.size; }
-    int64_t forward(const T* x, T* out, int64_t samples, T* tape);
-    void backward(const T* x, const T* out, const T* cotangent, T* gradient, int64_t samples, T* tape, int64_t piece);
+    // The two halves of vjp for one batch: `tape` is of tape_size(again) elements a sample. forward returns how many
+    // samples ran together, which backward must be told. `again`: backward may be called several times.
+    int64_t tape_size(bool again) const { return halves(again).size; }
+    int64_t forward(const T* x, T* out, int64_t samples, T* tape, bool again);
+    void backward(const T* x, const T* out, const T* cotangent, T* gradient, int64_t samples, T* tape, int64_t piece,
+                  bool again);
 
     int64_t output_size() const { return size_of(output_); }
     int64_t input_size() const { return size_of(input); }
@@ -92,7 +100,10 @@ private:
         Ends at(const Program& p, int64_t sample) const;
     };
 
-    Plan plan(std::size_t instructions, const std::vector<Buffer>& elsewhere) const;
+    // `kept`: what instructions before this one wrote and later ones read is never written over; of all instructions,
+    // nothing that is read.
+    Plan plan(std::size_t instructions, const std::vector<Buffer>& elsewhere, std::size_t kept = 0) const;
+    const Plan& halves(bool again) const { return again ? again_ : both_; }
     void execute(const Plan& plan, std::size_t first, std::size_t last, const Ends& ends, int64_t samples,
                  T* memory) const;
     // Runs instructions [first, last) for all samples; `tape` holds the memory of every piece, or is null: then each
@@ -115,7 +126,7 @@ private:
     std::vector<Step> steps_;
     int64_t weights_ = 0;
     Buffer output_ = input, cotangent_ = -1, gradient_ = -1;
-    Plan forward_, both_;
+    Plan forward_, both_, again_;
     std::mutex arenas_lock_;
     std::vector<Arena> arenas_;
 };

@@ -3,7 +3,29 @@
 import numpy as np
 import pytest
 
-from advcore.attacks import fgsm, pgd, zoo
+from advcore.attacks import (
+    apgd,
+    autoattack,
+    bim,
+    boundary,
+    carlini_wagner,
+    ddn,
+    deepfool,
+    fab,
+    fgm,
+    fgsm,
+    fmn,
+    gaussian_noise,
+    hop_skip_jump,
+    jsma,
+    nes,
+    pgd,
+    simba,
+    spsa,
+    square,
+    uniform_noise,
+    zoo,
+)
 
 X = np.full((3, 2, 2), 0.5)
 Y = np.array([0, 1, 0])
@@ -24,9 +46,33 @@ def changed(index, value):
 
 
 ATTACKS = {
+    "carlini_wagner": lambda **k: carlini_wagner(k.pop("model"), k.pop("x"), k.pop("y"), **({"steps": 2} | k)),
+    "ddn": lambda **k: ddn(k.pop("model"), k.pop("x"), k.pop("y"), **k),
+    "deepfool": lambda **k: deepfool(k.pop("model"), k.pop("x"), k.pop("y"), **k),
+    "apgd": lambda **k: apgd(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1, "steps": 3} | k)),
+    "bim": lambda **k: bim(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1, "steps": 3} | k)),
+    "autoattack": lambda **k: autoattack(
+        k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1, "steps": 3, "queries": 5} | k)
+    ),
+    "fab": lambda **k: fab(k.pop("model"), k.pop("x"), k.pop("y"), **({"steps": 3} | k)),
+    "square": lambda **k: square(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1, "steps": 5} | k)),
+    "fgm": lambda **k: fgm(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1} | k)),
     "fgsm": lambda **k: fgsm(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1} | k)),
+    "fmn": lambda **k: fmn(k.pop("model"), k.pop("x"), k.pop("y"), **k),
+    "jsma": lambda **k: jsma(k.pop("model"), k.pop("x"), k.pop("y"), **k),
     "pgd": lambda **k: pgd(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1} | k)),
     "zoo": lambda **k: zoo(k.pop("model"), k.pop("x"), k.pop("y"), **({"steps": 2} | k)),
+    "boundary": lambda **k: boundary(k.pop("model"), k.pop("x"), k.pop("y"), **({"steps": 2} | k)),
+    "gaussian_noise": lambda **k: gaussian_noise(
+        k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1, "draws": 2} | k)
+    ),
+    "hop_skip_jump": lambda **k: hop_skip_jump(k.pop("model"), k.pop("x"), k.pop("y"), **({"steps": 1} | k)),
+    "nes": lambda **k: nes(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1, "steps": 1, "pairs": 2} | k)),
+    "simba": lambda **k: simba(k.pop("model"), k.pop("x"), k.pop("y"), **({"steps": 2} | k)),
+    "spsa": lambda **k: spsa(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1, "steps": 1, "pairs": 2} | k)),
+    "uniform_noise": lambda **k: uniform_noise(
+        k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1, "draws": 2} | k)
+    ),
 }
 SHARED = [
     ({"x": X.astype(int)}, TypeError, "x must be of type float32 or float64, got int64"),
@@ -58,16 +104,60 @@ SHARED = [
 OWN = [
     ("fgsm", {"eps": -0.1}, ValueError, "eps must be at least 0, got -0.1"),
     ("fgsm", {"eps": np.nan}, ValueError, "eps must be finite"),
-    ("fgsm", {"loss": "hinge"}, ValueError, "loss must be 'cross_entropy' or 'margin', got 'hinge'"),
+    ("fgsm", {"loss": "huber"}, ValueError, "loss must be 'cross_entropy', 'margin', 'dlr', 'hinge' or .* got 'huber'"),
     ("pgd", {"eps": -1}, ValueError, "eps must be at least 0, got -1"),
     ("pgd", {"eps": "0.3"}, TypeError, "eps must be a number, got str"),
-    ("pgd", {"norm": "l1"}, ValueError, "norm must be 'linf' or 'l2', got 'l1'"),
+    ("pgd", {"norm": "l0"}, ValueError, "norm must be 'linf', 'l2' or 'l1', got 'l0'"),
+    ("pgd", {"momentum": -0.1}, ValueError, "momentum must be at least 0, got -0.1"),
+    ("pgd", {"quantile": 1.0}, ValueError, "quantile must be less than 1, got 1"),
+    ("apgd", {"eps": -0.1}, ValueError, "eps must be at least 0, got -0.1"),
+    ("apgd", {"norm": "l0"}, ValueError, "norm must be 'linf', 'l2' or 'l1', got 'l0'"),
+    ("apgd", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("apgd", {"restarts": 0}, ValueError, "restarts must be at least 1, got 0"),
+    ("apgd", {"target_classes": -1}, ValueError, "target_classes must be at least 0, got -1"),
+    ("autoattack", {"eps": -0.1}, ValueError, "eps must be at least 0, got -0.1"),
+    ("autoattack", {"version": "plus"}, ValueError, "version must be 'standard' or 'rand', got 'plus'"),
+    ("autoattack", {"queries": 1}, ValueError, "queries must be at least 2, got 1"),
+    ("fab", {"eps": -1}, ValueError, "eps must be at least 0, got -1"),
+    ("fab", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("fab", {"alpha_max": 1.5}, ValueError, "alpha_max must be at most 1, got 1.5"),
+    ("fab", {"eta": 0.9}, ValueError, "eta must be at least 1, got 0.9"),
+    ("fab", {"beta": 1.0}, ValueError, "beta must be less than 1, got 1"),
+    ("square", {"norm": "l1"}, ValueError, "norm must be 'linf' or 'l2', got 'l1'"),
+    ("square", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("square", {"p_init": 0.0}, ValueError, "p_init must be greater than 0"),
+    ("square", {"max_queries": np.array([5, 5])}, ValueError, r"max_queries must have shape \(3,\), got \(2,\)"),
+    ("fgm", {"eps": -0.1}, ValueError, "eps must be at least 0, got -0.1"),
+    ("bim", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("bim", {"variant": "best"}, ValueError, "variant must be 'first_success' or 'last_step', got 'best'"),
     ("pgd", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
     ("pgd", {"steps": True}, TypeError, "steps must be an integer"),
     ("pgd", {"step_size": 0.0}, ValueError, "step_size must be greater than 0, got 0"),
     ("pgd", {"restarts": 0}, ValueError, "restarts must be at least 1, got 0"),
     ("pgd", {"restarts": 2, "random_start": False}, ValueError, "restarts must be 1 without a random start"),
     ("pgd", {"random_start": 1}, TypeError, "random_start must be True or False"),
+    ("carlini_wagner", {"norm": "l1"}, ValueError, "norm must be 'l2', 'l0' or 'linf', got 'l1'"),
+    ("carlini_wagner", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("carlini_wagner", {"learning_rate": 0}, ValueError, "learning_rate must be greater than 0"),
+    ("carlini_wagner", {"initial_c": -1.0}, ValueError, "initial_c must be greater than 0"),
+    ("carlini_wagner", {"search_steps": 0}, ValueError, "search_steps must be at least 1"),
+    ("carlini_wagner", {"kappa": -1.0}, ValueError, "kappa must be at least 0"),
+    ("carlini_wagner", {"abort_early": 1}, TypeError, "abort_early must be True or False"),
+    ("ddn", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("ddn", {"gamma": 1.0}, ValueError, "gamma must be less than 1"),
+    ("ddn", {"initial_norm": 0}, ValueError, "initial_norm must be greater than 0"),
+    ("fmn", {"norm": "l3"}, ValueError, "norm must be 'l2', 'linf', 'l1' or 'l0', got 'l3'"),
+    ("fmn", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("fmn", {"gamma": 0.0}, ValueError, "gamma must be greater than 0"),
+    ("fmn", {"step_size": -1.0}, ValueError, "step_size must be greater than 0"),
+    ("jsma", {"theta": 0}, ValueError, "theta must not be 0, got 0"),
+    ("jsma", {"theta": "1"}, TypeError, "theta must be a number"),
+    ("jsma", {"gamma": 0.0}, ValueError, "gamma must be greater than 0"),
+    ("jsma", {"gamma": 1.5}, ValueError, "gamma must be at most 1"),
+    ("deepfool", {"norm": "l1"}, ValueError, "norm must be 'l2' or 'linf', got 'l1'"),
+    ("deepfool", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("deepfool", {"overshoot": -0.1}, ValueError, "overshoot must be at least 0"),
+    ("deepfool", {"classes": 1}, ValueError, "classes must be at least 2"),
     ("zoo", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
     ("zoo", {"coordinates": 0}, ValueError, "coordinates must be at least 1, got 0"),
     ("zoo", {"learning_rate": 0}, ValueError, "learning_rate must be greater than 0"),
@@ -76,6 +166,47 @@ OWN = [
     ("zoo", {"initial_c": -1.0}, ValueError, "initial_c must be greater than 0"),
     ("zoo", {"search_steps": 0}, ValueError, "search_steps must be at least 1"),
     ("zoo", {"kappa": -1.0}, ValueError, "kappa must be at least 0"),
+    ("boundary", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("boundary", {"spherical_step": 1.0}, ValueError, "spherical_step must be less than 1, got 1"),
+    ("boundary", {"source_step": 0.0}, ValueError, "source_step must be greater than 0, got 0"),
+    (
+        "boundary",
+        {"starting_points": X[:2]},
+        ValueError,
+        r"starting_points must have shape \(3, 2, 2\), got \(2, 2, 2\)",
+    ),
+    ("boundary", {"starting_points": changed(1, np.nan)}, ValueError, "starting_points must be finite, .* sample 1"),
+    ("gaussian_noise", {"draws": 0}, ValueError, "draws must be at least 1, got 0"),
+    ("gaussian_noise", {"eps": -1.0}, ValueError, "eps must be at least 0, got -1"),
+    ("gaussian_noise", {"norm": "l1"}, ValueError, "norm must be 'linf' or 'l2', got 'l1'"),
+    ("hop_skip_jump", {"norm": "l1"}, ValueError, "norm must be 'l2' or 'linf', got 'l1'"),
+    ("hop_skip_jump", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("hop_skip_jump", {"evaluations": 0}, ValueError, "evaluations must be at least 1, got 0"),
+    ("hop_skip_jump", {"largest_evaluations": 0}, ValueError, "largest_evaluations must be at least 1, got 0"),
+    ("hop_skip_jump", {"memory": 1.0}, ValueError, "memory must be less than 1, got 1"),
+    ("hop_skip_jump", {"starting_points": X.astype("f")}, TypeError, "starting_points must be of type float64"),
+    ("nes", {"pairs": 0}, ValueError, "pairs must be at least 1, got 0"),
+    ("nes", {"sigma": 0.0}, ValueError, "sigma must be greater than 0, got 0"),
+    ("nes", {"momentum": 1.0}, ValueError, "momentum must be less than 1, got 1"),
+    ("nes", {"loss": "dlr"}, ValueError, "loss must be 'margin' or 'cross_entropy', got 'dlr'"),
+    ("simba", {"step_size": 0.0}, ValueError, "step_size must be greater than 0, got 0"),
+    ("simba", {"basis": "wavelet"}, ValueError, "basis must be 'pixel' or 'dct', got 'wavelet'"),
+    ("simba", {"frequencies": 0}, ValueError, "frequencies must be at least 1, got 0"),
+    ("simba", {"undo": 1}, TypeError, "undo must be True or False"),
+    (
+        "simba",
+        {"basis": "dct", "x": X[:, 0]},
+        ValueError,
+        r"x must have shape \(N, \.\.\., H, W\) for basis=.dct., got",
+    ),
+    (
+        "simba",
+        {"model": Model().logits, "output": "label"},
+        ValueError,
+        "for this attack, which needs top1; got 'label'",
+    ),
+    ("spsa", {"delta": 0.0}, ValueError, "delta must be greater than 0, got 0"),
+    ("uniform_noise", {"draws": 0}, ValueError, "draws must be at least 1, got 0"),
     ("zoo", {"output": "logits"}, None, ""),
     ("zoo", {"output": "probabilities"}, ValueError, 'output must be None or "logits" for a model that gives logits'),
     ("zoo", {"model": Model().logits}, ValueError, "output must say what the callable returns"),
@@ -102,12 +233,12 @@ def test_own_arguments(attack, wrong, error, message):
         ATTACKS[attack](**arguments)
 
 
-@pytest.mark.parametrize("attack", ["fgsm", "pgd"])
+@pytest.mark.parametrize("attack", ["apgd", "autoattack", "bim", "fab", "fgm", "fgsm", "pgd"])
 def test_a_model_without_gradients_names_the_attacks_that_would_do(attack):
     class BlackBox:
         logits = Model.logits
 
-    with pytest.raises(TypeError, match=rf"{attack} needs a model with vjp\(x, cotangent\), .* use zoo"):
+    with pytest.raises(TypeError, match=rf"{attack} needs a model with vjp\(x, cotangent\), .* use .*zoo"):
         ATTACKS[attack](model=BlackBox(), x=X, y=Y)
 
 

@@ -14,11 +14,13 @@ BOX = (-2.0, 3.0)
 def lengths(region, x, norm):
     difference = x.astype(np.float64) - region.origin.astype(np.float64)
     flat = difference.reshape(len(x), -1)
+    if norm == "l1":
+        return np.abs(flat).sum(axis=1)
     return np.abs(flat).max(axis=1) if norm == "linf" else np.sqrt((flat**2).sum(axis=1))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_budget_and_box_hold_and_projecting_again_changes_nothing(dtype, norm, data):
@@ -67,3 +69,24 @@ def test_rows_belong_to_the_origins_that_the_index_names():
 def test_without_a_norm_only_the_box_holds():
     region = Region(np.zeros((1, 2)), (0.0, 1.0))
     np.testing.assert_array_equal(region.project(np.array([[-3.0, 0.7]]), np.array([0])), [[0.0, 0.7]])
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_l1_takes_the_nearest_point_of_ball_and_box(data):
+    """All entries shrink by one amount, found here by bisection, and none goes beyond the box."""
+    origin = data.draw(arrays(np.float64, (1, 5), elements=st.floats(*BOX)))
+    x = data.draw(arrays(np.float64, (1, 5), elements=st.floats(-6, 6)))
+    eps = data.draw(st.floats(1e-3, 4))
+    step, room = x - origin, np.where(x > origin, BOX[1] - origin, origin - BOX[0])
+
+    def point(amount):
+        return np.clip(np.abs(step) - amount, 0, room)
+
+    low, high = 0.0, float(np.abs(step).max())
+    if point(0.0).sum() > eps:
+        for _ in range(100):
+            middle = (low + high) / 2
+            low, high = (middle, high) if point(middle).sum() > eps else (low, middle)
+    projected = Region(origin, BOX, "l1", eps).project(x, np.arange(1))
+    np.testing.assert_allclose(projected, origin + np.sign(step) * point(low), atol=1e-9)

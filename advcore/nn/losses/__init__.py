@@ -12,7 +12,7 @@ from advcore._check import Array
 from advcore.nn.losses.binary import log, perceptron, zero_one
 from advcore.nn.losses.capped import Capped
 from advcore.nn.losses.classification import cross_entropy, margin, multiclass_hinge, row_sums
-from advcore.nn.losses.rbf import noise_class_loss, rbf_metric_loss
+from advcore.nn.losses.rbf import RBFLoss, noise_class_loss, rbf_metric_loss, soft_ml_loss
 from advcore.nn.losses.regression import absolute, epsilon_insensitive, huber, log_cosh, squared
 
 Loss = Callable[[Array, Any], tuple[Array, Array]]
@@ -59,6 +59,7 @@ __all__ = [
     "REGRESSION",
     "Capped",
     "Loss",
+    "RBFLoss",
     "absolute",
     "by_sample",
     "cross_entropy",
@@ -72,6 +73,7 @@ __all__ = [
     "noise_class_loss",
     "perceptron",
     "rbf_metric_loss",
+    "soft_ml_loss",
     "squared",
     "zero_one",
 ]

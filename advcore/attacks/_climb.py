@@ -1,0 +1,102 @@
+"""Projected gradient steps, the loop behind pgd and bim."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from advcore._check import Array
+from advcore.attacks._problem import Problem
+from advcore.attacks._steps import direction, random_start, sparse_direction
+from advcore.attacks.result import rows
+
+
+@dataclass(frozen=True)
+class Climb:
+    """An algorithm for ``run``: ``x <- project(x + step_size d)``, where d is the steepest step for the loss.
+
+    Attributes
+    ----------
+    norm : "linf", "l2" or "l1"
+    steps : int
+    step_size : float
+    loss : str
+    restarts : int
+    random_start : bool
+    momentum : float
+        See pgd.
+    quantile : float
+        See pgd.
+    early_stop : bool
+        A sample is done at its first success.
+    keep_last : bool
+        The result is the last iterate that succeeded (of all failures the last), not the one of the largest margin.
+    """
+
+    norm: str
+    steps: int
+    step_size: float
+    loss: str
+    restarts: int = 1
+    random_start: bool = False
+    momentum: float = 0.0
+    quantile: float = 0.99
+    early_stop: bool = True
+    keep_last: bool = False
+
+    def __call__(self, problem: Problem) -> None:
+        """Attack all samples of the problem."""
+        active = np.arange(len(problem.x))
+        moved = np.maximum(np.rint((1 - self.quantile) * _free(problem)), 1.0) if self.norm == "l1" else None
+        for restart in range(self.restarts):
+            current = random_start(problem, active, restart) if self.random_start else problem.x[active]
+            momentum = np.zeros_like(current) if self.momentum else None
+            for _ in range(self.steps):
+                affordable = np.isin(active, problem.afford(active, problem.gradient_queries(), 1))
+                active, current = active[affordable], current[affordable]
+                if not len(active):
+                    return
+                gradient = problem.gradient(current, active, self.loss)
+                going = ~(self._offer(problem, current, gradient.logits, active) & self.early_stop)
+                active, current, ascent = active[going], current[going], gradient.ascent[going]
+                if not len(active):
+                    return
+                if momentum is not None:
+                    momentum = self.momentum * momentum[affordable][going] + _unit_l1(ascent)
+                    ascent = momentum
+                if moved is None:
+                    step = direction(ascent, self.norm)
+                else:
+                    step = sparse_direction(ascent, current, problem, active, moved[active])
+                current = problem.project(current + self.step_size * step, active)
+            affordable = np.isin(active, problem.afford(active))
+            active, current = active[affordable], current[affordable]
+            met = self._offer(problem, current, problem.logits(current, active), active) if len(active) else active > 0
+            active = active[~(met & self.early_stop)]
+            if not len(active):
+                return
+
+    def _offer(self, problem: Problem, x: Array, logits: Array, index: Array) -> Array:
+        met = problem.offer(x, logits, index)
+        if self.keep_last:
+            latest = met | ~problem.best.met[index]
+            problem.submit(x[latest], index[latest])
+        return met
+
+
+def _unit_l1(ascent: Array) -> Array:
+    """Return each sample's gradient at an L1 length of 1, zero where it is zero."""
+    flat = rows(ascent)
+    tiny = np.finfo(flat.dtype).tiny
+    scaled = flat / np.maximum(np.abs(flat).max(axis=1, initial=0.0), tiny)[:, np.newaxis]
+    unit: Array = scaled / np.maximum(np.abs(scaled).sum(axis=1), tiny)[:, np.newaxis]
+    return unit.reshape(ascent.shape)
+
+
+def _free(problem: Problem) -> Array:
+    """Return the number of features of each sample that may change."""
+    if problem.region.mask is None:
+        return np.full(len(problem.x), float(np.prod(problem.x.shape[1:])))
+    free: Array = rows(problem.region.mask).sum(axis=1).astype(np.float64)
+    return free

@@ -1,0 +1,75 @@
+"""The fast gradient method: FGSM's step in L2 (Goodfellow et al. 2015; Miyato et al. 2017, arXiv 1605.07725)."""
+
+from __future__ import annotations
+
+from typing import Any, Unpack
+
+import numpy as np
+
+from advcore import _check
+from advcore._check import Array
+from advcore.attacks._arguments import check
+from advcore.attacks._losses import LOSSES
+from advcore.attacks._options import Options
+from advcore.attacks._problem import Problem
+from advcore.attacks._protocol import run
+from advcore.attacks._registry import attack
+from advcore.attacks._steps import direction
+from advcore.attacks.result import AttackResult
+
+
+@attack(norm="l2", access="gradient", cost="1 gradient")
+def fgm(
+    model: Any,
+    x: Array,
+    y: Array,
+    *,
+    eps: float,
+    loss: str = "cross_entropy",
+    **options: Unpack[Options],
+) -> AttackResult:
+    """Take one step of length eps along the gradient g of the loss: ``x' = clip(x + eps g / ||g||_2)``.
+
+    Parameters
+    ----------
+    model : object with logits(x) and vjp(x, cotangent), or torch module
+    x : float32 or float64 array, (N, ...)
+    y : int array, (N,)
+        True labels.
+    eps : float, at least 0
+        The length of the step, and the L2 budget, in the units of x.
+    loss : "cross_entropy", "margin", "dlr", "hinge" or "saturating_cross_entropy"
+        What the step climbs. Cross-entropy's gradient is taken up to a positive factor (see Notes); the saturating one
+        is what frameworks compute.
+    **options
+        As for every attack: see Options.
+
+    Returns
+    -------
+    AttackResult
+        Per sample: one query for the input itself, one query and one gradient for the step.
+
+    Raises
+    ------
+    TypeError
+        If the model gives no gradients, or an argument is of the wrong type.
+    ValueError
+        If an argument has a wrong value or shape, x is not finite or outside its bounds, or a target is the label.
+
+    Notes
+    -----
+    Differs from the papers: cross-entropy's gradient is divided by the probability of the other classes, which changes
+    no direction and keeps it from vanishing in a saturated softmax. Where the whole gradient is zero or not finite, the
+    step is repeated with the margin's.
+    """
+    eps = _check.real("eps", eps, minimum=0.0)
+    loss = _check.choice("loss", loss, tuple(LOSSES))
+    given = check("fgm", model, x, y, options)
+
+    def propose(problem: Problem) -> None:
+        index = problem.afford(np.arange(len(problem.x)), problem.gradient_queries(), 1)
+        gradient = problem.gradient(problem.x[index], index, loss)
+        step = eps * direction(gradient.ascent, "l2")
+        problem.submit(problem.project(problem.x[index] + step, index), index)
+
+    return run(propose, given, norm="l2", eps=eps)
