@@ -16,7 +16,8 @@ from advcore._version import __version__
 from advcore.nn.onnx_import import from_onnx
 
 if TYPE_CHECKING:
-    from advcore import adapters, detectors, evaluation
+    from advcore import adapters, defenses, detectors, evaluation
+    from advcore.evaluation import evaluate
     from advcore.nn.torch_import import from_torch
 
 __all__ = [
@@ -24,7 +25,9 @@ __all__ = [
     "adapters",
     "attacks",
     "data",
+    "defenses",
     "detectors",
+    "evaluate",
     "evaluation",
     "from_onnx",
     "from_torch",
@@ -39,8 +42,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import what needs scikit-learn or PyTorch when it is first used."""
-    if name in ("adapters", "detectors", "evaluation"):
+    if name in ("adapters", "defenses", "detectors", "evaluation"):
         return import_module(f"advcore.{name}")
+    if name == "evaluate":
+        return import_module("advcore.evaluation").evaluate
     if name == "from_torch":
         return import_module("advcore.nn.torch_import").from_torch
     raise AttributeError(f"module 'advcore' has no attribute {name!r}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import advcore
+from advcore import _commands
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -174,6 +175,11 @@ def bench(
         write(page, markdown(timings))
     if figure:
         write(figure, draw(timings, figure.suffix))
+
+
+main.add_command(_commands.evaluate)
+main.add_command(_commands.train)
+main.add_command(_commands.compare)
 
 
 def _print(table: Table) -> None:

@@ -77,6 +77,7 @@ def test_numbers_belong_together(numbers):
             assert row["mean_linf"] <= row["eps"] * (1 + 1e-6)
         if row["lid_auc"] is not None:
             assert 0 <= row["lid_auc"] <= 1
+            assert 0 <= row["lid_undetected_by_an_attack_that_knows_it"] <= 1
     assert any(row["lid_auc"] is not None for row in numbers["attacks"])
     for model in numbers["models"]:
         assert model["test_accuracy"] > 0.85

@@ -45,7 +45,7 @@ def accuracy_curves(
     panels: Sequence[tuple[str, Sequence[Curve]]], *, axis: str, chance: float, steps: bool = False
 ) -> str:
     """Draw accuracy against perturbation size, one panel a model; ``steps`` for curves that are counts."""
-    figure = _figure(len(panels) * 4.4, 3.3)
+    figure = new_figure(len(panels) * 4.4, 3.3)
     axes: Axes | None = None
     for column, (title, curves) in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), column + 1, sharex=axes, sharey=axes)
@@ -63,7 +63,7 @@ def accuracy_curves(
         )  # fmt: skip
         axes.set(title=title, xlabel=axis, ylim=(-3, 103))
         axes.xaxis.set_major_locator(MaxNLocator(6))
-        _plain(axes)
+        plain_axes(axes)
         if column == 0:
             axes.set_ylabel("accuracy, %")
             axes.legend(frameon=False, fontsize=9, labelcolor=INK)
@@ -71,19 +71,19 @@ def accuracy_curves(
             axes.tick_params(labelleft=False)
     if axes is not None:
         axes.set_xlim(left=0)  # shared, and fixed only when every panel has its curves
-    return _png(figure)
+    return as_png(figure)
 
 
 def image_grid(pairs: Sequence[Pair]) -> str:
     """Draw clean images, perturbations and adversarial images in three rows, with the model's labels."""
     columns = len(pairs)
-    figure = _figure(0.9 + 0.86 * columns, 3.0)
+    figure = new_figure(0.9 + 0.86 * columns, 3.0)
     largest = max((float(np.abs(pair.adversarial - pair.clean).max()) for pair in pairs), default=0.0) or 1.0
     for column, pair in enumerate(pairs):
         rows = (
-            ("clean", _picture(pair.clean), f"{pair.before}"),
-            ("perturbation", _picture(pair.adversarial - pair.clean, largest), ""),
-            ("adversarial", _picture(pair.adversarial), f"{pair.before} → {pair.after}"),
+            ("clean", picture_of(pair.clean), f"{pair.before}"),
+            ("perturbation", picture_of(pair.adversarial - pair.clean, largest), ""),
+            ("adversarial", picture_of(pair.adversarial), f"{pair.before} → {pair.after}"),
         )
         for row, (name, picture, label) in enumerate(rows):
             axes = figure.add_subplot(3, columns, row * columns + column + 1)
@@ -95,12 +95,12 @@ def image_grid(pairs: Sequence[Pair]) -> str:
             axes.set_xlabel(label, fontsize=9, labelpad=2, color=INK)
             if column == 0:
                 axes.set_ylabel(name, fontsize=9, color=INK)
-    return _png(figure)
+    return as_png(figure)
 
 
 def detection(scores: Mapping[str, Array], roc: tuple[Array, Array], auc: float) -> str:
     """Draw the histogram of the detector's scores by kind of image, and its ROC curve."""
-    figure = _figure(8.8, 3.3)
+    figure = new_figure(8.8, 3.3)
     histogram, curve = figure.subplots(1, 2, width_ratios=(3, 2))
     together = np.concatenate(list(scores.values()))
     edges = np.linspace(together.min(), together.max() + 1e-9, 31)
@@ -117,17 +117,17 @@ def detection(scores: Mapping[str, Array], roc: tuple[Array, Array], auc: float)
     curve.set_title(f"ROC, area {auc:.3f}")
     curve.set_aspect("equal")
     for axes in (histogram, curve):
-        _plain(axes)
-    return _png(figure)
+        plain_axes(axes)
+    return as_png(figure)
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), dpi=160, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _plain(axes: Axes) -> None:
+def plain_axes(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#9aa0a8")
     axes.tick_params(labelsize=8, colors=INK)
@@ -138,7 +138,7 @@ def _plain(axes: Axes) -> None:
         label.set(fontsize=9, color=INK)
 
 
-def _picture(image: Array, largest: float | None = None) -> Array:
+def picture_of(image: Array, largest: float | None = None) -> Array:
     """Return (H, W) for one channel; (H, W, 3) for colours, a difference shown around grey."""
     if len(image) == 1:
         plane: Array = image[0]
@@ -147,7 +147,7 @@ def _picture(image: Array, largest: float | None = None) -> Array:
     return colours if largest is None else 0.5 + colours / (2 * largest)
 
 
-def _png(figure: Figure) -> str:
+def as_png(figure: Figure) -> str:
     """Return the figure as the text of a data URI's PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})

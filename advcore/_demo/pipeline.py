@@ -14,7 +14,7 @@ from advcore._demo.settings import Settings
 from advcore.attacks import AttackResult, fgsm, pgd, zoo
 from advcore.data import Dataset
 from advcore.detectors import LID
-from advcore.evaluation import DetectorReport, evaluate_detector
+from advcore.evaluation import Adaptive, DetectorReport, evaluate_detector
 from advcore.nn import Adam, Epoch, Network, accuracy, fit
 
 Tell = Callable[[str, int], None]
@@ -127,4 +127,7 @@ def _detect(model: Trained, data: Dataset, attacked: Attacked, settings: Setting
         return None
     detector = LID(model.network, data.x_train[: settings.lid_reference_images], k=settings.lid_k)
     examples = attacked.result.examples
-    return evaluate_detector(detector, model.network, attacked.x, attacked.y, examples, seed=settings.seed)
+    budget = Adaptive(eps=attacked.eps, images=settings.lid_adaptive_images, steps=settings.lid_adaptive_steps)
+    return evaluate_detector(
+        detector, model.network, attacked.x, attacked.y, examples, seed=settings.seed, adaptive=budget
+    )

@@ -25,6 +25,8 @@ class Settings:
     lid_k: int = 20
     lid_reference_images: int = 1000
     lid_images_at_least: int = 40  # broken ones, half of them to fit the detector
+    lid_adaptive_images: int = 24  # attacked by somebody who knows the detector
+    lid_adaptive_steps: int = 30
     pictured: int = 8
 
     @classmethod
@@ -40,6 +42,8 @@ class Settings:
             pgd_restarts=1,
             zoo_images=10,
             zoo_steps=300,
+            lid_adaptive_images=12,
+            lid_adaptive_steps=20,
         )
 
     def epochs(self, images: int) -> int:

@@ -14,6 +14,7 @@ from advcore.attacks.apgd import apgd
 from advcore.attacks.autoattack import autoattack
 from advcore.attacks.backward_pass import backward_pass
 from advcore.attacks.bim import bim
+from advcore.attacks.boundary import boundary
 from advcore.attacks.carlini_wagner import carlini_wagner
 from advcore.attacks.ddn import ddn
 from advcore.attacks.deepfool import deepfool
@@ -22,22 +23,35 @@ from advcore.attacks.fab import fab
 from advcore.attacks.fgm import fgm
 from advcore.attacks.fgsm import fgsm
 from advcore.attacks.fmn import fmn
+from advcore.attacks.gaussian_noise import gaussian_noise
+from advcore.attacks.hinge_min_norm import hinge_min_norm
+from advcore.attacks.hop_skip_jump import hop_skip_jump
 from advcore.attacks.joint import joint
 from advcore.attacks.jsma import jsma
+from advcore.attacks.nes import nes
 from advcore.attacks.pgd import pgd
 from advcore.attacks.result import AttackResult
+from advcore.attacks.retrying import retrying
+from advcore.attacks.simba import simba
+from advcore.attacks.spsa import spsa
 from advcore.attacks.square import square
+from advcore.attacks.step_audit import StepAudit, audit_step
+from advcore.attacks.substitute import substitute
+from advcore.attacks.uniform_noise import uniform_noise
 from advcore.attacks.zoo import zoo
 
 __all__ = [
     "AttackResult",
     "Options",
     "Progress",
+    "StepAudit",
     "apgd",
+    "audit_step",
     "autoattack",
     "available",
     "backward_pass",
     "bim",
+    "boundary",
     "carlini_wagner",
     "ddn",
     "deepfool",
@@ -46,9 +60,18 @@ __all__ = [
     "fgm",
     "fgsm",
     "fmn",
+    "gaussian_noise",
+    "hinge_min_norm",
+    "hop_skip_jump",
     "joint",
     "jsma",
+    "nes",
     "pgd",
+    "retrying",
+    "simba",
+    "spsa",
     "square",
+    "substitute",
+    "uniform_noise",
     "zoo",
 ]

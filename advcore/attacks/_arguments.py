@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from advcore import _check
 from advcore._check import Array
+from advcore.attacks._binary import Binary
 from advcore.attacks._ledger import Limit
 from advcore.attacks._options import DEFAULTS, Options
 from advcore.attacks._projection import off_grid
@@ -22,7 +23,10 @@ LARGEST_NAMED = 100_000  # classes that labels may name where a matrix of scores
 
 @dataclass(frozen=True)
 class Arguments:
-    """What every attack is given, as Options says; ``mask`` has the shape of x."""
+    """What every attack is given, as Options says; ``mask`` has the shape of x.
+
+    ``binary``: the model has two classes, and equal logits are no success.
+    """
 
     name: str
     access: Access
@@ -41,12 +45,16 @@ class Arguments:
     progress: bool
     callback: Any
     trace: bool
+    binary: bool = False
 
 
-def check(attack: str, model: Any, x: object, y: object, options: Options, **defaults: Any) -> Arguments:
+def check(
+    attack: str, model: Any, x: object, y: object, options: Options, *, binary: bool = False, **defaults: Any
+) -> Arguments:
     """Return the arguments of the named attack, or say what is wrong with them.
 
-    ``defaults`` are the attack's own, where they differ from those of Options.
+    ``binary``: a model of one output is taken too. ``defaults`` are the attack's own, where they differ from those of
+    Options.
     """
     unknown = sorted(set(options) - set(DEFAULTS))
     if unknown:
@@ -74,9 +82,10 @@ def check(attack: str, model: Any, x: object, y: object, options: Options, **def
     callback = given["callback"]
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be callable, got a {type(callback).__name__}")
+    access = _access(attack, model, given["output"], given["randomised"], y, targets)
     return Arguments(
         attack,
-        _access(attack, model, given["output"], given["randomised"], y, targets),
+        Binary(access, attack) if binary else access,
         x,
         y,
         targets,
@@ -92,6 +101,7 @@ def check(attack: str, model: Any, x: object, y: object, options: Options, **def
         _check.flag("progress", given["progress"]),
         callback,
         _check.flag("trace", given["trace"]),
+        binary,
     )
 
 

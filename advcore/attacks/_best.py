@@ -39,15 +39,18 @@ class Best:
         self.margin = np.full(len(x), -np.inf)
 
     def offer(self, x: Array, met: NDArray[np.bool_], margin: NDArray[np.float64], index: Index) -> None:
-        """Take x[i], an example of sample index[i], where it is better than what there is."""
+        """Take x[i], an example of sample index[i], where it is better than what there is. Samples may repeat."""
         if self.minimise is None:
             # What meets the criterion with a margin of zero (equal logits) beats what does not.
-            better = (margin > self.margin[index]) | (met & ~self.met[index])
+            (better,) = np.nonzero((margin > self.margin[index]) | (met & ~self.met[index]))
+            better = better[np.lexsort((margin[better], met[better]))]  # of one sample's, the last one stays
             self.margin[index[better]] = margin[better]
         else:
-            better = met.copy()
+            (better,) = np.nonzero(met)
             length = distance(x[met], self.origin[index[met]], self.minimise)
-            better[met] = nearer = length < self.distance[index[met]]
-            self.distance[index[better]] = length[nearer]
+            nearer = length < self.distance[index[met]]
+            order = np.argsort(-length[nearer], kind="stable")
+            better = better[nearer][order]
+            self.distance[index[better]] = length[nearer][order]
         self.examples[index[better]] = x[better]
         self.met[index[met]] = True

@@ -7,10 +7,12 @@ from numpy.typing import NDArray
 
 from advcore._check import Array
 from advcore.attacks._ledger import Index
+from advcore.attacks._lengths import scaled
 from advcore.attacks._losses import Logits, without
 from advcore.attacks._problem import Problem
 
-LESS = 0.1  # of the overshoot, tried once at the end
+PULLS = 3  # queries for the way back to the boundary after a success
+BEYOND = 0.002  # how far past where it should be they look, as a share of the perturbation
 
 
 def step_past_boundary(
@@ -25,7 +27,8 @@ def step_past_boundary(
     steps : int
         At most; each takes ``classes - 1`` gradients (targeted: one) and a query after it.
     overshoot : float
-        How far past the linearised boundary, as a share of the perturbation. A tenth of it is tried after a success.
+        How far past the linearised boundary, as a share of the perturbation. After a success, up to three
+        queries look for the boundary on the line between x and the example.
     classes : int
         The label and the other classes of the largest logits at x.
 
@@ -47,9 +50,10 @@ def step_past_boundary(
         total += _step(problem, ends[active], active, others[active], norm)
         total = problem.project(origin + total, active) - origin
         current = problem.project(origin + (1 + overshoot) * total, active)
-        met = problem.offer(current, problem.logits(current, active), active)
+        logits = problem.logits(current, active)
+        met = problem.offer(current, logits, active)
         ends[active] = current
-        _pull_back(problem, total[met], active[met], overshoot)
+        _pull_back(problem, total[met], active[met], overshoot, logits[met])
         active, total = active[~met], total[~met]
     return ends
 
@@ -98,10 +102,20 @@ def _step(problem: Problem, current: Array, active: Index, others: Index, norm: 
     return step.reshape(current.shape)
 
 
-def _pull_back(problem: Problem, total: Array, index: Index, overshoot: float) -> None:
-    """Try less overshoot: the linearised boundary is mostly close to the true one by now."""
-    affordable = np.isin(index, problem.afford(index))
-    index, total = index[affordable], total[affordable]
-    if len(index) and overshoot > 0:
-        nearer = problem.project(problem.x[index] + (1 + LESS * overshoot) * total, index)
-        problem.offer(nearer, problem.logits(nearer, index), index)
+def _pull_back(problem: Problem, total: Array, index: Index, overshoot: float, logits: Logits) -> None:
+    """Look for the boundary on the line to an example, of these logits, by false position: three queries at most."""
+    near, far = np.zeros(len(index)), np.full(len(index), 1 + overshoot)  # no success, and one
+    before, past = -problem.margin(problem.logits_of_x[index], index), problem.margin(logits, index)
+    for _ in range(PULLS):
+        affordable = np.isin(index, problem.afford(index))
+        index, total = index[affordable], total[affordable]
+        near, far, before, past = (a[affordable] for a in (near, far, before, past))
+        if not len(index):
+            return
+        crossing = near + (far - near) * before / np.maximum(before + past, np.finfo(np.float64).tiny)
+        place = np.minimum(crossing + BEYOND * far, (near + far) / 2 + (far - near) / 2.2)
+        nearer = problem.project(problem.x[index] + scaled(total, place), index)
+        logits = problem.logits(nearer, index)
+        met, gap = problem.offer(nearer, logits, index), problem.margin(logits, index)
+        near, before = np.where(met, near, place), np.where(met, before, np.maximum(-gap, 0))
+        far, past = np.where(met, place, far), np.where(met, np.maximum(gap, 0), past)

@@ -67,6 +67,7 @@ class Problem:
         self.x, self.y = given.x[owners], given.y[owners]
         self.targets = None if given.targets is None else given.targets[owners]
         self.labels = self.y if self.targets is None else self.targets
+        self._strict = given.binary
         self.seed, self.sample_ids = given.seed, given.sample_ids[owners]
         mask = None if given.mask is None else given.mask[owners]
         self.region = Region(self.x, given.bounds, norm, eps, mask, given.quantize)
@@ -95,6 +96,10 @@ class Problem:
     def logits(self, x: Array, index: Index) -> Logits:
         """Ask the model: one query a row."""
         return self._ledger.logits(x, self.owners[index])
+
+    def shared_logits(self, x: Array) -> Logits:
+        """Ask the model about inputs of the attacker's own: one query a row, on the account that all samples share."""
+        return self._ledger.shared_logits(x)
 
     def gradient(self, x: Array, index: Index, loss: str, towards: Index | None = None) -> Gradient:
         """Ask for the gradient of a loss in LOSSES, in the direction of success: one gradient a row.
@@ -138,6 +143,10 @@ class Problem:
         """Return those of the samples that may still ask for so many rows of logits and gradients each."""
         return index[self._ledger.affordable(self.owners[index], queries, gradients)]
 
+    def left(self, index: Index) -> Index:
+        """Return how many rows each of the samples may still ask for; without a limit, a very large number."""
+        return self._ledger.left(self.owners[index])
+
     def gradient_queries(self, count: int = 1) -> int:
         """Return the rows of logits that cost as much as the forward passes behind so many gradients of one sample."""
         access = self._ledger.access
@@ -156,7 +165,9 @@ class Problem:
         return -ascent if self.targeted else ascent
 
     def met(self, logits: Logits, index: Index) -> NDArray[np.bool_]:
-        """Say which rows meet the criterion; of equal logits the first class is the prediction."""
+        """Say which rows meet the criterion; of equal logits the first class is the prediction (binary: neither)."""
+        if self._strict:
+            return np.asarray(self.margin(logits, index) > 0)
         hit: NDArray[np.bool_] = logits.argmax(axis=1) == self.labels[index]
         return hit if self.targeted else ~hit
 

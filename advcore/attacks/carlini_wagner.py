@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Unpack
-
-import numpy as np
-from numpy.typing import NDArray
 
 from advcore import _check
 from advcore._check import Array
+from advcore.attacks import _carlini_wagner as searches
 from advcore.attacks._arguments import check
-from advcore.attacks._boundary import step_past_boundary
-from advcore.attacks._ledger import Index
-from advcore.attacks._losses import Logits
 from advcore.attacks._options import Options
+from advcore.attacks._penalty import Settings
 from advcore.attacks._problem import Problem
 from advcore.attacks._protocol import run
 from advcore.attacks._registry import attack
-from advcore.attacks._tanh import TanhAdam
-from advcore.attacks.result import AttackResult, l2_norms, rows
+from advcore.attacks.result import AttackResult
 
-LARGEST_CONSTANT = 1e10
-ABORT_RATIO = 0.9999
+SEARCHES = {"l2": searches.l2, "l0": searches.l0, "linf": searches.linf}
+STEPS = {"l2": 10_000, "l0": 1000, "linf": 1000}
+LEARNING_RATES = {"l2": 1e-2, "l0": 1e-2, "linf": 5e-3}
 
 
-@attack(norm="l2 (minimal)", access="gradient", cost="search_steps x steps gradients, less where it aborts")
+@attack(norm="l2, l0, linf (minimal)", access="gradient", cost="search_steps x steps gradients, less where it aborts")
 def carlini_wagner(
     model: Any,
     x: Array,
     y: Array,
     *,
-    steps: int = 10_000,
-    learning_rate: float = 1e-2,
+    norm: str = "l2",
+    steps: int | None = None,
+    learning_rate: float | None = None,
     initial_c: float = 1e-3,
     search_steps: int = 9,
     kappa: float = 0.0,
@@ -46,21 +40,28 @@ def carlini_wagner(
     ``f = max(z_y - max_{i != y} z_i, -kappa)``; with targets ``f = max(max_{i != t} z_i - z_t, -kappa)`` (f6 of the
     paper). Adam moves w, where ``x' = middle + half tanh(w)`` is inside the box for every w.
 
+    Linf (section VI-C): the distance is ``sum_i max(|x'_i - x_i| - tau, 0)``; tau falls by a tenth at each success,
+    until there is none for all c up to 20. L0 (section VI-B): L2's descents find an example, the entries that matter
+    least, by ``|df/dx_i| |x'_i - x_i|``, are fixed, and so on until there is no example for all c up to 2e6.
+
     Parameters
     ----------
     model : object with logits(x) and vjp(x, cotangent), or torch module
     x : float32 or float64 array, (N, ...)
     y : int array, (N,)
         True labels.
-    steps : int, at least 1
+    norm : "l2", "l0" or "linf"
+        The distance to keep small.
+    steps : int, at least 1; default 10000 for L2, 1000 for L0 and Linf
         Of Adam, for each constant.
-    learning_rate : float, above 0
+    learning_rate : float, above 0; default 0.01, for Linf 0.005
         Of Adam, in the units of w.
     initial_c : float, above 0
         The first constant.
     search_steps : int, at least 1
-        Constants that are tried for each sample: after a failure ten times the last one, then bisection between the
-        largest that failed and the smallest that succeeded. Each starts anew from x.
+        Of L2: constants that are tried for each sample; after a failure ten times the last one, then bisection between
+        the largest that failed and the smallest that succeeded. Each starts anew from x. (L0 and Linf: ten times the
+        last one after a failure; a success ends a descent, and the next one starts there.)
     kappa : float, at least 0
         How far past the boundary the logits of an example must be.
     abort_early : bool
@@ -71,7 +72,7 @@ def carlini_wagner(
     Returns
     -------
     AttackResult
-        The successful iterate of the smallest L2 distance, or x itself. Per sample: one query for the input itself, one
+        The successful iterate of the smallest distance, or x itself. Per sample: one query for the input itself, one
         query and one gradient a step, and what the start takes (see Notes).
 
     Raises
@@ -85,89 +86,22 @@ def carlini_wagner(
     -----
     Differs from the paper: attacks are untargeted too; the search for c, the test for an early end and the nearest
     success are a sample's own, where the paper's code ends the whole batch together; up to three steps to the nearest
-    linearised boundary come first (9 gradients each, see deepfool), so that no example is further away than theirs.
+    linearised boundary come first (9 gradients each, see deepfool; not with a kappa, not for L0), so that no example is
+    further away than theirs. Linf: after the first failure tau is found by bisection, to 0.5%; c grows tenfold, not
+    twofold. L0: a fifth of the entries is fixed at a time; where that fails, half as many, down to one.
     """
+    norm = _check.choice("norm", norm, tuple(SEARCHES))
     settings = Settings(
-        _check.integer("steps", steps, minimum=1),
-        _check.real("learning_rate", learning_rate, above=0.0),
+        STEPS[norm] if steps is None else _check.integer("steps", steps, minimum=1),
+        LEARNING_RATES[norm] if learning_rate is None else _check.real("learning_rate", learning_rate, above=0.0),
+        _check.real("initial_c", initial_c, above=0.0),
+        _check.integer("search_steps", search_steps, minimum=1),
         _check.real("kappa", kappa, minimum=0.0),
         _check.flag("abort_early", abort_early),
     )
-    first_c = _check.real("initial_c", initial_c, above=0.0)
-    constants = _check.integer("search_steps", search_steps, minimum=1)
     given = check("carlini_wagner", model, x, y, options)
 
     def propose(problem: Problem) -> None:
-        step_past_boundary(problem, "l2")
-        count = len(problem.x)
-        constant = np.full(count, first_c)
-        failed, succeeded = np.zeros(count), np.full(count, np.inf)
-        for _ in range(constants):
-            met = _descend(problem, constant, settings)
-            succeeded = np.where(met, constant, succeeded)
-            failed = np.where(met, failed, constant)
-            larger = np.minimum(10 * constant, LARGEST_CONSTANT)
-            constant = np.where(np.isfinite(succeeded), (failed + succeeded) / 2, larger)
+        SEARCHES[norm](problem, settings)
 
-    return run(propose, given, minimise="l2")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Of one descent, as in carlini_wagner."""
-
-    steps: int
-    learning_rate: float
-    kappa: float
-    abort_early: bool
-
-
-def _descend(problem: Problem, constant: NDArray[np.float64], settings: Settings) -> NDArray[np.bool_]:
-    """Minimise the objective from x with one constant a sample, (n,); return who succeeded on the way, (n,)."""
-    active = np.arange(len(problem.x))
-    met = np.zeros(len(active), np.bool_)
-    last = np.full(len(active), np.inf)
-    variables = TanhAdam(problem.x, problem.region, active)
-    for step in range(settings.steps):
-        affordable = problem.afford(active, problem.gradient_queries(), 1)
-        if len(affordable) < len(active):
-            variables.keep(np.isin(active, affordable))
-            active = affordable
-        if not len(active):
-            break
-        examples = variables.examples()
-        slope = weighted_slope(problem, active, constant, settings.kappa)
-        found = problem.vjp(examples, active, slope)
-        met[active[problem.offer(examples, found.logits, active, kappa=settings.kappa)]] = True
-        gradient = examples - variables.origin
-        if settings.abort_early and step % math.ceil(settings.steps / 10) == 0:
-            distance = l2_norms(rows(gradient).astype(np.float64))
-            objective = distance**2 + constant[active] * hinge(problem, found.logits, active, settings.kappa)
-            staying = objective <= ABORT_RATIO * last[active]
-            last[active] = objective
-            variables.keep(staying)
-            active, gradient, ascent = active[staying], gradient[staying], found.ascent[staying]
-        else:
-            ascent = found.ascent
-        gradient *= 2
-        gradient += ascent
-        variables.step(gradient, settings.learning_rate)
-    return met
-
-
-def weighted_slope(
-    problem: Problem, index: Index, constant: NDArray[np.float64], kappa: float
-) -> Callable[[Logits, slice], Logits]:
-    """Return the gradient of ``c f`` for the logits, (B, K), as a function for Problem.vjp."""
-
-    def slope(logits: Logits, part: slice) -> Logits:
-        chosen = index[part]
-        weight = np.where(problem.margin(logits, chosen) < kappa, -constant[chosen], 0.0)
-        return problem.margin_ascent(logits, chosen) * weight[:, np.newaxis]
-
-    return slope
-
-
-def hinge(problem: Problem, logits: Logits, index: Index, kappa: float) -> NDArray[np.float64]:
-    """Return ``f + kappa``: how far the logits are from what is wanted, zero where they are there."""
-    return np.maximum(kappa - problem.margin(logits, index), 0.0)
+    return run(propose, given, minimise=norm)

@@ -53,7 +53,7 @@ def deepfool(
     -------
     AttackResult
         Per sample: one query for the input itself; a step takes ``classes - 1`` gradients, at a query each where the
-        model answers both together; one query after every step, and one at the end.
+        model answers both together; one query after every step, and up to three at the end.
 
     Raises
     ------
@@ -65,8 +65,8 @@ def deepfool(
     Notes
     -----
     Differs from the paper: with targets, the boundary is that between the target and the best other class. Entries that
-    the box or the mask holds do not move, and what they cannot do the others do. After a success a tenth of the
-    overshoot is tried too, for one query.
+    the box or the mask holds do not move, and what they cannot do the others do. After a success
+    up to three queries look for the boundary on the line between x and the example.
     """
     norm = _check.choice("norm", norm, ("l2", "linf"))
     steps = _check.integer("steps", steps, minimum=1)

@@ -21,6 +21,7 @@ from advcore._check import Array
 from advcore.nn._coordinates import CoordinateProbe
 
 OUTPUTS = ("logits", "probabilities", "top1", "label")
+FEWEST_NAMED = 99
 SMALLEST_PROBABILITY = 1e-30  # zeros get a finite logarithm
 
 Cotangents = Callable[[Array], Array]
@@ -88,7 +89,8 @@ class Access(ABC):
 
 
 class NativeModel(Access):
-    """Anything with ``logits(x)``; white-box if it has ``vjp(x, cotangent)`` too.
+    """Anything with ``logits(x)``; white-box if it has ``vjp(x, cotangent)`` too. It may say that it is ``randomised``,
+    and that its last column ``rejects``.
 
     ``value_and_vjp(x, function)`` and ``value_and_vjps(x, function, count)``, as Network has them, save forward passes.
     """
@@ -100,6 +102,7 @@ class NativeModel(Access):
         )
         self.gradients = self.several or self.combined or separate
         self.randomised = getattr(model, "randomised", None)
+        self.rejects = bool(getattr(model, "rejects", False))
         self._probe: CoordinateProbe | None = None
 
     def simulate(self) -> None:
@@ -193,7 +196,9 @@ class Callback(Access):
     """
 
     def __init__(self, function: Callable[[Array], Any], output: str, named: int) -> None:
-        self.function, self.output, self.named = function, output, named
+        self.function, self.output = function, output
+        # With c columns, odds against the top class come out right down to a confidence of 1 / c.
+        self.named = max(named, FEWEST_NAMED) if output == "top1" else named
         self.randomised = getattr(function, "randomised", None)
 
     def logits(self, x: Array) -> Any:

@@ -25,5 +25,5 @@ class Behind:
         """Return the logits and the gradient for x of ``sum(logits * cotangent(logits))``."""
         if not self._access.gradients:
             raise TypeError("the model behind the defence must have gradients for this, got one without")
-        logits, gradients = self._access.logits_and_gradients(x, lambda z: np.asarray(cotangent(z))[:, np.newaxis])
+        logits, gradients = self._access.logits_and_gradients(x, lambda z: np.asarray(cotangent(z))[:, np.newaxis], 1)
         return logits, gradients[:, 0]

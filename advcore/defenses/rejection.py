@@ -17,7 +17,7 @@ class Rejecting:
     """A network of distances that refuses what is far from every class: reject iff ``min_k d_k > lambda``.
 
     To an attack it is a classifier of K + 1 classes, with logits ``-d_1, ..., -d_K, -lambda``: the last one is the
-    largest exactly where the input is rejected. So an attack that aims at a class (``targets``) has to get past the
+    largest exactly where the input is rejected, which counts as a defence that held. So an attack has to get past the
     rejection too, which is what an adversary who knows the defence does.
 
     Parameters
@@ -32,6 +32,8 @@ class Rejecting:
     TypeError, ValueError
         If an argument is of another type or out of range.
     """
+
+    rejects = True
 
     def __init__(self, network: nn.Network, lambda_: float) -> None:
         self.network = _check.instance("network", network, nn.Network)

@@ -74,6 +74,10 @@ class Detector(BaseEstimator):
         """Return the number of reference images, of a detector that excludes."""
         raise NotImplementedError
 
+    def __sklearn_clone__(self: Self) -> Self:
+        """Return an unfitted detector with the same parameters: network and reference are shared, not copied."""
+        return type(self)(**self.get_params(deep=False))
+
     # What users call
 
     def prepare(self: Self) -> Self:

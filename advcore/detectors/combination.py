@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import clone
 
 from advcore import _check
 from advcore._check import Array
@@ -33,6 +34,10 @@ class Combination(Detector):
     def __init__(self, detectors: Sequence[Detector], *, fpr: float = 0.05) -> None:
         self.detectors = detectors
         self.fpr = fpr
+
+    def __sklearn_clone__(self) -> Combination:
+        """Return an unfitted combination of unfitted detectors."""
+        return Combination([clone(one) for one in self.detectors], fpr=self.fpr)
 
     @property
     def network(self) -> Any:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from advcore import _check, ops
 from advcore._check import Array
+from advcore.defenses import BitDepth, MedianFilter
 from advcore.detectors._base import Detector, Features, Pull
-from advcore.detectors.squeezers import BitDepth, MedianFilter
 
 Squeezer = Callable[[Array], Array]
 
@@ -24,7 +24,8 @@ class FeatureSqueezing(Detector):
     network : object with logits(x); vjp(x, cotangent) for gradients
         Of images (N, C, H, W) in [0, 1].
     squeezers : sequence of callables, at least one
-        Each maps a batch of images to one of the same shape, every image by itself. By default those of the paper for
+        Each maps a batch of images to one of the same shape, every image by itself, as those of advcore.defenses. By
+        default those of the paper for
         MNIST, ``(BitDepth(1), MedianFilter(2))``; for CIFAR-10 it has
         ``(BitDepth(5), MedianFilter(2), NonLocalMeans(13, 3, 2 / 255))``.
     fpr : float, in (0, 1)
@@ -32,7 +33,8 @@ class FeatureSqueezing(Detector):
 
     Notes
     -----
-    ``score_gradient`` takes the squeezers for the identity on the way back (BPDA; Athalye et al. 2018).
+    ``score_gradient`` goes back through a squeezer by its ``vjp(x, gradient)``; squeezers without one count as the
+    identity on the way back (BPDA; Athalye et al. 2018).
     """
 
     needs = ("logits",)
@@ -61,9 +63,14 @@ class FeatureSqueezing(Detector):
         best, rows = distances.argmax(axis=0), np.arange(len(X))
 
         def pull(weights: Features) -> Array:
-            chosen = np.stack(squeezed)[best, rows]
             signs = np.sign(moved[best, rows]) * weights
-            return self._slope(X, signs) - self._slope(chosen, signs)
+            gradient = self._slope(X, signs)
+            for number, squeezer in enumerate(self.squeezers_):
+                (own,) = np.nonzero(best == number)
+                back = self._slope(squeezed[number][own], signs[own])
+                exact = getattr(squeezer, "vjp", None)
+                gradient[own] -= exact(X[own], back) if callable(exact) else back
+            return gradient
 
         return distances[best, rows][:, np.newaxis], pull
 

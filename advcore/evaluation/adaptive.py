@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,17 +100,20 @@ class AdaptiveResult:
         return cls("NOT RUN", reason, "", unknown, none, places, no, no, empty, threshold, unknown, unknown, detection)
 
     def row(self, trained: str) -> dict[str, Any]:
-        """Return the attack's row of a report: success is a share of all attacked images."""
-        unknown = float("nan")
+        """Return the attack's row of a report, None for what is not known; what is missed is a share of all attacked."""
         budget = f"{self.norm} <= {self.eps:g}" if self.method != "NOT RUN" else ""
         return {
             "trained_on": trained,
             "tested_on": "adaptive",
-            "auc": self.auc,
-            "auc_low": unknown,
-            "auc_high": unknown,
-            **{f"detected_at_{rate:g}": self.detection[rate] for rate in RATES},
-            "undetected_at_0.05": self.success,
+            "auc": _known(self.auc),
+            "auc_low": None,
+            "auc_high": None,
+            **{f"detected_at_{rate:g}": _known(self.detection[rate]) for rate in RATES},
+            "undetected_at_0.05": _known(self.success),
             "images": len(self.images),
             "note": ", ".join(part for part in (self.method, budget, self.reason) if part),
         }
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -98,10 +98,15 @@ class DetectorReport:
             f"{'trained on':<14}{'tested on':<14}{'AUC':>7}{'95% interval':>18}{'at 1%':>8}{'at 5%':>8}  missed at 5%"
         ]
         for row in self.rows():
-            interval = f"{row['auc_low']:.3f}–{row['auc_high']:.3f}" if row["tested_on"] != "adaptive" else ""
-            missed = f"{row['undetected_at_0.05']:.1%} of {row['images']}"
+            interval = "–".join(_cell(row[key], ".3f") for key in ("auc_low", "auc_high") if row[key] is not None)
+            missed = f"{_cell(row['undetected_at_0.05'], '.1%')} of {row['images']}"
             lines.append(
-                f"{row['trained_on']:<14}{row['tested_on']:<14}{row['auc']:>7.3f}{interval:>18}"
-                f"{row['detected_at_0.01']:>8.1%}{row['detected_at_0.05']:>8.1%}  {missed} {row['note']}".rstrip()
+                f"{row['trained_on']:<14}{row['tested_on']:<14}{_cell(row['auc'], '.3f'):>7}{interval:>18}"
+                f"{_cell(row['detected_at_0.01'], '.1%'):>8}{_cell(row['detected_at_0.05'], '.1%'):>8}"
+                f"  {missed} {row['note']}".rstrip()
             )
         return "\n".join(lines)
+
+
+def _cell(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)

@@ -1,5 +1,7 @@
 """Networks: layers with torch's names and defaults, losses, optimisers and training on advcore's kernels."""
 
+from advcore.nn._coordinates import ProbeValues, coordinate_costs
+from advcore.nn._propagation import LayerCost
 from advcore.nn.activations import GELU, Clip, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from advcore.nn.affine import Affine, Normalize, Scale
 from advcore.nn.batch import Batch
@@ -50,6 +52,7 @@ __all__ = [
     "Import",
     "InstanceNorm",
     "Layer",
+    "LayerCost",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -63,6 +66,7 @@ __all__ = [
     "Optimizer",
     "Pad",
     "Permute",
+    "ProbeValues",
     "RMSProp",
     "ReLU",
     "Reshape",
@@ -75,6 +79,7 @@ __all__ = [
     "Subtract",
     "Tanh",
     "accuracy",
+    "coordinate_costs",
     "fit",
     "hierarchical_accuracy",
     "laplacian_rbf_network",

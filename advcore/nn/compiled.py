@@ -91,20 +91,28 @@ class Program:
     shapes : dict of str to tuple
         A sample's shape at each step's output, and at the input.
     dtype : float32 or float64
+    keep : bool
+        Whether the program is for ``kept`` alone: nothing else can be asked of it then.
     """
 
-    def __init__(self, steps: Sequence[Joint], shapes: Mapping[str, Shape], dtype: np.dtype[Any]) -> None:
-        self._shapes, self.dtype = shapes, dtype
+    def __init__(
+        self, steps: Sequence[Joint], shapes: Mapping[str, Shape], dtype: np.dtype[Any], *, keep: bool = False
+    ) -> None:
+        self._shapes, self.dtype, self.keeps = shapes, dtype, keep
         self.core = (_core.Program32 if dtype == np.float32 else _core.Program64)(math.prod(shapes[INPUT]))
         self._buffers = {INPUT: 0}
         for step in steps:
             self._buffers[step.name] = _STEPS[type(step.layer)](self, step, step.layer)
         self.output_shape = shapes[steps[-1].name]
-        self.core.finish(self._buffers[steps[-1].name])
+        self._output = self._buffers[steps[-1].name]
+        self._spare_tapes: list[Array] = []
+        if keep:
+            self.core.finish_keeping(self._output)
+            return
+        self.core.finish(self._output)
         # Numbers a sample that a forward pass keeps for one backward pass, and for several.
         self.tape_size: int = self.core.tape_size(False)
         self.lasting_tape_size: int = self.core.tape_size(True)
-        self._spare_tapes: list[Array] = []
 
     def inputs(self, step: Joint) -> list[int]:
         """Return the buffers of a step's inputs."""
@@ -123,6 +131,22 @@ class Program:
         out = np.empty((len(x), *self.output_shape), self.dtype)
         self.core.run(x, out)
         return out
+
+    def kept(self, x: Array, names: Sequence[str]) -> list[Array]:
+        """Return the outputs of some steps for x (N, ...), each flat: valid until the next call."""
+        out = np.empty((len(x), *self.output_shape), self.dtype)
+        size = len(x) * self.core.kept_size()
+        if not self._spare_tapes or self._spare_tapes[0].size < size:
+            self._spare_tapes = [np.empty(size, self.dtype)]
+        (tape,) = self._spare_tapes
+        self.core.keep(x, out, tape)
+        arrays = []
+        for name in names:
+            buffer = self._buffers[name]
+            first, count = self.core.kept_at(buffer) * len(x), self.core.size_of(buffer) * len(x)
+            own = {0: x, self._output: out}.get(buffer)
+            arrays.append(tape[first : first + count] if own is None else own)
+        return arrays
 
     def vjp(self, x: Array, cotangent: Array) -> Array:
         """Return the gradient for x of sum(logits * cotangent)."""
@@ -201,8 +225,12 @@ def _conv2d(program: Program, step: Joint, layer: Conv2d) -> int:
     weight, bias = step.weights()
     plan = geometry(shape, weight.shape, layer.stride, layer.padding, layer.dilation, layer.groups)
     algorithm = algorithm_of(weight.shape, plan)
+    if program.keeps and algorithm == WINOGRAD:
+        algorithm = DIRECT  # equal windows give equal sums: what is flat stays flat, and ties are ties
     back, back_plan, back_algorithm = None, plan, DIRECT
-    if algorithm == WINOGRAD or turns_around(weight.shape, plan):
+    if program.keeps:
+        pass
+    elif algorithm == WINOGRAD or turns_around(weight.shape, plan):
         back, back_plan = turned_around(weight, layer.groups), turned(weight.shape, plan, size)
         back_algorithm = _turned_algorithm(algorithm, back.shape, back_plan)
     return program.core.conv2d(

@@ -24,6 +24,8 @@ from advcore.nn.losses import Loss, loss_function
 if TYPE_CHECKING:
     import torch
 
+    from advcore.nn._coordinates import CoordinateProbe, ProbeValues
+
 # Bytes that one pass may keep; larger batches are cut, which changes no bits. (Twice as much was slower: the allocator
 # returns large arrays to the system, which clears them anew.)
 MEMORY = 2**27
@@ -83,6 +85,7 @@ class Network(LayerGraph):
         self._trained = trained(self._steps)
         self._plans: dict[Shape, Plan] = {}
         self._programs = Programs(self._nodes, self.dtype)
+        self._probe: CoordinateProbe | None = None
         self.imported: Import | None = None
 
     # Results
@@ -286,6 +289,40 @@ class Network(LayerGraph):
         """
         function = loss_function(loss)
         return self.value_and_vjp(x, lambda logits: function(logits, y)[1])[1]
+
+    def coordinate_values(
+        self, x: Array, coordinates: NDArray[np.int64], h: float, bounds: tuple[float, float] | None = None
+    ) -> ProbeValues:
+        """Return the logits, in float64, of samples and of their copies with one coordinate moved up or down.
+
+        Only what a coordinate reaches is computed, where the layers allow it: see docs/coordinate_gradients.md.
+
+        Parameters
+        ----------
+        x : array of the network's type, (N, ...)
+        coordinates : int64 array, (N, m)
+            Flat indices into a sample, each sample's own.
+        h : float, above 0
+            The step, in the units of x.
+        bounds : (low, high), optional
+            The box that moved copies stay in.
+
+        Returns
+        -------
+        ProbeValues
+            ``base`` (N, K), ``plus`` and ``minus`` (N, m, K), ``distances`` (N, m), all float64.
+        """
+        from advcore.nn._coordinates import CoordinateProbe
+
+        x, _ = self._input(x)
+        coordinates = _check.integers(
+            "coordinates", coordinates, shape=(len(x), None), minimum=0, maximum=math.prod(x.shape[1:]) - 1
+        )
+        if self._probe is None:
+            self._probe = CoordinateProbe(self)
+        return self._probe.values(
+            x, coordinates, _check.real("h", h, above=0.0), None if bounds is None else _check.bounds("bounds", bounds)
+        )
 
     # Files and shapes
 

@@ -53,8 +53,17 @@ LAYERS: dict[str, type[Layer]] = {
 def save(network: Network, path: object) -> None:
     """Write a network to a file; see Network.save."""
     file = _check.path("path", path)
-    content = _safetensors.to_bytes(network.state_dict(), {KEY: graph_json(network)})
-    _files.write(file, content)
+    _files.write(file, to_bytes(network))
+
+
+def to_bytes(network: Network) -> bytes:
+    """Return the content of a network's file."""
+    return _safetensors.to_bytes(network.state_dict(), {KEY: graph_json(network)})
+
+
+def from_bytes(content: bytes) -> Network:
+    """Return the network in a file's content; ValueError where there is none."""
+    return _network(*_safetensors.from_bytes(content))
 
 
 def load(path: object) -> Network:

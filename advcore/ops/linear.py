@@ -40,14 +40,18 @@ def matmul(a: Array, b: Array, *, out: Array | None = None) -> Array:
     right = b[:, np.newaxis] if b.ndim == 1 else b
     if left.shape[-1] != right.shape[-2]:
         raise ValueError(f"b must have {left.shape[-1]} rows to be multiplied by a of shape {a.shape}, got {b.shape}")
+    plain = left.ndim == right.ndim == 2  # the common case, and the quickest
     try:
-        batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+        batch = () if plain else np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
     except ValueError:
         raise ValueError(f"a and b must have leading axes that broadcast, got {a.shape} and {b.shape}") from None
     rows, cols = left.shape[-2], right.shape[-1]
     shape = batch + (() if a.ndim == 1 else (rows,)) + (() if b.ndim == 1 else (cols,))
     result = _check.output(out, shape, a.dtype, (a, b))
     count = math.prod(batch)
+    if plain:
+        _core.matmul(result.reshape(1, rows, cols), left[np.newaxis], right[np.newaxis])
+        return _check.deliver(result, out)
     _core.matmul(
         result.reshape(count, rows, cols),
         np.broadcast_to(left, batch + left.shape[-2:]).reshape(count, rows, left.shape[-1]),

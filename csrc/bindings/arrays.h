@@ -45,5 +45,6 @@ void bind_recurrent(py::module_& m);
 void bind_pooling(py::module_& m);
 void bind_products(py::module_& m);
 void bind_program(py::module_& m);
+void bind_propagation(py::module_& m);
 
 }  // namespace advcore

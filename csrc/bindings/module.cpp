@@ -24,4 +24,5 @@ PYBIND11_MODULE(_core, m) {
     bind_pooling(m);
     bind_products(m);
     bind_program(m);
+    bind_propagation(m);
 }

@@ -87,6 +87,18 @@ void bind(py::module_& m, const char* name) {
                                                  {output.first, output.second});
              })
         .def("finish", &Program<T>::finish)
+        .def("finish_keeping", &Program<T>::finish_keeping)
+        .def("kept_size", &Program<T>::kept_size)
+        .def("kept_at", &Program<T>::kept_at)
+        .def("size_of", &Program<T>::size_of)
+        .def(
+            "keep",
+            [](const Program<T>& p, const Array<T>& x, Array<T> out, Array<T> memory) {
+                T *const to = out.mutable_data(), *const kept = memory.mutable_data();
+                const py::gil_scoped_release unlocked;
+                p.keep(x.data(), to, extent(x, 0), kept);
+            },
+            fixed, fixed, fixed)
         .def("tape_size", &Program<T>::tape_size)
         .def(
             "run",

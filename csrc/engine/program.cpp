@@ -75,6 +75,18 @@ void Program<T>::finish(Buffer output) {
     steps_.clear();  // with what they hold
 }
 
+template <class T>
+void Program<T>::finish_keeping(Buffer output) {
+    output_ = output;
+    forward_ = plan(instructions_.size(), {input, output_}, instructions_.size());
+    steps_.clear();
+}
+
+template <class T>
+void Program<T>::keep(const T* x, T* out, int64_t samples, T* memory) const {
+    if (samples > 0) execute(forward_, 0, forward_.instructions, {x, nullptr, out, nullptr}, samples, memory);
+}
+
 // Buffers that are alive at once lie beside one another; the largest are placed first, each as low as it fits.
 template <class T>
 auto Program<T>::plan(std::size_t instructions, const std::vector<Buffer>& elsewhere, std::size_t kept) const -> Plan {
@@ -87,7 +99,7 @@ auto Program<T>::plan(std::size_t instructions, const std::vector<Buffer>& elsew
     for (std::size_t b = 0; b < count; ++b)
         if (last[b] == 0) first[b] = instructions;  // the first instruction reads the input alone
     for (std::size_t b = 0; b < count; ++b)
-        if (first[b] < kept && last[b] >= kept) last[b] = instructions;
+        if (first[b] < kept && (last[b] >= kept || kept == instructions)) last[b] = instructions;
     for (const Buffer b : elsewhere) first[static_cast<std::size_t>(b)] = instructions;
     std::vector<std::size_t> order;
     for (std::size_t b = 0; b < count; ++b)
@@ -134,8 +146,10 @@ void Program<T>::execute(const Plan& plan, std::size_t first, std::size_t last, 
     for (std::size_t b = 0; b < place.size(); ++b)
         place[b] = plan.offset[b] < 0 ? nullptr : memory + plan.offset[b] * samples;
     place[input] = const_cast<T*>(ends.x);  // read only, as is the cotangent
-    place[static_cast<std::size_t>(cotangent_)] = const_cast<T*>(ends.cotangent);
-    place[static_cast<std::size_t>(gradient_)] = ends.gradient;
+    if (cotangent_ >= 0) {
+        place[static_cast<std::size_t>(cotangent_)] = const_cast<T*>(ends.cotangent);
+        place[static_cast<std::size_t>(gradient_)] = ends.gradient;
+    }
     place[static_cast<std::size_t>(output_)] = ends.out;
     for (std::size_t i = first; i < last; ++i) {
         const Instruction<T>& instruction = instructions_[i];

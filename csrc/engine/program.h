@@ -61,6 +61,13 @@ public:
     // Ends the description: derives the backward pass and plans both.
     void finish(Buffer output);
 
+    // Ends the description of a program that runs forward alone and keeps all its buffers: keep() writes those of all
+    // samples to `memory`, kept_size() elements a sample, buffer b at kept_at(b) * samples.
+    void finish_keeping(Buffer output);
+    int64_t kept_size() const { return forward_.size; }
+    int64_t kept_at(Buffer buffer) const { return forward_.offset[static_cast<std::size_t>(buffer)]; }
+    void keep(const T* x, T* out, int64_t samples, T* memory) const;
+
     void run(const T* x, T* out, int64_t samples);
     void vjp(const T* x, const T* cotangent, T* gradient, int64_t samples);
 
@@ -93,7 +100,8 @@ private:
         Ends at(const Program& p, int64_t sample) const;
     };
 
-    // `kept`: what instructions before this one wrote and later ones read is never written over.
+    // `kept`: what instructions before this one wrote and later ones read is never written over; of all instructions,
+    // nothing that is read.
     Plan plan(std::size_t instructions, const std::vector<Buffer>& elsewhere, std::size_t kept = 0) const;
     const Plan& halves(bool again) const { return again ? again_ : both_; }
     void execute(const Plan& plan, std::size_t first, std::size_t last, const Ends& ends, int64_t samples,

@@ -7,6 +7,7 @@
 #include "batch_norm_lstm.h"
 #include "conv2d.h"
 #include "depthwise.h"
+#include "difference.h"
 #include "finite.h"
 #include "knn.h"
 #include "lid.h"
@@ -23,48 +24,59 @@
 
 // A kernel computes the work items [begin, end) of its arguments; the comment on the argument struct says what an item
 // is. `scratch` is the calling thread's own: scratch_bytes, aligned to 64.
-#define ADVCORE_KERNELS(KERNEL)                               \
-    KERNEL(matmul, MatmulArgs)                                \
-    KERNEL(conv2d, Conv2dArgs)                                \
-    KERNEL(conv2d_direct, Conv2dDirectArgs)                   \
-    KERNEL(conv2d_pack, Conv2dPackArgs)                       \
-    KERNEL(conv2d_input_grad, Conv2dInputGradArgs)            \
-    KERNEL(conv2d_weight_grad, Conv2dWeightGradArgs)          \
-    KERNEL(depthwise, DepthwiseArgs)                          \
-    KERNEL(depthwise_weight_grad, DepthwiseWeightGradArgs)    \
-    KERNEL(sum_parts, SumPartsArgs)                           \
-    KERNEL(winograd, WinogradArgs)                            \
-    KERNEL(winograd_pack, WinogradPackArgs)                   \
-    KERNEL(winograd_weight_grad, WinogradWeightGradArgs)      \
-    KERNEL(pointwise, PointwiseArgs)                          \
-    KERNEL(softmax, SoftmaxArgs)                              \
-    KERNEL(softmax_grad, SoftmaxArgs)                         \
-    KERNEL(normalize, NormalizeArgs)                          \
-    KERNEL(normalize_fixed, NormalizeFixedArgs)               \
-    KERNEL(normalize_grad, NormalizeGradArgs)                 \
-    KERNEL(normalize_rows_grad, NormalizeRowsGradArgs)        \
-    KERNEL(normalize_rows_sums, NormalizeRowsSumsArgs)        \
-    KERNEL(recurrent_pack, RecurrentPackArgs)                 \
-    KERNEL(recurrent_pack_gates, RecurrentPackGatesArgs)      \
-    KERNEL(recurrent_forward, RecurrentForwardArgs)           \
-    KERNEL(recurrent_backward, RecurrentBackwardArgs)         \
-    KERNEL(column_sums, ColumnSumsArgs)                       \
-    KERNEL(first_nonfinite, FiniteArgs)                       \
-    KERNEL(knn, KnnArgs)                                      \
-    KERNEL(knn_merge, KnnMergeArgs)                           \
-    KERNEL(lid, LidArgs)                                      \
-    KERNEL(perturb, PerturbArgs)                              \
-    KERNEL(update, UpdateArgs)                                \
-    KERNEL(pool, PoolArgs)                                    \
-    KERNEL(max_pool, MaxPoolArgs)                             \
-    KERNEL(max_pool_grad, MaxPoolGradArgs)                    \
-    KERNEL(avg_pool_grad, AvgPoolGradArgs)                    \
-    KERNEL(window_mean, WindowMeanArgs)                       \
-    KERNEL(fma_loop, FmaLoopArgs)                             \
-    KERNEL(triad, TriadArgs)                                  \
-    KERNEL(batch_norm_lstm_pack, BatchNormLstmPackArgs)       \
-    KERNEL(batch_norm_lstm_forward, BatchNormLstmForwardArgs) \
-    KERNEL(batch_norm_lstm_backward, BatchNormLstmBackwardArgs)
+#define ADVCORE_KERNELS(KERNEL)                                 \
+    KERNEL(matmul, MatmulArgs)                                  \
+    KERNEL(conv2d, Conv2dArgs)                                  \
+    KERNEL(conv2d_direct, Conv2dDirectArgs)                     \
+    KERNEL(conv2d_pack, Conv2dPackArgs)                         \
+    KERNEL(conv2d_input_grad, Conv2dInputGradArgs)              \
+    KERNEL(conv2d_weight_grad, Conv2dWeightGradArgs)            \
+    KERNEL(depthwise, DepthwiseArgs)                            \
+    KERNEL(depthwise_weight_grad, DepthwiseWeightGradArgs)      \
+    KERNEL(sum_parts, SumPartsArgs)                             \
+    KERNEL(winograd, WinogradArgs)                              \
+    KERNEL(winograd_pack, WinogradPackArgs)                     \
+    KERNEL(winograd_weight_grad, WinogradWeightGradArgs)        \
+    KERNEL(pointwise, PointwiseArgs)                            \
+    KERNEL(softmax, SoftmaxArgs)                                \
+    KERNEL(softmax_grad, SoftmaxArgs)                           \
+    KERNEL(normalize, NormalizeArgs)                            \
+    KERNEL(normalize_fixed, NormalizeFixedArgs)                 \
+    KERNEL(normalize_grad, NormalizeGradArgs)                   \
+    KERNEL(normalize_rows_grad, NormalizeRowsGradArgs)          \
+    KERNEL(normalize_rows_sums, NormalizeRowsSumsArgs)          \
+    KERNEL(recurrent_pack, RecurrentPackArgs)                   \
+    KERNEL(recurrent_pack_gates, RecurrentPackGatesArgs)        \
+    KERNEL(recurrent_forward, RecurrentForwardArgs)             \
+    KERNEL(recurrent_backward, RecurrentBackwardArgs)           \
+    KERNEL(column_sums, ColumnSumsArgs)                         \
+    KERNEL(first_nonfinite, FiniteArgs)                         \
+    KERNEL(knn_dense, KnnDenseArgs)                             \
+    KERNEL(knn_center, KnnCenterArgs)                           \
+    KERNEL(knn_project, KnnProjectArgs)                         \
+    KERNEL(knn_image, KnnImageArgs)                             \
+    KERNEL(knn_filter, KnnFilterArgs)                           \
+    KERNEL(knn_finish, KnnFinishArgs)                           \
+    KERNEL(knn_merge, KnnMergeArgs)                             \
+    KERNEL(lid, LidArgs)                                        \
+    KERNEL(perturb, PerturbArgs)                                \
+    KERNEL(update, UpdateArgs)                                  \
+    KERNEL(pool, PoolArgs)                                      \
+    KERNEL(max_pool, MaxPoolArgs)                               \
+    KERNEL(max_pool_grad, MaxPoolGradArgs)                      \
+    KERNEL(avg_pool_grad, AvgPoolGradArgs)                      \
+    KERNEL(window_mean, WindowMeanArgs)                         \
+    KERNEL(fma_loop, FmaLoopArgs)                               \
+    KERNEL(triad, TriadArgs)                                    \
+    KERNEL(batch_norm_lstm_pack, BatchNormLstmPackArgs)         \
+    KERNEL(batch_norm_lstm_forward, BatchNormLstmForwardArgs)   \
+    KERNEL(batch_norm_lstm_backward, BatchNormLstmBackwardArgs) \
+    KERNEL(difference_terms, DifferenceTermsArgs)               \
+    KERNEL(difference_product, DifferenceProductArgs)           \
+    KERNEL(difference_depthwise, DifferenceDepthwiseArgs)       \
+    KERNEL(difference_clip, DifferenceClipArgs)                 \
+    KERNEL(difference_smooth, DifferenceSmoothArgs)             \
+    KERNEL(difference_max_pool, DifferenceMaxPoolArgs)
 
 namespace advcore {
 

@@ -7,6 +7,7 @@ from advcore.attacks import (
     apgd,
     autoattack,
     bim,
+    boundary,
     carlini_wagner,
     ddn,
     deepfool,
@@ -14,9 +15,15 @@ from advcore.attacks import (
     fgm,
     fgsm,
     fmn,
+    gaussian_noise,
+    hop_skip_jump,
     jsma,
+    nes,
     pgd,
+    simba,
+    spsa,
     square,
+    uniform_noise,
     zoo,
 )
 
@@ -55,6 +62,17 @@ ATTACKS = {
     "jsma": lambda **k: jsma(k.pop("model"), k.pop("x"), k.pop("y"), **k),
     "pgd": lambda **k: pgd(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1} | k)),
     "zoo": lambda **k: zoo(k.pop("model"), k.pop("x"), k.pop("y"), **({"steps": 2} | k)),
+    "boundary": lambda **k: boundary(k.pop("model"), k.pop("x"), k.pop("y"), **({"steps": 2} | k)),
+    "gaussian_noise": lambda **k: gaussian_noise(
+        k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1, "draws": 2} | k)
+    ),
+    "hop_skip_jump": lambda **k: hop_skip_jump(k.pop("model"), k.pop("x"), k.pop("y"), **({"steps": 1} | k)),
+    "nes": lambda **k: nes(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1, "steps": 1, "pairs": 2} | k)),
+    "simba": lambda **k: simba(k.pop("model"), k.pop("x"), k.pop("y"), **({"steps": 2} | k)),
+    "spsa": lambda **k: spsa(k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1, "steps": 1, "pairs": 2} | k)),
+    "uniform_noise": lambda **k: uniform_noise(
+        k.pop("model"), k.pop("x"), k.pop("y"), **({"eps": 0.1, "draws": 2} | k)
+    ),
 }
 SHARED = [
     ({"x": X.astype(int)}, TypeError, "x must be of type float32 or float64, got int64"),
@@ -118,6 +136,7 @@ OWN = [
     ("pgd", {"restarts": 0}, ValueError, "restarts must be at least 1, got 0"),
     ("pgd", {"restarts": 2, "random_start": False}, ValueError, "restarts must be 1 without a random start"),
     ("pgd", {"random_start": 1}, TypeError, "random_start must be True or False"),
+    ("carlini_wagner", {"norm": "l1"}, ValueError, "norm must be 'l2', 'l0' or 'linf', got 'l1'"),
     ("carlini_wagner", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
     ("carlini_wagner", {"learning_rate": 0}, ValueError, "learning_rate must be greater than 0"),
     ("carlini_wagner", {"initial_c": -1.0}, ValueError, "initial_c must be greater than 0"),
@@ -147,6 +166,47 @@ OWN = [
     ("zoo", {"initial_c": -1.0}, ValueError, "initial_c must be greater than 0"),
     ("zoo", {"search_steps": 0}, ValueError, "search_steps must be at least 1"),
     ("zoo", {"kappa": -1.0}, ValueError, "kappa must be at least 0"),
+    ("boundary", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("boundary", {"spherical_step": 1.0}, ValueError, "spherical_step must be less than 1, got 1"),
+    ("boundary", {"source_step": 0.0}, ValueError, "source_step must be greater than 0, got 0"),
+    (
+        "boundary",
+        {"starting_points": X[:2]},
+        ValueError,
+        r"starting_points must have shape \(3, 2, 2\), got \(2, 2, 2\)",
+    ),
+    ("boundary", {"starting_points": changed(1, np.nan)}, ValueError, "starting_points must be finite, .* sample 1"),
+    ("gaussian_noise", {"draws": 0}, ValueError, "draws must be at least 1, got 0"),
+    ("gaussian_noise", {"eps": -1.0}, ValueError, "eps must be at least 0, got -1"),
+    ("gaussian_noise", {"norm": "l1"}, ValueError, "norm must be 'linf' or 'l2', got 'l1'"),
+    ("hop_skip_jump", {"norm": "l1"}, ValueError, "norm must be 'l2' or 'linf', got 'l1'"),
+    ("hop_skip_jump", {"steps": 0}, ValueError, "steps must be at least 1, got 0"),
+    ("hop_skip_jump", {"evaluations": 0}, ValueError, "evaluations must be at least 1, got 0"),
+    ("hop_skip_jump", {"largest_evaluations": 0}, ValueError, "largest_evaluations must be at least 1, got 0"),
+    ("hop_skip_jump", {"memory": 1.0}, ValueError, "memory must be less than 1, got 1"),
+    ("hop_skip_jump", {"starting_points": X.astype("f")}, TypeError, "starting_points must be of type float64"),
+    ("nes", {"pairs": 0}, ValueError, "pairs must be at least 1, got 0"),
+    ("nes", {"sigma": 0.0}, ValueError, "sigma must be greater than 0, got 0"),
+    ("nes", {"momentum": 1.0}, ValueError, "momentum must be less than 1, got 1"),
+    ("nes", {"loss": "dlr"}, ValueError, "loss must be 'margin' or 'cross_entropy', got 'dlr'"),
+    ("simba", {"step_size": 0.0}, ValueError, "step_size must be greater than 0, got 0"),
+    ("simba", {"basis": "wavelet"}, ValueError, "basis must be 'pixel' or 'dct', got 'wavelet'"),
+    ("simba", {"frequencies": 0}, ValueError, "frequencies must be at least 1, got 0"),
+    ("simba", {"undo": 1}, TypeError, "undo must be True or False"),
+    (
+        "simba",
+        {"basis": "dct", "x": X[:, 0]},
+        ValueError,
+        r"x must have shape \(N, \.\.\., H, W\) for basis=.dct., got",
+    ),
+    (
+        "simba",
+        {"model": Model().logits, "output": "label"},
+        ValueError,
+        "for this attack, which needs top1; got 'label'",
+    ),
+    ("spsa", {"delta": 0.0}, ValueError, "delta must be greater than 0, got 0"),
+    ("uniform_noise", {"draws": 0}, ValueError, "draws must be at least 1, got 0"),
     ("zoo", {"output": "logits"}, None, ""),
     ("zoo", {"output": "probabilities"}, ValueError, 'output must be None or "logits" for a model that gives logits'),
     ("zoo", {"model": Model().logits}, ValueError, "output must say what the callable returns"),
@@ -178,7 +238,7 @@ def test_a_model_without_gradients_names_the_attacks_that_would_do(attack):
     class BlackBox:
         logits = Model.logits
 
-    with pytest.raises(TypeError, match=rf"{attack} needs a model with vjp\(x, cotangent\), .* use zoo"):
+    with pytest.raises(TypeError, match=rf"{attack} needs a model with vjp\(x, cotangent\), .* use .*zoo"):
         ATTACKS[attack](model=BlackBox(), x=X, y=Y)
 
 

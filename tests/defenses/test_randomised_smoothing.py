@@ -114,7 +114,7 @@ def test_no_attack_breaks_a_certificate(digits):
     assert made.accuracy(y, 0.25)[0] >= 0.5
     aware = attacks.expectation(smoothed, draws=16)
     for radius in (0.3, 1.0):
-        options = {"norm": "l2", "eps": radius, "steps": 10, "loss": "margin", "early_stop": False, "randomised": False}
+        options = {"norm": "l2", "eps": radius, "steps": 10, "loss": "margin", "early_stop": False}
         examples = attacks.pgd(aware, x, y, **options).examples
         after = smoothed.predict(examples, n=1000)
         within = (made.prediction == y) & (made.radius >= radius)

@@ -221,3 +221,16 @@ def test_known_detectors_fall(digits, name):
     assert report.adaptive.method == "gradient"
     assert report.adaptive.success > 0.8
     assert report.adaptive.detection[0.05] < 0.2
+
+
+def test_any_attack_takes_model_and_detector_together(digits):
+    dataset, network, examples = digits
+    x, y = dataset.x_test[:24], dataset.y_test[:24]
+    detector = detectors.LID(network, dataset.x_train[:300], layers=["1", "5"], k=20)
+    detector.fit(np.concatenate([dataset.x_test, examples["pgd"]]), np.repeat([0, 1], len(dataset.x_test)))
+    together = attacks.joint(network, detector)
+    found = attacks.pgd(together, x, y, eps=0.2, steps=30)
+    assert found.success.mean() > 0.5
+    fooled = found.examples[found.success]
+    assert (network.predict(fooled) != y[found.success]).all()
+    assert (detector.predict(fooled) == 0).all()

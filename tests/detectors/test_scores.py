@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.covariance import EmpiricalCovariance
 from sklearn.neighbors import KernelDensity as ScikitDensity
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import check_estimator
 
 from advcore import detectors, nn
 
@@ -18,9 +18,11 @@ def softmax(logits):
     return torch.softmax(torch.from_numpy(np.asarray(logits)), -1).numpy()
 
 
-@parametrize_with_checks([detectors.FeatureClassifier(), detectors.ClassKernelDensity(), detectors.TiedGaussian()])
-def test_estimators_of_features_are_scikit_learns(estimator, check):
-    check(estimator)
+@pytest.mark.parametrize("name", ["FeatureClassifier", "ClassKernelDensity", "TiedGaussian"])
+def test_estimators_of_features_are_scikit_learns(name):
+    """Checks of pandas and of the array API leave themselves out where those are missing."""
+    results = check_estimator(getattr(detectors, name)(), on_skip=None)
+    assert sum(result["status"] == "passed" for result in results) > 30
 
 
 def test_kernel_density_is_scikit_learns_within_the_predicted_class(setting):

@@ -1,0 +1,69 @@
+"""Two runs side by side, image by image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from advcore.evaluation import probes
+from advcore.evaluation.results import NO_ATTACKS, is_on_model
+from advcore.evaluation.rows import Row
+from advcore.evaluation.statistics import mcnemar_two_sided, wilson
+from advcore.evaluation.store import read_run
+from advcore.evaluation.terminal import new_table
+
+
+def compare(first: Path, second: Path) -> list[Table]:
+    """Return a table of accuracies and of a paired test: McNemar's exact test, two-sided, on the images of both.
+
+    Raises
+    ------
+    OSError, ValueError
+        If a folder holds no run, or the runs are of other data or share no eps.
+    """
+    (one, rows_of_one), (two, rows_of_two) = read_run(first), read_run(second)
+    if one["data"] != two["data"]:
+        raise ValueError(f"{first} and {second} are runs on other data: images cannot be paired")
+    if one.get("norm") != two.get("norm"):
+        raise ValueError(f"{first} is a run in {one.get('norm')}, {second} in {two.get('norm')}")
+    eps = sorted(_budgets(one) & _budgets(two))
+    if not eps:
+        raise ValueError(f"{first} and {second} have no eps in common")
+    sides = (Side(rows_of_one, one["norm"]), Side(rows_of_two, two["norm"]))
+    columns = [("", "left"), (first.name, "right"), (second.name, "right"), ("only first", "right")]
+    table = new_table("Right and unbroken", *columns, ("only second", "right"), ("p", "right"))
+    for budget in (0.0, *eps):
+        left, right = (side.robust(budget) for side in sides)
+        paired = left.keys() & right.keys()
+        only_first = sum(left[s] and not right[s] for s in paired)
+        only_second = sum(right[s] and not left[s] for s in paired)
+        p = mcnemar_two_sided(only_first, only_second)
+        name = "unattacked" if budget == 0 else f"eps {budget:g}"
+        table.add_row(name, _share(left), _share(right), str(only_first), str(only_second), f"{p:.2g}")
+    table.caption = f"p: McNemar's exact test on the {len(paired)} images of both; robust accuracies are upper bounds."
+    return [table]
+
+
+class Side:
+    """One of the runs."""
+
+    def __init__(self, rows: Sequence[Row], norm: str) -> None:
+        self.norm = norm
+        self.right = {row.sample: row.status == "failed" for row in rows if row.attack == probes.CLEAN}
+        self.hits = [row for row in rows if row.success and row.attack not in NO_ATTACKS and is_on_model(row.attack)]
+
+    def robust(self, eps: float) -> Mapping[int, bool]:
+        """Say of each image whether the model has it right and no attack broke it within eps."""
+        broken = {row.sample for row in self.hits if row.within(self.norm, eps)} if eps > 0 else set()
+        return {sample: right and sample not in broken for sample, right in self.right.items()}
+
+
+def _budgets(identity: Mapping[str, str]) -> set[float]:
+    return {float(text) for text in identity.get("eps", "").split()}
+
+
+def _share(robust: Mapping[int, bool]) -> str:
+    low, high = wilson(sum(robust.values()), len(robust))
+    return f"{sum(robust.values()) / max(len(robust), 1):.1%} ({low:.1%} to {high:.1%})"

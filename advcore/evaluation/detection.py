@@ -1,0 +1,89 @@
+"""Whether a detector holds: against attackers who do not know of it, and against those who do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advcore import _check, attacks
+from advcore._check import Array
+from advcore.attacks import AttackResult
+from advcore.evaluation import work
+from advcore.evaluation.rows import Row
+from advcore.evaluation.work import Setup, Task
+
+PREFIX = "detector"
+ALARM, UNAWARE, AWARE = f"{PREFIX}: false alarm", f"{PREFIX}: unaware attacker", f"{PREFIX}: aware attacker"
+LABELS = (ALARM, UNAWARE, AWARE)
+STEPS = 40
+
+
+def checked(detector: Any) -> Any:
+    """Return a fitted detector: decision_function(x) is positive where it takes x for adversarial."""
+    if detector is not None:
+        _check.methods("detector", detector, ("decision_function",))
+    return detector
+
+
+def probe(setup: Setup, task: Task) -> list[Row]:
+    """Attack the model alone, and model and detector together. Success: misclassified, and no alarm."""
+    alarm = _alarms(setup.detector, task.x)
+    status = np.where(alarm, "success", "failed")
+    rows = [
+        Row(int(sample), ALARM, task.eps, bool(hit), str(state))
+        for sample, hit, state in zip(task.samples, alarm, status, strict=True)
+    ]
+    unaware = _strong(setup, task, setup.handle.open(), int(task.options), setup.output)
+    rows += _rows(task, UNAWARE, unaware, unaware.success & ~_alarms(setup.detector, unaware.examples))
+    together = attacks.joint(setup.handle.open(), setup.detector, output=setup.output)
+    aware = _strong(setup, task, together, int(task.options), None)
+    met = aware.success
+    if together.gradients and not met.all():  # gradients of a detector may be of no use
+        rest = task.part(~met)
+        second = _run(setup, rest, attacks.square, together, None, steps=int(task.options))
+        rows += _rows(rest, AWARE, second, second.success)
+        task, aware, met = task.part(met), _part(aware, met), met[met]
+    return rows + _rows(task, AWARE, aware, met)
+
+
+def _strong(setup: Setup, task: Task, model: Any, queries: int, output: str | None) -> AttackResult:
+    """Attack by gradients where there are some, else by scores."""
+    if work.wrap(model, output, needs="label", named=setup.classes).gradients:
+        norm = setup.norm if setup.norm in ("linf", "l2") else "l2"
+        return _run(setup, task, attacks.pgd, model, output, norm=norm, steps=STEPS, early_stop=False)
+    return _run(setup, task, attacks.square, model, output, steps=queries)
+
+
+def _run(setup: Setup, task: Task, attack: Any, model: Any, output: str | None, **own: Any) -> AttackResult:
+    given = work.options(setup, task) | {"output": output}
+    if attack is not attacks.pgd:
+        own.setdefault("norm", setup.norm)
+    result: AttackResult = attack(model, task.x, task.y, eps=task.eps, **own, **given)
+    work.refuse_partial(result)
+    return result
+
+
+def _rows(task: Task, label: str, result: AttackResult, met: NDArray[np.bool_]) -> list[Row]:
+    renamed = replace(task, label=label)
+    return [replace(row, status="success" if row.success else "failed") for row in work.to_rows(renamed, result, met)]
+
+
+def _part(result: AttackResult, chosen: NDArray[np.bool_]) -> AttackResult:
+    return replace(
+        result,
+        success=result.success[chosen],
+        status=result.status[chosen],
+        distances={norm: values[chosen] for norm, values in result.distances.items()},
+        queries=result.queries[chosen],
+        gradients=result.gradients[chosen],
+        verification=result.verification[chosen],
+        queries_to_success=result.queries_to_success[chosen],
+    )
+
+
+def _alarms(detector: Any, x: Array) -> NDArray[np.bool_]:
+    alarms: NDArray[np.bool_] = np.asarray(detector.decision_function(x.copy())) > 0
+    return alarms

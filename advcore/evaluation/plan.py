@@ -1,0 +1,201 @@
+"""Which attacks an evaluation runs, as data: three levels, or names with options."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from advcore import _check, attacks
+from advcore.attacks import _registry
+
+LEVELS = ("quick", "standard", "full")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One attack of a plan.
+
+    Attributes
+    ----------
+    label : str
+        Its name in the report.
+    attack : str
+        Function in advcore.attacks.
+    options : mapping
+        Its own arguments but norm and eps, which it gets where it takes them.
+    images : int or None
+        It runs on a random sample of so many images; None: on all.
+    everyone : bool
+        It runs on every image that the model has right; otherwise on those that no attack before it has broken.
+    draws : int or None
+        Passes of a randomised model whose gradients it averages.
+    """
+
+    label: str
+    attack: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    images: int | None = None
+    everyone: bool = False
+    draws: int | None = None
+
+    @property
+    def access(self) -> str:
+        """What it needs of the model."""
+        return _registry.access_of(self.attack)
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether it is given an eps; otherwise it looks for the nearest example, and one run serves every eps."""
+        return "eps" in _parameters(self.attack)
+
+    def arguments(self, norm: str, eps: float) -> dict[str, Any]:
+        """Return the keyword arguments for a budget."""
+        own = dict(self.options)
+        if self.has_budget:
+            own["eps"] = eps
+        if "norm" in _parameters(self.attack) and norm in _norms(self.attack):
+            own.setdefault("norm", norm)
+        return own
+
+    def fits(self, norm: str) -> bool:
+        """Whether it can work within a budget of that norm; without a budget any distance counts."""
+        return not self.has_budget or norm in _norms(self.attack)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much the probes of the checklist do; all but draws and steps count images."""
+
+    images: int  # for probes that are dear
+    draws: int  # random points a sample
+    steps: int  # of the longer attack that should change nothing
+    restarts: int
+    queries: int  # of attacks by scores on model and detector together
+
+
+EFFORTS = {
+    "quick": Effort(images=50, draws=1000, steps=50, restarts=2, queries=500),
+    "standard": Effort(images=100, draws=10_000, steps=200, restarts=3, queries=5000),
+    "full": Effort(images=500, draws=10_000, steps=1000, restarts=5, queries=5000),
+}
+
+_APGD_CE, _APGD_T, _FAB_T, _SQUARE = "APGD-CE", "APGD-T", "FAB-T", "Square"
+WHITE_BOX = (_APGD_CE, _APGD_T, _FAB_T)  # whose worst case the checks call white-box, where they run
+
+
+def _ensemble(steps: int, classes: int, queries: int) -> tuple[Planned, ...]:
+    """Return AutoAttack's four attacks, each on the survivors of the last (Croce, Hein 2020)."""
+    return (
+        Planned(_APGD_CE, "apgd", {"steps": steps, "loss": "cross_entropy"}, everyone=True),
+        Planned(_APGD_T, "apgd", {"steps": steps, "loss": "dlr", "target_classes": classes}),
+        Planned(_FAB_T, "fab", {"steps": steps, "target_classes": classes}),
+        Planned(_SQUARE, "square", {"steps": queries}),
+    )
+
+
+_MINIMUM = (
+    Planned("C&W", "carlini_wagner", {"steps": 1000}, images=50, everyone=True),
+    Planned("ZOO", "zoo", {"c": 10.0, "steps": 1000, "stop_at_first_success": True}, images=20, everyone=True),
+)
+_MORE = (
+    Planned("PGD", "pgd", {"steps": 100, "restarts": 5}),
+    Planned("BIM", "bim", {}),
+    Planned("DeepFool", "deepfool", {}, images=200, everyone=True),
+    Planned("DDN", "ddn", {}, images=200, everyone=True),
+    Planned("HopSkipJump", "hop_skip_jump", {}, images=20, everyone=True),
+)
+PLANS: dict[str, tuple[Planned, ...]] = {
+    "quick": _ensemble(20, 3, 500),
+    "standard": (*_ensemble(100, 9, 5000), *_MINIMUM),
+    "full": (*_ensemble(100, 9, 5000), *_MINIMUM, *_MORE),
+}
+RANDOMISED = (
+    Planned(_APGD_CE, "apgd", {"steps": 100, "loss": "cross_entropy"}, everyone=True, draws=20),
+    Planned("APGD-DLR", "apgd", {"steps": 100, "loss": "dlr"}, draws=20),
+)
+LABELS_ONLY = (
+    Planned("HopSkipJump", "hop_skip_jump", {}, images=50, everyone=True),
+    Planned("Boundary", "boundary", {}, images=20, everyone=True),
+)
+
+
+def chosen(attacks_given: str | Sequence[object]) -> tuple[str, tuple[Planned, ...]]:
+    """Return the name of a plan and its attacks.
+
+    Parameters
+    ----------
+    attacks_given : "quick", "standard", "full", or sequence
+        Of names in advcore.attacks, of pairs (name, options), or of Planned.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no such attack, or it has no such option.
+    """
+    if isinstance(attacks_given, str):
+        if attacks_given in LEVELS:
+            return attacks_given, PLANS[attacks_given]
+        attacks_given = [attacks_given]
+    planned = [_planned(entry) for entry in _check.sequence("attacks", attacks_given)]
+    if not planned:
+        raise ValueError("attacks must not be empty")
+    if repeated := sorted({p.label for p in planned if [q.label for q in planned].count(p.label) > 1}):
+        planned = [replace(p, label=f"{p.label} {n}") if p.label in repeated else p for n, p in enumerate(planned, 1)]
+    first = next((n for n, p in enumerate(planned) if p.has_budget), None)
+    if first is not None:  # the first one sees all images, so that checks can compare with it
+        planned[first] = replace(planned[first], everyone=True)
+    return "custom", tuple(planned)
+
+
+def parsed(text: str) -> Any:
+    """Read the attacks of a command line: a level, or ``pgd:steps=100,restarts=5;square``."""
+    if text.strip() in LEVELS:
+        return text.strip()
+    found = []
+    for entry in text.split(";"):
+        name, _, options = entry.strip().partition(":")
+        pairs = {}
+        for pair in filter(None, (part.strip() for part in options.split(","))):
+            key, equals, value = pair.partition("=")
+            if not equals:
+                raise ValueError(f"options of an attack must be written name=value, got {pair!r} for {name}")
+            pairs[key.strip()] = _value(value.strip())
+        found.append((name.strip(), pairs))
+    return found
+
+
+def _value(text: str) -> Any:
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
+
+
+def _planned(entry: object) -> Planned:
+    if isinstance(entry, Planned):
+        return entry
+    name, options = entry if isinstance(entry, (tuple, list)) and len(entry) == 2 else (entry, {})
+    names = tuple(row["name"] for row in attacks.available())
+    if not isinstance(name, str) or name not in names:
+        raise ValueError(f"attacks must be quick, standard, full, or names among {', '.join(names)}; got {name!r}")
+    if not isinstance(options, Mapping):
+        raise TypeError(f"the options of {name} must be a mapping, got a {type(options).__name__}")
+    own = set(_parameters(name)) - {"model", "x", "y", "eps", "norm"}
+    if unknown := sorted(set(options) - own):
+        raise ValueError(f"{name} has no option {unknown[0]!r}, only {', '.join(sorted(own))}")
+    return Planned(name, name, dict(options), everyone="eps" not in _parameters(name))
+
+
+def _norms(name: str) -> list[str]:
+    row = next(row for row in attacks.available() if row["name"] == name)
+    return row["norm"].partition("(")[0].replace(" ", "").split(",")
+
+
+def _parameters(name: str) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(getattr(attacks, name)).parameters

@@ -1,0 +1,129 @@
+"""What the checklist asks of a model beyond the attacks; each probe gives rows like an attack's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advcore import _random, attacks
+from advcore._check import Array
+from advcore.attacks._losses import LOSSES
+from advcore.attacks._verdict import PASSES
+from advcore.attacks.model import wrap
+from advcore.evaluation import work
+from advcore.evaluation.rows import Row
+from advcore.evaluation.work import Setup, Task
+from advcore.nn import serialization
+
+CLEAN, GRADIENTS, TREND = "clean", "gradients", "loss along the attack"
+UNBOUNDED, LONGER, RANDOM, TRANSFER = "unbounded", "more steps and restarts", "random draws", "transfer"
+SINGLE_STEP = "single step"
+TREND_STEPS = 10
+
+
+def clean(setup: Setup, task: Task) -> list[Row]:
+    """Ask for the inputs themselves: together, again, and each alone. Success: misclassified."""
+    access = setup.access()
+    single, together = work.alone(access, task.x)
+    if together.ndim != 2 or len(together) != len(task.x):
+        raise ValueError(f"the model must return an array of shape ({len(task.x)}, classes), got {together.shape}")
+    again = np.asarray(access.logits(task.x.copy()))
+    for logits in (together, again, single):
+        if not np.isfinite(logits).all():
+            raise ValueError("the model must return finite numbers, got NaN or infinity")
+    prediction = work.average_class(access, task.x, PASSES) if setup.randomised else together.argmax(axis=1)
+    wrong = prediction != task.y
+    same_again, same_alone = ~work.differ(together, again), ~work.differ(together, single)
+    columns = zip(task.samples, wrong, prediction, same_again, same_alone, strict=True)
+    return [
+        Row(
+            int(sample),
+            task.label,
+            0.0,
+            bool(bad),
+            "misclassified" if bad else "failed",
+            queries=1,
+            verification=2,
+            prediction=int(chosen),
+            again=bool(a),
+            alone=None if setup.randomised else bool(b),
+        )
+        for sample, bad, chosen, a, b in columns
+    ]
+
+
+def gradients(setup: Setup, task: Task) -> list[Row]:
+    """Look at the gradients that attacks start from. Success: all of them are finite and none is zero."""
+    access = setup.access()
+    losses = ("margin", "saturating_cross_entropy")
+
+    def cotangents(logits: Array) -> Array:
+        values = np.asarray(logits, np.float64)
+        return np.stack([LOSSES[n].ascent(values, task.y, None) for n in losses], axis=1).astype(logits.dtype)
+
+    _, found = access.logits_and_gradients(task.x.copy(), cotangents, len(losses))
+    found = np.asarray(found)
+    found = found.reshape(len(task.x), len(losses), -1)
+    finite, there = np.isfinite(found).all(axis=2), (found != 0).any(axis=2)
+    notes = np.select(
+        [~finite.all(axis=1), ~there[:, 0], ~there[:, 1]],
+        ["not finite", "zero", "zero only for cross-entropy, whose softmax saturates"],
+        default="",
+    )
+    return [
+        Row(int(sample), task.label, 0.0, not note, "failed", queries=1, gradients=len(losses), note=str(note))
+        for sample, note in zip(task.samples, notes, strict=True)
+    ]
+
+
+def trend(setup: Setup, task: Task) -> list[Row]:
+    """Take small gradient steps and compare the last loss with the first. Success: the attacker came nearer."""
+    result = attacks.pgd(
+        setup.handle.open(),
+        task.x,
+        task.y,
+        eps=task.eps,
+        norm="linf" if setup.norm == "linf" else "l2",
+        steps=TREND_STEPS,
+        step_size=task.eps / TREND_STEPS,
+        random_start=False,
+        early_stop=False,
+        trace=True,
+        **work.options(setup, task),
+    )
+    work.refuse_partial(result)
+    assert result.traces is not None  # asked for
+    nearer = np.array([len(trace) > 1 and trace[-1] > trace[0] for trace in result.traces], np.bool_)
+    return [replace(row, status="failed") for row in work.to_rows(task, result, nearer)]
+
+
+def transfer(setup: Setup, task: Task) -> list[Row]:
+    """Try examples made for one model on the others: rows "transfer A > B". Success: B is misclassified."""
+    nets = {name: serialization.from_bytes(content) for name, content in setup.surrogates}
+    own = setup.access()
+    sources = {"model": setup.handle.open(), **nets} if own.gradients else nets
+    norm = setup.norm if setup.norm in ("linf", "l2") else "l2"
+    rows = []
+    for name, network in sources.items():
+        given = work.options(setup, task) | ({} if name == "model" else {"output": None, "randomised": False})
+        result = attacks.pgd(network, task.x, task.y, eps=task.eps, norm=norm, steps=40, early_stop=False, **given)
+        work.refuse_partial(result)
+        for target in ("model", *nets):
+            access = own if target == "model" else wrap(nets[target])
+            passes = PASSES if target == "model" and setup.randomised else 1
+            wrong = work.average_class(access, result.examples, passes) != task.y
+            label = f"{TRANSFER} {name} > {target}"
+            status = np.where(wrong, "success", "failed")
+            rows += [
+                replace(row, attack=label, status=str(s), queries=1, gradients=0, verification=0)
+                for row, s in zip(work.to_rows(task, result, wrong), status, strict=True)
+            ]
+    return rows
+
+
+def sample_of(seed: int, total: int, count: int, stream: int) -> NDArray[np.int64]:
+    """Return the sorted indices of a random sample of the images."""
+    order = _random.choice(seed, np.zeros(1, np.int64), 0, total, min(count, total), stream=stream)[0]
+    return np.sort(order)

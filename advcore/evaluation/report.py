@@ -1,0 +1,99 @@
+"""The report: numbers, checklist, tables; on the terminal, in notebooks and as files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from advcore._check import Array
+from advcore._files import write
+from advcore.evaluation import document
+from advcore.evaluation.checks import FAIL, Check, checklist
+from advcore.evaluation.results import About, Results
+from advcore.evaluation.rows import Row
+from advcore.evaluation.work import Setup
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+
+@dataclass(frozen=True)
+class Report:
+    """What ``advcore.evaluate`` found.
+
+    Attributes
+    ----------
+    results : dict
+        The content of results.json.
+    rows : list of Row
+        One a sample, attack and eps.
+    checks : list of Check
+        The checklist, failures first.
+    complete : bool
+        Whether every step was done; False where the time was over.
+    """
+
+    results: dict[str, Any]
+    rows: list[Row]
+    checks: list[Check]
+    complete: bool
+    found: Results = field(repr=False)
+    x: Array = field(repr=False)
+    setup: Setup = field(repr=False)
+
+    @classmethod
+    def of(cls, about: About, rows: Sequence[Row], complete: bool, x: Array, setup: Setup) -> Report:
+        """Make the report of the rows there are."""
+        found = Results(about, rows)
+        checks = checklist(found)
+        return cls(document.document(found, checks, complete), list(rows), checks, complete, found, x, setup)
+
+    @property
+    def accuracy(self) -> float:
+        """The share of the images that the model has right."""
+        return float(self.results["accuracy"]["accuracy"])
+
+    @property
+    def robust_accuracy(self) -> dict[float, float]:
+        """By eps: the share of all images that the model has right and that no attack broke, an upper bound."""
+        return {entry["eps"]: entry["robust_accuracy"] for entry in self.results["robust"]}
+
+    @property
+    def failures(self) -> list[Check]:
+        """The items of the checklist that failed."""
+        return [check for check in self.checks if check.verdict == FAIL]
+
+    def table(self) -> Group:
+        """Return what is printed on the terminal."""
+        from advcore.evaluation import terminal
+
+        return terminal.tables(self.results)
+
+    def html(self, pictures: bool = True) -> str:
+        """Return the page, which needs no other file; without pictures it is made in no time."""
+        from advcore.evaluation import page
+
+        return page.page(self, pictures)
+
+    def save(self, folder: str | Path, pictures: bool = True) -> None:
+        """Write report.html, results.json and results.csv."""
+        folder = Path(folder)
+        write(folder / "results.json", json.dumps(self.results, indent=1, allow_nan=False) + "\n")
+        write(folder / "results.csv", document.as_csv(self.rows))
+        write(folder / "report.html", self.html(pictures))
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        console = Console(width=100, no_color=True)
+        with console.capture() as text:
+            console.print(self.table())
+        return text.get()
+
+    def _repr_html_(self) -> str:
+        """Show the robust accuracies in a notebook."""
+        cells = "".join(f"<tr><td>{eps:g}</td><td>{share:.1%}</td></tr>" for eps, share in self.robust_accuracy.items())
+        return f"<table><tr><th>eps</th><th>robust accuracy, at most</th></tr>{cells}</table>"

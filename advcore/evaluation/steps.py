@@ -1,0 +1,141 @@
+"""What is to be done, in order: the steps of each chunk of samples, and who takes part in each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from advcore.evaluation import detection, probes
+from advcore.evaluation.plan import Effort, Planned
+from advcore.evaluation.rows import EVERY_EPS
+
+RANDOM_DRAWS = Planned(probes.RANDOM, "uniform_noise")
+_SAMPLED, _PROBED = 1, 2  # streams of the random samples of images
+
+
+@dataclass(frozen=True)
+class Step:
+    """One attack or probe for all chunks, at one eps.
+
+    Attributes
+    ----------
+    label : str
+    eps : float
+    planned : Planned or None
+    run : callable or None
+        As Task's.
+    everyone : bool
+        On all images that the model has right; otherwise on those that are unbroken at this eps.
+    images : int or None
+        On a random sample of so many images; ``stream`` tells one sample from another.
+    stream : int
+    options : object
+        Of the probe.
+    breaks : bool
+        What it breaks need not be broken by the steps after it.
+    labels : tuple of str
+        In its rows.
+    """
+
+    label: str
+    eps: float
+    planned: Planned | None = None
+    run: Callable[..., Any] | None = None
+    everyone: bool = False
+    images: int | None = None
+    stream: int = _PROBED
+    options: Any = None
+    breaks: bool = False
+    labels: tuple[str, ...] = ()
+
+
+def first_steps(has_gradients: bool) -> list[Step]:
+    """Return the steps that look at the inputs themselves; everyone takes part in the first."""
+    steps = [Step(probes.CLEAN, 0.0, run=probes.clean, labels=(probes.CLEAN,))]
+    if has_gradients:
+        steps.append(Step(probes.GRADIENTS, 0.0, run=probes.gradients, everyone=True, labels=(probes.GRADIENTS,)))
+    return steps
+
+
+def attack_steps(
+    plan: tuple[Planned, ...], eps: tuple[float, ...], effort: Effort | None, norm: str, unbounded: float, **about: Any
+) -> dict[float, list[Step]]:
+    """Return the steps at each eps, in order; with EVERY_EPS for those without a budget.
+
+    Parameters
+    ----------
+    plan : tuple of Planned
+    eps : tuple of float, ascending
+    effort : Effort or None
+        Of the probes; None: no probes.
+    norm : str
+    unbounded : float
+        An eps whose ball holds the whole box.
+    **about
+        has_gradients, surrogates (names), detector (bool).
+    """
+    with_budget = [p for p in plan if p.has_budget]
+    steps = {e: [_attack(p, e) for p in with_budget] for e in eps}
+    steps[EVERY_EPS] = [_attack(p, EVERY_EPS) for p in plan if not p.has_budget]
+    if effort is None:
+        return steps
+    white = about["has_gradients"]
+    strongest = [p for p in with_budget if p.access == "gradient" or not white]
+    for e in eps:
+        if white:
+            steps[e].insert(0, _attack(_single_step(norm), e, breaks=False))
+            if strongest:
+                steps[e].append(_longer(strongest[0], e, effort))
+        if RANDOM_DRAWS.fits(norm):
+            drawn = replace(RANDOM_DRAWS, options={"draws": effort.draws}, images=effort.images)
+            steps[e].append(replace(_attack(drawn, e), stream=_PROBED))
+        if about["detector"]:
+            step = _probe(detection.PREFIX, e, detection.probe, effort.images, everyone=True, options=effort.queries)
+            steps[e].append(replace(step, labels=detection.LABELS))
+        if about["surrogates"]:
+            steps[e].append(_transfer(e, about["surrogates"], effort, white))
+    middle = eps[len(eps) // 2]
+    if white and middle > 0:
+        steps[middle].append(_probe(probes.TREND, middle, probes.trend, effort.images, everyone=True))
+    if strongest:
+        steps[unbounded] = list(_unbounded(strongest, unbounded, effort))
+    return steps
+
+
+def _attack(planned: Planned, eps: float, breaks: bool = True) -> Step:
+    label = planned.label
+    everyone, images = planned.everyone, planned.images
+    return Step(label, eps, planned, None, everyone, images, _SAMPLED, breaks=breaks, labels=(label,))
+
+
+def _single_step(norm: str) -> Planned:
+    name = {"linf": "fgsm", "l2": "fgm"}.get(norm)
+    if name is not None:
+        return Planned(probes.SINGLE_STEP, name, everyone=True)
+    return Planned(probes.SINGLE_STEP, "pgd", {"steps": 1, "random_start": False}, everyone=True)
+
+
+def _longer(planned: Planned, eps: float, effort: Effort) -> Step:
+    options = dict(planned.options) | {"steps": effort.steps, "restarts": effort.restarts}
+    longer = Planned(probes.LONGER, planned.attack, options, draws=planned.draws)
+    return Step(probes.LONGER, eps, longer, images=effort.images, breaks=True, labels=(probes.LONGER,))
+
+
+def _probe(label: str, eps: float, run: Callable[..., Any], images: int, **more: Any) -> Step:
+    return Step(label, eps, run=run, images=images, labels=(label,), **more)
+
+
+def _transfer(eps: float, surrogates: tuple[str, ...], effort: Effort, white: bool) -> Step:
+    names = ("model", *surrogates)
+    sources = names if white else surrogates
+    labels = tuple(f"{probes.TRANSFER} {a} > {b}" for a in sources for b in names)
+    return Step(probes.TRANSFER, eps, run=probes.transfer, everyone=True, images=effort.images, labels=labels)
+
+
+def _unbounded(strongest: list[Planned], eps: float, effort: Effort) -> Iterator[Step]:
+    """Yield the first two attacks with a budget, which must break everything where the budget is the whole box."""
+    for number, planned in enumerate(strongest[:2], 1):
+        label = f"{probes.UNBOUNDED} {number}"
+        unbounded = Planned(label, planned.attack, planned.options, draws=planned.draws)
+        yield Step(label, eps, unbounded, images=effort.images, breaks=True, labels=(label,))

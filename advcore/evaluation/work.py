@@ -1,0 +1,293 @@
+"""What a worker does: one attack, or one probe, on one chunk of samples at one eps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advcore import _config, _core, attacks
+from advcore._check import Array
+from advcore.attacks import AttackResult
+from advcore.attacks.model import Access, wrap
+from advcore.evaluation.handle import Handle
+from advcore.evaluation.plan import Planned
+from advcore.evaluation.rows import Row
+
+Samples = NDArray[np.int64]
+TOLERANCE = 1e-3  # of logits of one image in two calls: far above rounding, far below what changes a class
+EIGHT_BITS = 255
+
+
+class OutOfTime(Exception):  # noqa: N818 - not an error: the rows so far are results
+    """A task was cut by the time budget; ``rows`` are those of the samples that were finished."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        super().__init__(rows)
+        self.rows = rows
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all tasks of a run share; it travels with each of them.
+
+    Attributes
+    ----------
+    handle : Handle
+    norm, bounds, seed
+        As in evaluate.
+    output : str or None
+        What a plain callable returns.
+    randomised : bool
+    classes : int
+        Of the labels, for callables that give labels alone.
+    threads : int
+        Set explicitly in each worker, where others may have set OMP_NUM_THREADS.
+    level : str
+        Instruction-set level, which every worker must have.
+    max_queries : int or None
+    surrogates : tuple of (name, bytes)
+        Networks whose examples are tried on the model.
+    detector : object or None
+        Fitted.
+    """
+
+    handle: Handle
+    norm: str
+    bounds: tuple[float, float]
+    seed: int
+    output: str | None
+    randomised: bool
+    classes: int
+    threads: int
+    level: str
+    max_queries: int | None = None
+    surrogates: tuple[tuple[str, bytes], ...] = ()
+    detector: Any = None
+
+    @property
+    def widest(self) -> float:
+        """The extent of the box."""
+        return self.bounds[1] - self.bounds[0]
+
+    def access(self) -> Access:
+        """Return the model at arm's length."""
+        access = wrap(self.handle.open(), self.output, needs="label", named=self.classes)
+        access.randomised = self.randomised
+        return access
+
+
+@dataclass(frozen=True)
+class Task:
+    """One attack or probe on some samples.
+
+    Attributes
+    ----------
+    label : str
+        In the rows.
+    eps : float
+    samples : int64 array, (n,)
+        Indices into the data.
+    x, y : arrays, (n, ...) and (n,)
+    planned : Planned or None
+        The attack; None: a probe, which ``run`` does.
+    run : callable or None
+        ``run(setup, task) -> list of Row``, a function of a module (it is pickled by name).
+    options : dict
+        Of the probe.
+    max_seconds : float or None
+        Left of the time budget.
+    """
+
+    label: str
+    eps: float
+    samples: Samples
+    x: Array
+    y: NDArray[np.int64]
+    planned: Planned | None = None
+    run: Callable[[Setup, Task], list[Row]] | None = None
+    options: Any = None
+    max_seconds: float | None = None
+
+    def part(self, chosen: Any) -> Task:
+        """Return the task for some of its samples."""
+        return replace(self, samples=self.samples[chosen], x=self.x[chosen], y=self.y[chosen])
+
+
+def perform(setup: Setup, task: Task) -> list[Row]:
+    """Do a task; called in a worker.
+
+    A model that raises costs the samples it raises for, which are found by halving, and no others.
+    """
+    _prepare(setup)
+    started, cpu = time.perf_counter(), time.process_time()
+    rows = _guarded(setup, task)
+    seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
+    share = 1 / max(len(rows), 1)
+    return [replace(row, seconds=seconds * share, cpu_seconds=cpu_seconds * share) for row in rows]
+
+
+def _prepare(setup: Setup) -> None:
+    _config.set_num_threads(setup.threads)
+    if _core.level() != setup.level:
+        if setup.level not in _core.available_levels():
+            raise RuntimeError(
+                f"this worker has the instruction sets {', '.join(_core.available_levels())}, but the run is at "
+                f"{setup.level}: set ADVCORE_ISA={_core.level()} where the run is started, or leave this worker out"
+            )
+        _core._set_level(setup.level)
+
+
+def _guarded(setup: Setup, task: Task) -> list[Row]:
+    try:
+        return task.run(setup, task) if task.run else attack_rows(setup, task)
+    except (KeyboardInterrupt, MemoryError, OutOfTime):
+        raise
+    except Exception as error:
+        if len(task.samples) == 1:
+            note = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            return [Row(int(task.samples[0]), task.label, task.eps, False, "error", note=note)]
+    half = len(task.samples) // 2
+    return _guarded(setup, task.part(slice(None, half))) + _guarded(setup, task.part(slice(half, None)))
+
+
+def options(setup: Setup, task: Task) -> dict[str, Any]:
+    """Return the arguments that every attack gets."""
+    return {
+        "seed": setup.seed,
+        "sample_ids": task.samples,
+        "bounds": setup.bounds,
+        "output": setup.output,
+        "randomised": setup.randomised,
+        "max_queries": setup.max_queries,
+        "max_seconds": task.max_seconds,
+    }
+
+
+def refuse_partial(result: AttackResult) -> None:
+    """Raise where an attack of a probe was cut: its rows would not be comparable."""
+    if result.stopped == "interrupted":
+        raise KeyboardInterrupt
+    if result.stopped == "max_seconds":
+        raise OutOfTime([])
+
+
+def attack_rows(setup: Setup, task: Task) -> list[Row]:
+    """Run one attack and look at its examples once more."""
+    result = attack(setup, task)
+    if result.stopped == "interrupted":
+        raise KeyboardInterrupt
+    rows = to_rows(task, result)
+    if result.stopped == "max_seconds":
+        raise OutOfTime([row for row in rows if row.status != "unfinished"])
+    hit = np.flatnonzero(result.status == "success")
+    if len(hit) and not setup.randomised:
+        for place, seen in zip(hit, look_again(setup, task.part(hit), result.examples[hit]), strict=True):
+            rows[place] = replace(rows[place], **seen)
+    return rows
+
+
+def attack(setup: Setup, task: Task) -> AttackResult:
+    """Run the planned attack."""
+    planned = task.planned
+    assert planned is not None  # a probe has a function of its own
+    model = setup.handle.open()
+    if planned.draws is not None:
+        model = attacks.expectation(model, draws=planned.draws, output=setup.output)
+    own = planned.arguments(setup.norm, task.eps)
+    function = getattr(attacks, planned.attack)
+    found: AttackResult = function(model, task.x, task.y, **own, **options(setup, task))
+    return found
+
+
+def to_rows(task: Task, result: AttackResult, success: NDArray[np.bool_] | None = None) -> list[Row]:
+    """Return an attack's result as rows."""
+    met = result.success if success is None else success
+    columns = zip(
+        task.samples.tolist(),
+        met.tolist(),
+        result.status.tolist(),
+        *(result.distances[norm].tolist() for norm in ("l0", "l1", "l2", "linf")),
+        result.queries.tolist(),
+        result.gradients.tolist(),
+        result.verification.tolist(),
+        result.queries_to_success.tolist(),
+        strict=True,
+    )
+    return [Row(sample, task.label, task.eps, *rest) for sample, *rest in columns]
+
+
+def look_again(setup: Setup, task: Task, examples: Array) -> list[dict[str, Any]]:
+    """Say of examples that succeeded whether they do so a second time, alone, rounded, and in their own framework."""
+    access = setup.access()
+    prediction = classes(access, examples)
+    source = setup.handle.open_source()
+    rounded = rounded_to_8_bits(examples, setup.bounds)
+    kept = classes(access, rounded) != task.y
+    if (lost := np.flatnonzero(~kept)).size and access.gradients and np.isfinite(task.eps):
+        kept[lost] = _rounded_with_more_margin(setup, task.part(lost), access)
+    seen = {
+        "prediction": prediction,
+        "again": classes(access, examples) != task.y,
+        "alone": alone(access, examples)[0].argmax(axis=1) != task.y,
+        "rounded": kept,
+    }
+    if source is not None:
+        own = wrap(source, None if hasattr(source, "parameters") else "logits")
+        seen["source"] = classes(own, examples) != task.y
+    names, columns = list(seen), zip(*(values.tolist() for values in seen.values()), strict=True)
+    return [dict(zip(names, values, strict=True)) for values in columns]
+
+
+def _rounded_with_more_margin(setup: Setup, task: Task, access: Access) -> NDArray[np.bool_]:
+    """Try again with examples that go past the boundary as far as they can: attacks stop at the first success."""
+    norm = setup.norm if setup.norm in ("linf", "l2") else "l2"
+    result = attacks.pgd(
+        setup.handle.open(), task.x, task.y, eps=task.eps, norm=norm, steps=40, early_stop=False, **options(setup, task)
+    )
+    examples = rounded_to_8_bits(result.examples, setup.bounds)
+    lost: NDArray[np.bool_] = classes(access, examples) != task.y
+    return lost
+
+
+def classes(access: Access, x: Array) -> Samples:
+    """Return the model's classes."""
+    return np.asarray(access.logits(x.copy())).argmax(axis=1)
+
+
+def average_class(access: Access, x: Array, passes: int) -> Samples:
+    """Return the classes of the softmax averaged over so many passes."""
+    total: Any = 0.0
+    for _ in range(passes):
+        logits = np.asarray(access.logits(x.copy()), np.float64)
+        if passes == 1:
+            return logits.argmax(axis=1)
+        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+        total = total + shares / shares.sum(axis=1, keepdims=True)
+    return np.asarray(total).argmax(axis=1)
+
+
+def alone(access: Access, x: Array) -> tuple[Array, Array]:
+    """Return the logits of each sample by itself, and those of all together."""
+    together = np.asarray(access.logits(x.copy()))
+    single = [np.asarray(access.logits(x[i : i + 1].copy())) for i in range(len(x))]
+    return (np.concatenate(single) if single else together), together
+
+
+def differ(a: Array, b: Array) -> NDArray[np.bool_]:
+    """Say which rows of logits are further apart than rounding explains."""
+    scale = TOLERANCE * (1 + np.abs(a).max(axis=1, initial=0.0))
+    apart: NDArray[np.bool_] = np.abs(a - b).max(axis=1, initial=0.0) > scale
+    return apart
+
+
+def rounded_to_8_bits(x: Array, bounds: tuple[float, float]) -> Array:
+    """Return x on the grid of 8-bit images of its box."""
+    low, high = bounds
+    levels = np.rint((x - low) * (EIGHT_BITS / (high - low)))
+    on_grid: Array = (low + levels * ((high - low) / EIGHT_BITS)).astype(x.dtype)
+    return np.clip(on_grid, x.dtype.type(low), x.dtype.type(high))

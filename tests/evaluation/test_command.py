@@ -1,0 +1,219 @@
+"""The commands evaluate, train and compare: what they write, and one line for each bad input."""
+
+import json
+import tomllib
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import advcore
+from advcore.cli import main
+
+QUICK = ("--eps", "0.1", "--attacks", "pgd:steps=5", "--checks", "none")
+
+
+def command(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, plain, x, y):
+    """A model and data in all formats."""
+    folder = tmp_path_factory.mktemp("files")
+    plain.save(folder / "model.safetensors")
+    plain.to_onnx(folder / "model.onnx", (1, 8, 8))
+    np.savez(folder / "data.npz", x=x[:20], y=y[:20])
+    np.savez(folder / "wide.npz", x=np.zeros((4, 1, 9, 9), np.float32), y=np.arange(4))
+    np.savez(folder / "one.npz", x=x[:4], y=np.zeros(4, np.int64))
+    np.savez(folder / "wrong.npz", x=x[:20], y=(y[:20] + 1) % 10)
+    np.savez(folder / "nolabels.npz", x=x[:4])
+    np.savez(folder / "outside.npz", x=2 * x[:4], y=y[:4])
+    for sample in range(20):
+        place = folder / "images" / str(y[sample])
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.round(255 * x[sample, 0]).astype(np.uint8)).save(place / f"{sample}.png")
+    (folder / "loose").mkdir()
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / "loose" / "0.png")
+    (folder / "empty").mkdir()
+    (folder / "notes.txt").write_text("no model")
+    (folder / "damaged.safetensors").write_bytes(b"nothing")
+    return folder
+
+
+def test_the_files_of_a_run(files, tmp_path):
+    arguments = ("--data", files / "data.npz", *QUICK, "--checks", "quick", "--output", tmp_path)
+    result = command("evaluate", files / "model.safetensors", *arguments)
+    assert result.exit_code == 0, result.output
+    for text in ("L∞ ≤ 0.1", "95% interval", "Checklist", "report.html"):
+        assert text in result.output
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert found["complete"]
+    assert found["images"] == 20
+    assert found["robust"][0]["robust_accuracy"] <= found["accuracy"]["accuracy"]
+    assert (tmp_path / "results.csv").read_text().startswith("sample,attack,eps,success")
+    page = (tmp_path / "report.html").read_text()
+    assert len(page) < 3_000_000
+    assert "<script" not in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+@pytest.mark.parametrize("data", ["data.npz", "images"])
+@pytest.mark.parametrize("model", ["model.onnx"])
+def test_formats_give_the_same_results(files, tmp_path, model, data):
+    arguments = ("--data", files / data, *QUICK, "--output", tmp_path)
+    result = command("evaluate", files / model, *arguments)
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "results.json").read_text())
+    source = next(check for check in found["checks"] if "framework" in check["name"])
+    assert source["verdict"] == "PASS"
+    assert found["accuracy"]["right"] >= 18
+
+
+def test_a_program_of_torch_export(files, tmp_path, plain, x):
+    import torch
+
+    program = torch.export.export(
+        plain.to_torch(), (torch.from_numpy(x[:2]),), dynamic_shapes=({0: torch.export.Dim("n", min=1)},)
+    )
+    torch.export.save(program, tmp_path / "model.pt2")
+    out = tmp_path / "out"
+    result = command("evaluate", tmp_path / "model.pt2", "--data", files / "data.npz", *QUICK, "--output", out)
+    assert result.exit_code == 0, result.output
+    found = json.loads((out / "results.json").read_text())
+    assert next(c for c in found["checks"] if "framework" in c["name"])["verdict"] == "PASS"
+
+
+def test_a_factory_of_a_callable_is_attacked_as_a_black_box(files, tmp_path, monkeypatch):
+    (tmp_path / "own_models.py").write_text(
+        "from advcore.nn import Network\n"
+        f"network = Network.load({str(files / 'model.safetensors')!r})\n"
+        "def make():\n    return lambda x: network.logits(x)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    arguments = (
+        "--data",
+        files / "data.npz",
+        "--eps",
+        "0.2",
+        "--attacks",
+        "square:steps=50",
+        "--answers",
+        "logits",
+        "--checks",
+        "none",
+    )
+    result = command("evaluate", "own_models:make", *arguments, "--output", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert found["settings"]["access"] == "scores"
+    assert "attacked as a black box" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_everything_in_a_toml_file(files, tmp_path):
+    config = tmp_path / "run.toml"
+    config.write_text(
+        f'data = "{files / "data.npz"}"\neps = ["8/255", 0.1]\nattacks = "pgd:steps=3"\nseed = 4\nchecks = "none"\n'
+        f'output = "{tmp_path / "out"}"\n'
+    )
+    assert tomllib.loads(config.read_text())["seed"] == 4
+    result = command("evaluate", files / "model.safetensors", "--config", config, "--seed", "5")
+    assert result.exit_code == 0, result.output
+    settings = json.loads((tmp_path / "out" / "results.json").read_text())["settings"]
+    assert settings["eps"] == [8 / 255, 0.1]
+    assert settings["seed"] == 5  # the command line comes first
+    config.write_text("epss = 1")
+    assert "unknown key 'epss'" in command("evaluate", files / "model.safetensors", "--config", config).output
+
+
+def test_a_dry_run_attacks_nothing(files, tmp_path):
+    arguments = ("--data", files / "data.npz", "--eps", "0.1", "--dry-run", "--output", tmp_path / "out")
+    result = command("evaluate", files / "model.safetensors", *arguments)
+    assert result.exit_code == 0, result.output
+    for text in ("FLOPs", "queries", "APGD-CE", "seconds"):
+        assert text in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_train_then_compare(files, tmp_path):
+    for name, more in (("plain", ()), ("robust", ("--adversarial", "25/255"))):
+        model = tmp_path / f"{name}.safetensors"
+        result = command("train", files / "data.npz", "--model", "mlp", "--epochs", 8, "--output", model, *more)
+        assert result.exit_code == 0, result.output
+        assert "training images right" in result.output
+        arguments = ("--data", files / "data.npz", *QUICK, "--output", tmp_path / name)
+        assert command("evaluate", model, *arguments).exit_code == 0
+    result = command("compare", tmp_path / "plain", tmp_path / "robust")
+    assert result.exit_code == 0, result.output
+    for text in ("plain", "robust", "unattacked", "eps 0.1", "only first"):
+        assert text in result.output
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "more", "line"),
+    [
+        ("missing.onnx", "data.npz", (), "MODEL: there is no file"),
+        ("notes.txt", "data.npz", (), "the format is unknown"),
+        ("damaged.safetensors", "data.npz", (), "the file ends before its header"),
+        ("model.safetensors", "missing.npz", (), "DATA: there is no file or folder"),
+        ("model.safetensors", "notes.txt", (), "DATA must be an .npz file, a folder of IDX files"),
+        ("model.safetensors", "wide.npz", (), "cannot be run on the data, of shape (4, 1, 9, 9)"),
+        ("model.safetensors", "outside.npz", (), "must be in [0, 1]"),
+        ("model.safetensors", "nolabels.npz", (), "array y expected"),
+        ("model.safetensors", "loose", (), "images lie in it, but no label"),
+        ("model.safetensors", "empty", (), "neither IDX files nor folders of images"),
+        ("model.safetensors", "one.npz", (), "at least two classes, got only class 0"),
+        ("model.safetensors", "wrong.npz", (), "the model is wrong on all 20 samples"),
+        ("model.safetensors", "data.npz", ("--eps", "8/0"), "--eps must be numbers such as 0.1 or 8/255"),
+        ("model.safetensors", "data.npz", ("--eps", "0"), "must be greater than 0"),
+        ("model.safetensors", "data.npz", ("--attacks", "nosuch"), "attacks must be quick, standard, full, or names"),
+        ("model.safetensors", "data.npz", ("--attacks", "pgd:stepz=3"), "pgd has no option 'stepz'"),
+        ("model.safetensors", "data.npz", ("--attacks", "pgd:steps=0"), "steps must be at least 1"),
+        ("model.safetensors", "data.npz", ("--bounds", "0.2,1"), "must be inside its bounds"),
+        ("no.module:factory", "data.npz", (), "there is no module no"),
+        ("advcore.models:nothing", "data.npz", (), "the module has no nothing"),
+        ("model.safetensors", "data.npz", ("--config", "missing.toml"), "there is no file missing.toml"),
+    ],
+)
+def test_every_bad_input_has_its_line(files, tmp_path, model, data, more, line):
+    name = files / model if ":" not in model else model
+    arguments = ("--data", files / data, *QUICK, *more, "--output", tmp_path / "out")
+    result = command("evaluate", name, *arguments)
+    assert result.exit_code != 0
+    text = " ".join(result.output.split())
+    assert line in text
+    assert "Traceback" not in result.output
+
+
+def test_an_output_folder_of_another_run(files, tmp_path):
+    arguments = ("evaluate", files / "model.safetensors", "--data", files / "data.npz", *QUICK, "--output", tmp_path)
+    assert command(*arguments).exit_code == 0
+    result = command(*arguments, "--seed", 1)
+    assert result.exit_code == 1
+    assert "another seed: give the same seed" in result.output
+    assert command(*arguments).exit_code == 0  # the same command: nothing left to do
+
+
+class Raising:
+    """Raises for one image."""
+
+    def __init__(self, network, x):
+        self.network, self.bad = network, x
+
+    def logits(self, x):
+        if (np.abs(x - self.bad).reshape(len(x), -1).max(axis=1) < 0.3).any():
+            raise RuntimeError("no such weather")
+        return self.network.logits(x)
+
+    def vjp(self, x, cotangent):
+        return self.network.vjp(x, cotangent)
+
+
+def test_a_model_that_raises_midway_costs_its_sample_only(plain, x, y):
+    report = advcore.evaluate(Raising(plain, x[3]), x[:10], y[:10], norm="linf", eps=0.1, attacks=["pgd"], checks=False)
+    assert {error["sample"] for error in report.results["errors"]} == {3}
+    assert "no such weather" in str(report)
+    whole = advcore.evaluate(plain, x[:10], y[:10], norm="linf", eps=0.1, attacks=["pgd"], checks=False)
+    others = [(row.sample, row.success) for row in report.rows if row.attack == "pgd"]
+    assert others == [(row.sample, row.success) for row in whole.rows if row.attack == "pgd" and row.sample != 3]
