@@ -52,8 +52,8 @@ def pgd(
         Of the budget and of the step.
     steps : int, at least 1
     step_size : float, above 0; default ``2.5 eps / steps``, in L2 ``10 eps / steps``
-        In the units of x. (On a sphere, s steps leave ``(1 + step_size / eps)**-s`` of the angle to the gradient.) Madry
-        et al. use 0.01 for eps 0.3 and 40 steps on MNIST (the default here: 0.01875).
+        In the units of x (on a sphere, s steps leave ``(1 + step_size / eps)**-s`` of the angle to the gradient).
+        Madry et al. use 0.01 for eps 0.3 and 40 steps on MNIST (the default here: 0.01875).
     restarts : int, at least 1
         Runs from different random starts; a sample needs one that succeeds.
     random_start : bool
