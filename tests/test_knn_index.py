@@ -75,33 +75,27 @@ def test_files_that_are_no_index(tmp_path, arrays, metadata, text):
 
 
 MEMORY = """
-import resource, threading, time
+import os, resource, threading
 import numpy as np
 from advcore import ops
-queries, reference = (np.ones((n, 784), np.float32) for n in (10_000, 60_000))
+queries, reference = (np.empty((n, 784), np.float32) for n in (10_000, 60_000))
 rng = np.random.default_rng(0)
 for rows in (queries, reference):
-    for first in range(0, len(rows), 100):
-        rows[first : first + 100] = rng.random(784, np.float32) * (1 + np.arange(min(100, len(rows)))[:, None] / 1000)
+    rng.random(dtype=np.float32, out=rows)
 out = np.zeros((10_000, 20), np.float32), np.zeros((10_000, 20), np.int64)
 ops.knn(queries[:8], reference[:8], 2)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-if {whole}:
-    ops.knn(queries, reference, 20, out=out)
-else:
-    worker = threading.Thread(target=ops.knn, args=(queries, reference, 20), kwargs={{"out": out}}, daemon=True)
-    worker.start()
-    worker.join({seconds})
+worker = threading.Thread(target=ops.knn, args=(queries, reference, 20), kwargs={"out": out}, daemon=True)
+worker.start()
+worker.join(4)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, flush=True)
-import os
 os._exit(0)
 """
 
 
 def test_memory_beyond_inputs_and_outputs():
-    # All memory is taken before the first product, so that some seconds of the search show what all of it takes.
-    code = MEMORY.format(whole=False, seconds=4)
+    # All memory is taken before the first product: four seconds of the search show what all of it takes.
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=PACKAGES, capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", MEMORY], cwd=PACKAGES, capture_output=True, text=True, timeout=120, check=True
     )
     assert float(done.stdout) < 64

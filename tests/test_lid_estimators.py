@@ -37,13 +37,13 @@ def test_method_of_moments_at_its_ends():
     assert ops.lid(origin, points, 2, estimator="mom") == 1  # 0 and 1: m = 1/2
 
 
-@pytest.mark.parametrize("fraction", [0.0, 0.1, 0.37])
+@pytest.mark.parametrize("fraction", [0.001, 0.1, 0.37])
 def test_two_nn(fraction):
     points = manifold(3, 200)
     every = distances_to(points, points)
     nearest = np.sort(every, axis=1)
     mu = np.sort(nearest[:, 2] / nearest[:, 1])[: int(200 * (1 - fraction))]
-    x, y = np.log(mu), -np.log(1 - np.arange(len(mu)) / 200)
+    x, y = np.log(mu), -np.log(1 - np.arange(1, len(mu) + 1) / 200)
     want = np.linalg.lstsq(x[:, None], y, rcond=None)[0][0]
     np.testing.assert_allclose(ops.two_nn(points, discard_fraction=fraction), want, rtol=1e-9)
 
@@ -52,7 +52,7 @@ def test_two_nn_leaves_duplicates_out():
     points = manifold(2, 400)
     points[350:] = points[:50]
     nearest = np.sort(distances_to(points, points), axis=1)[50:350]
-    x, y = np.log(np.sort(nearest[:, 2] / nearest[:, 1])[:270]), -np.log(1 - np.arange(270) / 300)
+    x, y = np.log(np.sort(nearest[:, 2] / nearest[:, 1])[:270]), -np.log(1 - np.arange(1, 271) / 300)
     np.testing.assert_allclose(ops.two_nn(points), (x @ y) / (x @ x), rtol=1e-9)
     assert ops.two_nn(np.arange(10.0)[:, None], discard_fraction=0.5) == math.inf
 
@@ -73,6 +73,7 @@ def test_what_is_refused():
         (lambda: ops.two_nn(np.zeros((9, 3))), ValueError, "points must leave at least 2"),
         (lambda: ops.two_nn(np.full((9, 3), np.nan)), ValueError, "must be finite"),
         (lambda: ops.two_nn(np.eye(9), discard_fraction=1.0), ValueError, "discard_fraction must be less than 1"),
+        (lambda: ops.two_nn(np.eye(9), discard_fraction=0.0), ValueError, "discard_fraction must be greater than 0"),
         (lambda: ops.two_nn([[1.0]]), TypeError, "must be a NumPy array"),
         (lambda: ops.lid(np.eye(3), np.eye(3), 2, estimator="median"), ValueError, "estimator must be"),
     ):

@@ -26,8 +26,8 @@ class StepRow:
     """How differences of one step compare with the true gradient, over all samples.
 
     ``cosine`` is the mean, ``worst_cosine`` the smallest of all samples; ``error`` the mean of
-    ``|estimate - gradient| / |gradient|`` (L2). Without a true gradient the estimate of the next shorter step stands for
-    it, and the shortest has no row.
+    ``|estimate - gradient| / |gradient|`` (L2). Without a true gradient the estimate of the next shorter step stands
+    for it, and the shortest has no row.
     """
 
     evaluation: str

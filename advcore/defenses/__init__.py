@@ -7,11 +7,11 @@ noise at every call.
 from advcore.defenses.adversarial_training import adversarial_training
 from advcore.defenses.distillation import Distilled, at_temperature, distillation, vanished_gradients
 from advcore.defenses.noise_training import noise_training
-from advcore.defenses.non_local_means import NonLocalMeans
 from advcore.defenses.randomised_smoothing import Certificates, RandomisedSmoothing
 from advcore.defenses.rejection import Rejecting, RejectionCurve, noise_images, rejection_curve, with_noise_class
 from advcore.defenses.self_ensemble import SelfEnsemble, Vote
-from advcore.defenses.squeezing import BitDepth, MedianFilter, Squeezed
+from advcore.defenses.squeezers import BitDepth, MedianFilter, NonLocalMeans
+from advcore.defenses.squeezing import Squeezed
 
 __all__ = [
     "BitDepth",

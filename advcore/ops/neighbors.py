@@ -110,15 +110,15 @@ def lid(
 def two_nn(points: Array, *, discard_fraction: float = 0.1) -> float:
     """Estimate the intrinsic dimension of a set of points from the distances r_1, r_2 of each one's two neighbours.
 
-    With mu = r_2 / r_1 in ascending order and F_i = i / N (i from 0), the dimension is the slope of the line through
+    With mu = r_2 / r_1 in ascending order and F_i = i / N (i from 1), the dimension is the slope of the line through
     the origin that is fitted to ``-log(1 - F_i)`` over ``log mu_i`` by least squares, without the largest mu: TwoNN,
-    Facco et al. (2017, doi 10.1038/s41598-017-11873-y), as scikit-dimension's ``TwoNN`` has it.
+    Facco et al. (2017, doi 10.1038/s41598-017-11873-y), as ``TwoNN`` of scikit-dimension 0.5 has it.
 
     Parameters
     ----------
     points : float32 or float64 array, (N, D)
     discard_fraction : float
-        Share of the points whose mu are the largest, in [0, 1).
+        Share of the points, those of the largest mu, that is left out; in (0, 1).
 
     Returns
     -------
@@ -135,11 +135,10 @@ def two_nn(points: Array, *, discard_fraction: float = 0.1) -> float:
 
     Notes
     -----
-    Differs from the paper, and from scikit-dimension, in points that have a duplicate: their mu has no value, and
-    they are left out, as if they were not in the set.
+    Differs from the paper: the mu of a point with a duplicate has no value, and N counts the points without one.
     """
     points = check_reference(points, "points")
-    discard_fraction = _check.real("discard_fraction", discard_fraction, minimum=0.0, below=1.0)
+    discard_fraction = _check.real("discard_fraction", discard_fraction, above=0.0, below=1.0)
     if len(points) < 3:
         raise ValueError(f"points must be at least 3, got shape {points.shape}")
     distances, _ = knn(points, points, 2, exclude=np.arange(len(points)))
@@ -148,8 +147,9 @@ def two_nn(points: Array, *, discard_fraction: float = 0.1) -> float:
     if count < 2:
         raise ValueError(f"points must leave at least 2 without duplicates and those discarded, got {count}")
     logs = np.log(np.sort(second / first)[:count])
+    heights = -np.log1p(-np.arange(1, count + 1) / len(first))
     squares = float(logs @ logs)
-    return float(logs @ -np.log1p(-np.arange(count) / len(first))) / squares if squares > 0 else math.inf
+    return float(logs @ heights) / squares if squares > 0 else math.inf
 
 
 def check_reference(reference: Array, name: str = "reference") -> Array:

@@ -45,5 +45,5 @@ def two_nn(points: Tensor, *, discard_fraction: float = 0.1) -> float:
     distances = distances[distances[:, 0] > 0].double()
     count = int(len(distances) * (1 - discard_fraction))
     logs = (distances[:, 1] / distances[:, 0]).log().sort().values[:count]
-    heights = -torch.log1p(-torch.arange(count, dtype=torch.float64) / len(distances))
+    heights = -torch.log1p(-torch.arange(1, count + 1, dtype=torch.float64) / len(distances))
     return float(logs @ heights / (logs @ logs))
