@@ -302,7 +302,7 @@ def test_a_remote_model_gets_full_batches(linear):
         )
         assert max(calls) == 32
         shares[attack] = sum(calls) / (32 * len(calls))
-        assert calls[:2] == [32, 32]
+        assert 32 in calls[:2]
     thin = shares.pop("simba")  # one question at a time about those that are left
     assert thin > 0.25
     assert min(shares.values()) > 0.7, shares
