@@ -296,7 +296,7 @@ def test_a_remote_model_gets_full_batches(linear):
         if attack == "simba":
             more = {"steps": 20}
         if attack in ("nes", "uniform_noise"):
-            more = {"eps": 1e-3, "steps": 2} if attack == "nes" else {"eps": 1e-3, "draws": 128}
+            more = {"eps": 1e-3, "steps": 2} if attack == "nes" else {"eps": 1e-3, "draws": 320}
         ATTACKS[attack](
             ask, setup.x, setup.y, output="logits", batch_size=32, bounds=setup.bounds, randomised=False, **more
         )
