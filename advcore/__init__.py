@@ -10,13 +10,13 @@ if find_spec("advcore._core") is None:  # the current folder comes first on the 
         "run Python from another folder, or install with pip install --editable ."
     )
 
-from advcore import attacks, data, defenses, models, nn, ops
+from advcore import attacks, data, models, nn, ops
 from advcore._config import get_num_threads, set_num_threads, show_config
 from advcore._version import __version__
 from advcore.nn.onnx_import import from_onnx
 
 if TYPE_CHECKING:
-    from advcore import adapters, detectors, evaluation
+    from advcore import adapters, defenses, detectors, evaluation
     from advcore.evaluation import evaluate
     from advcore.nn.torch_import import from_torch
 
@@ -42,7 +42,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import what needs scikit-learn or PyTorch when it is first used."""
-    if name in ("adapters", "detectors", "evaluation"):
+    if name in ("adapters", "defenses", "detectors", "evaluation"):
         return import_module(f"advcore.{name}")
     if name == "evaluate":
         return import_module("advcore.evaluation").evaluate

@@ -36,6 +36,7 @@ from advcore.attacks.simba import simba
 from advcore.attacks.spsa import spsa
 from advcore.attacks.square import square
 from advcore.attacks.step_audit import StepAudit, audit_step
+from advcore.attacks.substitute import substitute
 from advcore.attacks.uniform_noise import uniform_noise
 from advcore.attacks.zoo import zoo
 
@@ -70,6 +71,7 @@ __all__ = [
     "simba",
     "spsa",
     "square",
+    "substitute",
     "uniform_noise",
     "zoo",
 ]

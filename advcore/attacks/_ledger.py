@@ -46,6 +46,8 @@ class Ledger:
     ----------
     queries, gradients, verification : int64 array, (N,)
         As in AttackResult.
+    shared : int
+        Queries for all samples together.
     gradient_errors, averages : float64 array, (N,)
         Sums of the relative standard errors of averaged gradients, and how many there were.
     """
@@ -64,6 +66,7 @@ class Ledger:
         self.classes: int | None = None
         self.labels = labels
         self.queries, self.gradients, self.verification = (np.zeros(len(labels), np.int64) for _ in range(3))
+        self.shared = 0
         self.gradient_errors, self.averages = (np.zeros(len(labels)) for _ in range(2))
 
     def logits(self, x: Array, owners: Index) -> Logits:
@@ -76,6 +79,16 @@ class Ledger:
         judge = self.access.judge
         np.add.at(self.verification, owners, judge.queries)
         return self._forward(judge, x, owners, self.verification, lambda: None)
+
+    def shared_logits(self, x: Array) -> Logits:
+        """Like logits, for all samples together: booked on the account that they share."""
+        logits = []
+        for rows in self._batches(len(x)):
+            self.shared += len(x[rows]) * self.access.queries
+            values = self._valid(self.access.logits(x[rows].copy()), np.arange(rows.start, rows.stop), "own input")
+            logits.append(values[:, :-1] if self.access.rejects else values)
+            self._tick()
+        return np.concatenate(logits)
 
     def gradients_of(self, x: Array, owners: Index, cotangents: Cotangents, count: int = 1) -> tuple[Logits, Array]:
         """Return logits, (B, K), and ``count`` gradients a row, (B, count, ...), which may be non-finite.
@@ -145,7 +158,8 @@ class Ledger:
         """Return how many rows of logits each sample may still ask for, if it asks for no gradients."""
         queries = _of(self.max_queries, owners) - self.queries[owners]
         evaluations = _of(self.max_evaluations, owners) - self.queries[owners] - self.gradients[owners]
-        return np.minimum(queries, evaluations) // self.access.queries
+        left: Index = np.minimum(queries, evaluations) // self.access.queries
+        return left
 
     def _book(self, owners: Index, queries: int, gradients: int) -> None:
         """Charge each row's owner; refuse all rows where one sample cannot pay."""
@@ -180,6 +194,11 @@ class Ledger:
         return (slice(first, min(first + self.batch_size, count)) for first in range(0, count, self.batch_size))
 
     def _checked(self, logits: Any, owners: Index) -> Logits:
+        """Return a model's output in float64, without the class of rejection."""
+        wide = self._valid(logits, owners, "sample")
+        return self._folded(wide, owners) if self.access.rejects else wide
+
+    def _valid(self, logits: Any, owners: Index, kind: str) -> Logits:
         """Return a model's output in float64, or say what is wrong with it."""
         values = _check.returned("what the model returns", logits)
         fits = values.ndim == 2 and len(values) == len(owners) and values.shape[1] >= 2
@@ -191,11 +210,10 @@ class Ledger:
         bad = ~np.isfinite(values).all(axis=1)
         if bad.any():
             raise ValueError(
-                f"the model must return finite numbers, got NaN or infinity for sample {owners[np.argmax(bad)]}"
+                f"the model must return finite numbers, got NaN or infinity for {kind} {owners[np.argmax(bad)]}"
             )
         self.classes = values.shape[1]
-        wide = values.astype(np.float64)
-        return self._folded(wide, owners) if self.access.rejects else wide
+        return values.astype(np.float64)
 
     # "Rejected" is as good a defence as the true class: the larger of both stands in the true class's column.
 

@@ -97,6 +97,10 @@ class Problem:
         """Ask the model: one query a row."""
         return self._ledger.logits(x, self.owners[index])
 
+    def shared_logits(self, x: Array) -> Logits:
+        """Ask the model about inputs of the attacker's own: one query a row, on the account that all samples share."""
+        return self._ledger.shared_logits(x)
+
     def gradient(self, x: Array, index: Index, loss: str, towards: Index | None = None) -> Gradient:
         """Ask for the gradient of a loss in LOSSES, in the direction of success: one gradient a row.
 

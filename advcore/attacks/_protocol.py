@@ -124,6 +124,7 @@ class _Run:
             self.stopped,
             None if self.traces is None else [np.array(trace) for trace in self.traces],
             tuple(sorted(self.losses)),
+            shared_queries=self.ledger.shared,
         )
 
     def _gradient_error(self) -> NDArray[np.float64] | None:

@@ -28,9 +28,8 @@ class AttackResult:
     status : str array, (N,)
         "success"; "failed"; "misclassified": the input itself met the criterion (counts as success, at distance 0);
         "masked": failed, and the gradient was zero or not finite at every iterate, so the failure says nothing about
-        robustness; "undecided": a randomised model whose votes do not tell, or one
-        that answered otherwise when asked again (counts as robust); "unfinished": the attack
-        was stopped before the sample was broken.
+        robustness; "undecided": a randomised model whose votes do not tell, or one that answered otherwise when asked
+        again (counts as robust); "unfinished": the attack was stopped before the sample was broken.
     distances : dict of float64 arrays, (N,)
         "l0" (entries that differ), "l1", "l2", "linf" between example and input, in the units of the input.
     queries : int64 array, (N,)
@@ -63,6 +62,8 @@ class AttackResult:
         Of an ensemble: the attack that broke the sample; "" where none did or the input itself met the criterion.
     log : dict of float32 arrays, (N, T), or None
         What the attack did at each of its T iterations, where it keeps a log: see there.
+    shared_queries : int
+        Forward evaluations that were asked for on behalf of all samples together, beside ``queries``.
     """
 
     examples: Array
@@ -84,6 +85,7 @@ class AttackResult:
     losses: tuple[str, ...] = ()
     broken_by: NDArray[np.str_] | None = None
     log: dict[str, NDArray[np.float32]] | None = None
+    shared_queries: int = 0
 
     @property
     def robust_accuracy(self) -> float:

@@ -11,7 +11,8 @@ from advcore.defenses.non_local_means import NonLocalMeans
 from advcore.defenses.randomised_smoothing import Certificates, RandomisedSmoothing
 from advcore.defenses.rejection import Rejecting, RejectionCurve, noise_images, rejection_curve, with_noise_class
 from advcore.defenses.self_ensemble import SelfEnsemble, Vote
-from advcore.defenses.squeezing import BitDepth, MedianFilter, Squeezed
+from advcore.defenses.squeezing import Squeezed
+from advcore.detectors.squeezers import BitDepth, MedianFilter, NonLocalMeans
 
 __all__ = [
     "BitDepth",
