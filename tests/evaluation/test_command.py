@@ -92,7 +92,18 @@ def test_a_factory_of_a_callable_is_attacked_as_a_black_box(files, tmp_path, mon
         "def make():\n    return lambda x: network.logits(x)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    arguments = ("--data", files / "data.npz", "--eps", "0.2", "--attacks", "square:steps=50", "--answers", "logits", "--checks", "none")
+    arguments = (
+        "--data",
+        files / "data.npz",
+        "--eps",
+        "0.2",
+        "--attacks",
+        "square:steps=50",
+        "--answers",
+        "logits",
+        "--checks",
+        "none",
+    )
     result = command("evaluate", "own_models:make", *arguments, "--output", tmp_path / "out")
     assert result.exit_code == 0, result.output
     found = json.loads((tmp_path / "out" / "results.json").read_text())

@@ -80,7 +80,16 @@ def test_dask_by_the_command(plain, x, y, tmp_path, local):
     plain.save(tmp_path / "model.safetensors")
     np.savez(tmp_path / "data.npz", x=x[:8], y=y[:8])
     arguments = ("evaluate", tmp_path / "model.safetensors", "--data", tmp_path / "data.npz", "--eps", "0.1")
-    more = ("--attacks", "pgd:steps=2", "--checks", "none", "--output", tmp_path / "out", "--scheduler", local.scheduler_address)
+    more = (
+        "--attacks",
+        "pgd:steps=2",
+        "--checks",
+        "none",
+        "--output",
+        tmp_path / "out",
+        "--scheduler",
+        local.scheduler_address,
+    )
     result = CliRunner().invoke(main, [str(argument) for argument in (*arguments, *more)])
     assert result.exit_code == 0, result.output
     assert json.loads((tmp_path / "out" / "results.json").read_text())["complete"]
