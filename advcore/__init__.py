@@ -16,7 +16,7 @@ from advcore._version import __version__
 from advcore.nn.onnx_import import from_onnx
 
 if TYPE_CHECKING:
-    from advcore import adapters, detectors, evaluation
+    from advcore import adapters, defenses, detectors, evaluation
     from advcore.evaluation import evaluate
     from advcore.nn.torch_import import from_torch
 
@@ -25,6 +25,7 @@ __all__ = [
     "adapters",
     "attacks",
     "data",
+    "defenses",
     "detectors",
     "evaluate",
     "evaluation",
@@ -41,7 +42,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import what needs scikit-learn or PyTorch when it is first used."""
-    if name in ("adapters", "detectors", "evaluation"):
+    if name in ("adapters", "defenses", "detectors", "evaluation"):
         return import_module(f"advcore.{name}")
     if name == "evaluate":
         return import_module("advcore.evaluation").evaluate

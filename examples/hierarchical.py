@@ -25,7 +25,7 @@ def main(given: list[str] | None = None) -> dict[str, Any]:
     """Run the study that the command line asks for and write what it found."""
     chosen = arguments(__doc__, given)
     digits, seed = load(chosen), chosen.seed
-    epochs, rate, hidden = (10, 5e-3, 24) if chosen.quick else (5, 2e-3, 64)
+    epochs, rate, hidden = (10, 5e-3, 24) if chosen.quick else (3, 2e-3, 64)
     report = Report(
         "hierarchical",
         "Hierarchical classifiers",

@@ -138,3 +138,14 @@ def test_arguments_are_checked(name):
         build((1, 16, 16), 2, seed=0.5)
     with pytest.raises(TypeError, match="dtype must be float32 or float64"):
         build((1, 16, 16), 2, dtype=np.float16)
+
+
+def test_wong_mnist_and_rbf_network():
+    network = models.wong_mnist()
+    assert network.output_shape((1, 28, 28)) == (10,)
+    assert network.parameter_count() == 16 * 17 + 32 * (16 * 16 + 1) + 1568 * 100 + 100 + 1010
+    with pytest.raises(ValueError, match=r"input_shape .1, 2, 2. is too small"):
+        models.wong_mnist((1, 2, 2))
+    distances = models.rbf_network((1, 28, 28), hidden=(150,), units=4)
+    assert distances.output_shape((1, 28, 28)) == (10,)
+    assert distances.parameter_count() == 784 * 150 + 150 + 150 * 40 + 40

@@ -274,3 +274,55 @@ def test_clipping_is_pytorchs():
     nn.fit(network, x, y, epochs=1, batch_size=20, optimizer=nn.SGD(0.5), clip_norm=0.3)
     for got, want in zip(network.parameters().values(), module.parameters(), strict=True):
         np.testing.assert_allclose(got, want.detach(), rtol=1e-10, atol=1e-12)
+
+
+def test_perturb_changes_what_is_trained_on():
+    digits = data.digits()
+    x, y = digits.x_train[:50], digits.y_train[:50]
+    batches = []
+
+    def double(network, batch):
+        batches.append(batch)
+        np.testing.assert_array_equal(batch.x, x[batch.samples])
+        np.testing.assert_array_equal(batch.y, y[batch.samples])
+        return 2 * batch.x
+
+    doubled, expected = (models.mlp((1, 8, 8), hidden=(8,)) for _ in range(2))
+    nn.fit(doubled, x, y, epochs=2, batch_size=32, seed=4, perturb=double)
+    nn.fit(expected, 2 * x, y, epochs=2, batch_size=32, seed=4)
+    np.testing.assert_array_equal(doubled.logits(x), expected.logits(x))
+    assert [(batch.epoch, batch.share, batch.seed) for batch in batches] == [
+        (1, 0, 4),
+        (1, 0.25, 4),
+        (2, 0.5, 4),
+        (2, 0.75, 4),
+    ]
+    assert sorted(np.concatenate([batch.samples for batch in batches[:2]])) == list(range(50))
+
+
+@pytest.mark.parametrize(
+    ("perturb", "error", "message"),
+    [
+        ("noise", TypeError, "perturb must be a function, got str"),
+        (lambda network, batch: None, TypeError, "perturb.network, batch. must be a NumPy array"),
+        (lambda network, batch: batch.x[:1], ValueError, "perturb.network, batch. must have shape"),
+        (lambda network, batch: batch.x * np.float32(np.nan), ValueError, "perturb.network, batch. must be finite"),
+    ],
+)
+def test_wrong_perturbations(perturb, error, message):
+    digits = data.digits()
+    with pytest.raises(error, match=message):
+        nn.fit(models.mlp((1, 8, 8)), digits.x_train[:8], digits.y_train[:8], epochs=1, perturb=perturb)
+
+
+def test_gaussian_noise_is_for_training_alone():
+    network = nn.Sequential(nn.GaussianNoise(0.3), nn.Flatten(), nn.Linear(64, 64, bias=False))
+    network.parameters()["2.weight"][...] = np.eye(64)
+    x = data.digits().x_test
+    np.testing.assert_array_equal(network.logits(x), x.reshape(len(x), -1))
+    noisy, saved = network.forward(x, np.random.default_rng(0))
+    assert np.std(noisy - x.reshape(len(x), -1)) == pytest.approx(0.3, rel=0.02)
+    grad = np.ones_like(noisy)
+    np.testing.assert_array_equal(network.backward(saved, grad)[0].reshape(len(x), -1), grad)
+    with pytest.raises(ValueError, match=r"sigma must be at least 0, got -0\.1"):
+        nn.GaussianNoise(-0.1)

@@ -1,22 +1,9 @@
-"""Squeezers against scipy and their formula; what straight-through gradients show that exact ones hide."""
+"""Squeezers before a model; what straight-through gradients show that exact ones hide."""
 
 import numpy as np
 import pytest
-import scipy.ndimage
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from advcore import attacks, defenses, models, nn
-
-
-@settings(deadline=None, max_examples=25)
-@given(
-    st.integers(1, 5), st.integers(0, 2), st.integers(1, 3), st.integers(0, 4), st.integers(0, 3), st.integers(0, 99)
-)
-def test_the_median_is_scipys(size, count, channels, more, wider, seed):
-    x = np.random.default_rng(seed).random((count, channels, size + more, size + wider)).round(1)
-    expected = scipy.ndimage.median_filter(x, size=(1, 1, size, size), mode="reflect") if count else x
-    np.testing.assert_array_equal(defenses.MedianFilter(size)(x), expected)
 
 
 def test_the_median_passes_gradients_to_the_pixel_it_chose(digits):
@@ -80,8 +67,6 @@ def test_squeezing_stops_who_does_not_know_it_and_not_who_does(digits, plain):
         (lambda: defenses.BitDepth(0), ValueError, "bits must be at least 1, got 0"),
         (lambda: defenses.BitDepth(17), ValueError, "bits must be at most 16, got 17"),
         (lambda: defenses.MedianFilter(0), ValueError, "size must be at least 1, got 0"),
-        (lambda: defenses.MedianFilter(3)(np.zeros((1, 1, 2, 5))), ValueError, "x must have at least 3 x 3 pixels"),
-        (lambda: defenses.MedianFilter(2)(np.zeros((2, 5))), ValueError, "x must have shape .N, C, H, W."),
         (lambda: defenses.Squeezed(models.mlp()), ValueError, "squeezers must be at least one"),
         (lambda: defenses.Squeezed(models.mlp(), 3), TypeError, "squeezers must be functions, got int"),
         (lambda: defenses.Squeezed(5, defenses.BitDepth(1)), TypeError, "model must have logits"),

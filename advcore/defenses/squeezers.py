@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,19 +39,32 @@ class MedianFilter:
 
     Parameters
     ----------
-    size : int, at least 2
+    size : int, at least 1
         Pixels on a side. The window of an even size reaches further up and left.
     """
 
     size: int = 2
 
     def __post_init__(self) -> None:
-        _check.integer("size", self.size, minimum=2)
+        _check.integer("size", self.size, minimum=1)
 
     def __call__(self, x: Array) -> Array:
         """Squeeze images (N, C, H, W), each channel by itself."""
         result: Array = median_filter(x, size=(1, 1, self.size, self.size), mode="reflect")
         return result
+
+    def vjp(self, x: Array, grad: Array) -> Array:
+        """Return the gradient for x (N, C, H, W): each pixel's goes to the one that was its window's median."""
+        x = _check.array("x", x, axes=("N", "C", "H", "W"))
+        plane, before, after = x.shape[2:], self.size // 2, (self.size - 1) // 2
+        planes = x.reshape(len(x) * x.shape[1], math.prod(plane))
+        at = np.pad(np.arange(planes.shape[1]).reshape(plane), (before, after), mode="symmetric")
+        windows = np.lib.stride_tricks.sliding_window_view(at, (self.size, self.size)).reshape(planes.shape[1], -1)
+        order = np.argsort(planes[:, windows], axis=2, kind="stable")[:, :, self.size**2 // 2]
+        chosen = windows[np.arange(len(windows)), order]
+        result = np.zeros_like(planes)
+        np.add.at(result, (np.arange(len(planes))[:, np.newaxis], chosen), grad.reshape(planes.shape))
+        return result.reshape(x.shape)
 
 
 @dataclass(frozen=True)
