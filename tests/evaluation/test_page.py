@@ -73,7 +73,7 @@ def test_the_page_in_a_browser(report, browser):
     assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
 
 
-def test_the_page_with_a_keyboard(report, browser):
+def test_the_page_in_a_browser_by_keyboard(report, browser):
     from selenium.webdriver.common.keys import Keys
 
     browser.get(report.as_uri())
@@ -100,7 +100,7 @@ return worst;
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_has_contrast(report, browser, scheme):
+def test_the_page_in_a_browser_has_contrast(report, browser, scheme):
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     browser.get(report.as_uri())
