@@ -71,6 +71,13 @@ _threads_option = click.option(
     show_default=True,
     help='quick, standard, full, or names with options: "pgd:steps=100,restarts=5;square".',
 )
+@click.option(
+    "--checks",
+    type=click.Choice(["auto", "none", "quick", "standard", "full"]),
+    default="auto",
+    show_default=True,
+    help="How thorough the probes of the checklist are; auto: as the attacks.",
+)
 @click.option("--detector", help="Detector, fitted, as package.module:factory; attacked with the model.")
 @click.option("--answers", help="What a plain callable returns: logits, probabilities, top1 or label.")
 @click.option("--mean", help="The model takes (x - mean) / std: one number, or one a channel.")
@@ -100,6 +107,7 @@ def evaluate(
     norm: str,
     eps: str,
     attacks_text: str,
+    checks: str,
     detector: str | None,
     answers: str | None,
     mean: str | None,
@@ -143,6 +151,7 @@ def evaluate(
         "norm": norm,
         "eps": budgets,
         "attacks": attacks,
+        "checks": {"auto": True, "none": False}.get(checks, checks),
         "output": output,
         "seed": seed,
         "bounds": low_high,

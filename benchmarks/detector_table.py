@@ -101,9 +101,8 @@ def study(dataset: data.Dataset, setting: Setting, keep: Path | None = None) -> 
         numbers["detectors"][name] = in_numbers(report)
         tell(start, f"{name}\n{report}")
     published = LID(network, x, k=setting.k, published=True)
-    numbers["leak"] = {name: leak(published, network, x, y, wrong) for name, wrong in examples.items()}
-    honest = judged(published, network, x, y, examples, None, exclude=np.arange(len(x)))
-    numbers["published_without_leak"] = {name: honest.matrix[name, name].auc for name in examples}
+    for key, before in (("published_without_leak", False), ("leak", True)):
+        numbers[key] = {name: as_published(published, x, y, wrong, before) for name, wrong in examples.items()}
     numbers["minutes"] = (time.perf_counter() - start) / 60
     return numbers
 
@@ -163,29 +162,29 @@ def judged(
     x: np.ndarray,
     y: np.ndarray,
     examples: dict[str, np.ndarray],
-    adaptive: Adaptive | None,
-    **options: Any,
+    adaptive: Adaptive,
 ) -> DetectorReport:
     """Evaluate a detector with the paper's share of held-out images."""
-    return evaluate_detector(detector, network, x, y, examples, held_out=HELD_OUT, adaptive=adaptive, **options)
+    return evaluate_detector(detector, network, x, y, examples, held_out=HELD_OUT, adaptive=adaptive)
 
 
-def leak(detector: LID, network: nn.Network, x: np.ndarray, y: np.ndarray, wrong: np.ndarray) -> float:
-    """Return the AUC as the published code measures it: scaling by all images, before the split, and no other noise."""
-    (places,) = np.nonzero((network.predict(x) == y) & (network.predict(wrong) != y))
+def as_published(detector: LID, x: np.ndarray, y: np.ndarray, wrong: np.ndarray, leak: bool) -> float:
+    """Return the AUC by the procedure of the published code, which scales by all images before the split: the leak."""
+    predict = detector.network.predict
+    (places,) = np.nonzero((predict(x) == y) & (predict(wrong) != y))
     detector.prepare()
     noise = np.random.default_rng(0).standard_normal(x.shape).astype(x.dtype)
     size = np.linalg.norm((wrong - x).reshape(len(x), -1), axis=1) / np.sqrt(x[0].size)
     noisy = np.clip(x + noise * size.reshape(-1, *[1] * (x.ndim - 1)), 0, 1).astype(x.dtype)
-    versions = [detector.features(images[places], exclude=places) for images in (x, noisy, wrong)]
-    finite = np.nan_to_num(np.concatenate(versions), posinf=np.max([v[np.isfinite(v)].max() for v in versions]))
-    scaled = MinMaxScaler().fit_transform(finite).reshape(3, len(places), -1)
+    versions = np.stack([detector.features(images[places], exclude=places) for images in (x, noisy, wrong)])
+    versions = np.nan_to_num(versions, posinf=versions[np.isfinite(versions)].max())
     labels = np.repeat([0, 0, 1], len(places)).reshape(3, -1)
-    cut = round(len(places) * (1 - HELD_OUT))
-    wide = scaled.shape[2]
+    cut, wide = round(len(places) * (1 - HELD_OUT)), versions.shape[2]
+    train, test = versions[:, :cut].reshape(-1, wide), versions[:, cut:].reshape(-1, wide)
+    scaler = MinMaxScaler().fit(versions.reshape(-1, wide) if leak else train)
     model = GridSearchCV(LogisticRegression(max_iter=2000), {"C": np.logspace(-4, 4, 10)}, cv=3)
-    model.fit(scaled[:, :cut].reshape(-1, wide), labels[:, :cut].ravel())
-    return float(roc_auc_score(labels[:, cut:].ravel(), model.decision_function(scaled[:, cut:].reshape(-1, wide))))
+    model.fit(scaler.transform(train), labels[:, :cut].ravel())
+    return float(roc_auc_score(labels[:, cut:].ravel(), model.decision_function(scaler.transform(test))))
 
 
 def in_numbers(report: DetectorReport) -> dict[str, Any]:

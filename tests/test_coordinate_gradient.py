@@ -219,3 +219,48 @@ ERRORS = [
 def test_errors(attempt, error, message):
     with pytest.raises(error, match=message):
         attempt()
+
+
+def test_what_a_failing_model_leaves():
+    batches = []
+
+    def model(batch):
+        batches.append(len(batch))
+        if len(batches) == 3:
+            raise ConnectionError("lost")
+        return linear(batch)
+
+    with pytest.raises(ConnectionError, match="lost") as caught:
+        call(model=model, batch_size=50, return_values=True)
+    partial = caught.value.partial
+    assert partial.answered == 100
+    np.testing.assert_allclose(partial.f_plus, linear(X[None])[0, 0] + 1e-4 * W[:, 0])
+    assert not np.isnan(partial.f_minus[:29]).any()
+    assert np.isnan(partial.f_minus[29:]).all()
+    np.testing.assert_allclose(partial.gradient[:29], W[:29, 0], rtol=1e-8)
+    assert np.isnan(partial.gradient[29:]).all()
+    if hasattr(caught.value, "__notes__"):
+        assert "coordinate 29 moved down to coordinate 69 moved down; 100 of 141 rows" in caught.value.__notes__[0]
+
+
+def test_bad_rows_are_named_by_their_coordinates():
+    with pytest.raises(ValueError, match=r"such rows: 3, 5 \(the first is coordinate 3 moved up\)") as caught:
+        call(model=spoiled, batch_size=100)
+    assert caught.value.partial.answered == 100
+
+
+def test_a_random_model_is_refused_when_asked_again():
+    rng = np.random.default_rng(0)
+
+    def noisy(batch):
+        return linear(batch) + rng.normal(size=(len(batch), 1))
+
+    call(model=noisy)
+    with pytest.raises(
+        ValueError, match=r"same logits for the same input, .* coordinate 0 moved up: it is random"
+    ) as e:
+        call(model=noisy, verify=True)
+    assert not np.isnan(e.value.partial.gradient).any()
+    rows = []
+    call(model=lambda batch: (rows.append(len(batch)), linear(batch))[1], verify=True)
+    assert sum(rows) == 2 * SIZE + 1

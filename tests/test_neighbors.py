@@ -156,24 +156,6 @@ def test_lid_finds_the_dimension_of_a_plane():
         assert ops.lid(points[:200], points, 100, exclude=np.arange(200)).mean() == pytest.approx(dimension, rel=0.15)
 
 
-def test_an_index_gives_what_knn_gives_and_comes_back_from_its_file(tmp_path):
-    rng = np.random.default_rng(6)
-    queries, reference = rng.normal(size=(21, 6)).astype(np.float32), rng.normal(size=(40, 6)).astype(np.float32)
-    own = rng.integers(-1, 40, 21)
-    before = reference.copy()
-    index = ops.KnnIndex(reference)
-    reference[...] = 0  # the index has its own
-    index.save(tmp_path / "index")
-    for each in (index, ops.KnnIndex.load(tmp_path / "index")):
-        for got, want in zip(
-            each.search(queries, 5, exclude=own), ops.knn(queries, before, 5, exclude=own), strict=True
-        ):
-            np.testing.assert_array_equal(got, want)
-        np.testing.assert_array_equal(each.lid(queries, 7), ops.lid(queries, before, 7))
-        with pytest.raises(ValueError, match="read-only"):
-            each.reference[0] = 1
-
-
 Q, R = np.zeros((2, 3)), np.zeros((5, 3))
 BAD = Q.copy()
 BAD[1, 2] = np.nan

@@ -31,10 +31,12 @@ from advcore.attacks.jsma import jsma
 from advcore.attacks.nes import nes
 from advcore.attacks.pgd import pgd
 from advcore.attacks.result import AttackResult
+from advcore.attacks.retrying import retrying
 from advcore.attacks.simba import simba
 from advcore.attacks.spsa import spsa
 from advcore.attacks.square import square
 from advcore.attacks.step_audit import StepAudit, audit_step
+from advcore.attacks.substitute import substitute
 from advcore.attacks.uniform_noise import uniform_noise
 from advcore.attacks.zoo import zoo
 
@@ -65,9 +67,11 @@ __all__ = [
     "jsma",
     "nes",
     "pgd",
+    "retrying",
     "simba",
     "spsa",
     "square",
+    "substitute",
     "uniform_noise",
     "zoo",
 ]

@@ -108,7 +108,8 @@ def _pull_back(problem: Problem, total: Array, index: Index, overshoot: float, l
     before, past = -problem.margin(problem.logits_of_x[index], index), problem.margin(logits, index)
     for _ in range(PULLS):
         affordable = np.isin(index, problem.afford(index))
-        index, total, near, far, before, past = (a[affordable] for a in (index, total, near, far, before, past))
+        index, total = index[affordable], total[affordable]
+        near, far, before, past = (a[affordable] for a in (near, far, before, past))
         if not len(index):
             return
         crossing = near + (far - near) * before / np.maximum(before + past, np.finfo(np.float64).tiny)

@@ -70,7 +70,8 @@ def _beyond(tau: Values, constant: Values) -> tuple[Penalty, Enough]:
         return tau[index].astype(step.dtype).reshape(-1, *[1] * (step.ndim - 1))
 
     def value(step: Array, index: Index) -> Values:
-        return rows(np.maximum(np.abs(step) - column(index, step), 0)).sum(axis=1).astype(np.float64)
+        excess = rows(np.maximum(np.abs(step) - column(index, step), 0)).sum(axis=1)
+        return np.asarray(excess, np.float64)
 
     def gradient(step: Array, index: Index) -> Array:
         return np.sign(step) * (np.abs(step) > column(index, step))
@@ -129,7 +130,8 @@ def _worth(problem: Problem, examples: Array, index: Index) -> Values:
     if not len(index):
         return np.zeros((0, rows(problem.x).shape[1]))
     found = problem.vjp(examples, index, lambda logits, part: problem.margin_ascent(logits, index[part]))
-    return np.abs(rows(found.ascent) * rows(examples - problem.x[index])).astype(np.float64)
+    worth = np.abs(rows(found.ascent) * rows(examples - problem.x[index]))
+    return np.asarray(worth, np.float64)
 
 
 def _without_least(allowed: NDArray[np.bool_], worth: Values, share: Values) -> NDArray[np.bool_]:
@@ -139,4 +141,4 @@ def _without_least(allowed: NDArray[np.bool_], worth: Values, share: Values) -> 
     order = np.argsort(np.where(flat, worth, np.inf), axis=1, kind="stable")
     ranks = np.empty_like(order)
     np.put_along_axis(ranks, order, np.arange(flat.shape[1])[np.newaxis], axis=1)
-    return (flat & (ranks >= drop[:, np.newaxis])).reshape(allowed.shape)
+    return np.asarray((flat & (ranks >= drop[:, np.newaxis])).reshape(allowed.shape), np.bool_)

@@ -78,25 +78,33 @@ def climb(draw: Noise, given: Settings) -> Propose:
 
 
 def _gradient(problem: Problem, index: Index, current: Array, draw: Noise, step: int, given: Settings) -> Array:
-    """Return the mean of ``(L(z + width u) - L(z - width u)) / (2 width) u`` over the pairs of probes."""
-    size = rows(current).shape[1]
+    """Return the mean of ``(L(z + width u) - L(z - width u)) / (2 width) u`` over the pairs of probes.
+
+    Probes are clipped to the box: (half) the difference between the two is what stands for ``width u``.
+    """
+    box = tuple(current.dtype.type(bound) for bound in problem.region.bounds)
     total = np.zeros_like(current)
     for piece in pieces(np.full(len(index), given.pairs), max(1, problem.batch_size // 2)):
-        noises = [
-            draw(
-                problem.seed, problem.sample_ids[index[who]], step * given.pairs + pair, size, dtype=current.dtype
-            ).reshape(current[who].shape)
-            for pair, who in piece
-        ]
+        directions = [_direction(problem, draw, step * given.pairs + pair, index[who]) for pair, who in piece]
         asked = np.concatenate([who for _, who in piece])
-        offset = given.width * np.concatenate(noises)
-        probes = np.concatenate([current[asked] + offset, current[asked] - offset])
+        offset = given.width * np.concatenate(directions)
+        plus, minus = np.clip(current[asked] + offset, *box), np.clip(current[asked] - offset, *box)
         twice = np.tile(index[asked], 2)
         targets = None if problem.targets is None else problem.targets[twice]
-        values = LOSSES[given.loss].value(problem.logits(probes, twice), problem.y[twice], targets)
-        slope = (values[: len(asked)] - values[len(asked) :]) / (2 * given.width * given.pairs)
+        logits = problem.logits(np.concatenate([plus, minus]), twice)
+        values = LOSSES[given.loss].value(logits, problem.y[twice], targets)
+        rise = column((values[: len(asked)] - values[len(asked) :]) / (4 * given.width**2 * given.pairs), plus)
+        change = rise * (plus - minus)
         first = 0
-        for (_, who), noise in zip(piece, noises, strict=True):
-            total[who] += column(slope[first : first + len(who)], noise) * noise
+        for _, who in piece:
+            total[who] += change[first : first + len(who)]
             first += len(who)
     return total
+
+
+def _direction(problem: Problem, draw: Noise, step: int, index: Index) -> Array:
+    """Draw u for some of the samples; zero where the mask forbids changes."""
+    x, mask = problem.x, problem.region.mask
+    noise = draw(problem.seed, problem.sample_ids[index], step, rows(x).shape[1], dtype=x.dtype)
+    noise = noise.reshape(len(index), *x.shape[1:])
+    return noise if mask is None else np.where(mask[index], noise, 0).astype(x.dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ Index = NDArray[np.int64]
 Cotangents = Callable[[Logits, slice], NDArray[np.float64]]
 Limit = int | Index | None
 _UNLIMITED = 2**62
+NAMED = 8  # samples in a message
 
 
 class Moved(NamedTuple):
@@ -44,6 +46,8 @@ class Ledger:
     ----------
     queries, gradients, verification : int64 array, (N,)
         As in AttackResult.
+    shared : int
+        Queries for all samples together.
     gradient_errors, averages : float64 array, (N,)
         Sums of the relative standard errors of averaged gradients, and how many there were.
     """
@@ -62,18 +66,29 @@ class Ledger:
         self.classes: int | None = None
         self.labels = labels
         self.queries, self.gradients, self.verification = (np.zeros(len(labels), np.int64) for _ in range(3))
+        self.shared = 0
         self.gradient_errors, self.averages = (np.zeros(len(labels)) for _ in range(2))
 
     def logits(self, x: Array, owners: Index) -> Logits:
         """Return the logits of x in float64, (B, K); row i is asked for by sample owners[i]."""
         self._book(owners, self.access.queries, 0)
-        return self._forward(self.access, x, owners, self._tick)
+        return self._forward(self.access, x, owners, self.queries, self._tick)
 
     def verify(self, x: Array, owners: Index) -> Logits:
         """Like logits, but booked as verification."""
         judge = self.access.judge
         np.add.at(self.verification, owners, judge.queries)
-        return self._forward(judge, x, owners, lambda: None)
+        return self._forward(judge, x, owners, self.verification, lambda: None)
+
+    def shared_logits(self, x: Array) -> Logits:
+        """Like logits, for all samples together: booked on the account that they share."""
+        logits = []
+        for rows in self._batches(len(x)):
+            self.shared += len(x[rows]) * self.access.queries
+            values = self._valid(self.access.logits(x[rows].copy()), np.arange(rows.start, rows.stop), "own input")
+            logits.append(values[:, :-1] if self.access.rejects else values)
+            self._tick()
+        return np.concatenate(logits)
 
     def gradients_of(self, x: Array, owners: Index, cotangents: Cotangents, count: int = 1) -> tuple[Logits, Array]:
         """Return logits, (B, K), and ``count`` gradients a row, (B, count, ...), which may be non-finite.
@@ -92,7 +107,8 @@ class Ledger:
                     weights = self._unfolded(weights, np.asarray(values), owners[rows])
                 return weights.astype(np.asarray(values).dtype)
 
-            values, gradient = self.access.logits_and_gradients(x[rows].copy(), cotangent, count)
+            with _naming(owners[rows]):
+                values, gradient = self.access.logits_and_gradients(x[rows].copy(), cotangent, count)
             gradient = _check.returned("the model's gradient", gradient)
             expected = (len(x[rows]), count, *x.shape[1:])
             if gradient.shape != expected:
@@ -139,10 +155,10 @@ class Ledger:
         return (spent <= _of(self.max_queries, owners)) & (total <= _of(self.max_evaluations, owners))
 
     def left(self, owners: Index) -> Index:
-        """Return how many queries each sample may still spend, if it asks for no gradients."""
-        left = (self.max_queries or _UNLIMITED) - self.queries[owners]
-        if self.max_evaluations is not None:
-            left = np.minimum(left, self.max_evaluations - self.queries[owners] - self.gradients[owners])
+        """Return how many rows of logits each sample may still ask for, if it asks for no gradients."""
+        queries = _of(self.max_queries, owners) - self.queries[owners]
+        evaluations = _of(self.max_evaluations, owners) - self.queries[owners] - self.gradients[owners]
+        left: Index = np.minimum(queries, evaluations) // self.access.queries
         return left
 
     def _book(self, owners: Index, queries: int, gradients: int) -> None:
@@ -161,18 +177,28 @@ class Ledger:
     def _tick(self) -> None:
         self.monitor.tick(int(self.queries.sum()), int(self.gradients.sum()))
 
-    def _forward(self, access: Access, x: Array, owners: Index, after: Callable[[], None]) -> Logits:
-        logits = []
-        for rows in self._batches(len(x)):
-            # A copy: a model that works in place must not change what the attack, or its caller, holds.
-            logits.append(self._checked(access.logits(x[rows].copy()), owners[rows]))
-            after()
+    def _forward(self, access: Access, x: Array, owners: Index, booked: Index, after: Callable[[], None]) -> Logits:
+        logits, asked = [], 0
+        try:
+            for rows in self._batches(len(x)):
+                asked = rows.stop
+                with _naming(owners[rows]):
+                    # A copy: a model that works in place must not change what the attack, or its caller, holds.
+                    logits.append(self._checked(access.logits(x[rows].copy()), owners[rows]))
+                after()
+        finally:
+            np.subtract.at(booked, owners[asked:], access.queries)  # what was never asked
         return np.concatenate(logits) if logits else np.zeros((0, self.classes or 2))
 
     def _batches(self, count: int) -> Iterator[slice]:
         return (slice(first, min(first + self.batch_size, count)) for first in range(0, count, self.batch_size))
 
     def _checked(self, logits: Any, owners: Index) -> Logits:
+        """Return a model's output in float64, without the class of rejection."""
+        wide = self._valid(logits, owners, "sample")
+        return self._folded(wide, owners) if self.access.rejects else wide
+
+    def _valid(self, logits: Any, owners: Index, kind: str) -> Logits:
         """Return a model's output in float64, or say what is wrong with it."""
         values = _check.returned("what the model returns", logits)
         fits = values.ndim == 2 and len(values) == len(owners) and values.shape[1] >= 2
@@ -184,11 +210,10 @@ class Ledger:
         bad = ~np.isfinite(values).all(axis=1)
         if bad.any():
             raise ValueError(
-                f"the model must return finite numbers, got NaN or infinity for sample {owners[np.argmax(bad)]}"
+                f"the model must return finite numbers, got NaN or infinity for {kind} {owners[np.argmax(bad)]}"
             )
         self.classes = values.shape[1]
-        wide = values.astype(np.float64)
-        return self._folded(wide, owners) if self.access.rejects else wide
+        return values.astype(np.float64)
 
     # "Rejected" is as good a defence as the true class: the larger of both stands in the true class's column.
 
@@ -208,6 +233,18 @@ class Ledger:
 
     def _labels_within(self, logits: Array, owners: Index) -> Index:
         return np.asarray(np.minimum(self.labels[owners], logits.shape[1] - 2))
+
+
+@contextmanager
+def _naming(owners: Index) -> Iterator[None]:
+    """Tell in what a model raises, or in what is said about its answer, which samples it was asked about."""
+    try:
+        yield
+    except Exception as error:
+        samples = np.unique(owners).tolist()
+        more = f" and {len(samples) - NAMED} more" if len(samples) > NAMED else ""
+        error.add_note(f"The model was asked about sample {', '.join(map(str, samples[:NAMED]))}{more}.")
+        raise
 
 
 def _of(limit: Limit, owners: Index) -> int | Index:

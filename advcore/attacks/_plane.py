@@ -53,19 +53,20 @@ def step_to_plane(x: Array, normal: Array, gain: Array, bounds: tuple[float, flo
 
 
 def _level(rate: Array, bend: Array, most: Array, gain: Array) -> Array:
-    """Return t with ``sum_i rate_i min(t, bend_i) = gain`` a row, or infinity; most is rate times bend."""
+    """Return t with ``sum_i rate_i min(t, bend_i) = gain`` a row, or the last bend; most is rate times bend."""
     level = np.zeros_like(gain)
     open_rows = np.arange(len(gain))
     for _ in range(_MOST):
         full = bend <= level[open_rows, np.newaxis]
         left = gain[open_rows] - (most * full).sum(axis=1)
         free = (rate * ~full).sum(axis=1)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            new = np.where(free > 0, left / free, np.inf).astype(level.dtype)
+        with np.errstate(over="ignore"):
+            new = left / np.maximum(free, np.finfo(level.dtype).tiny)
+        new = np.minimum(new, bend.max(axis=1, initial=0.0)).astype(level.dtype)
         moved = new > level[open_rows]
         level[open_rows[moved]] = new[moved]
-        still = moved & np.isfinite(new)
-        open_rows, rate, bend, most = open_rows[still], rate[still], bend[still], most[still]
+        if not moved.all():
+            open_rows, rate, bend, most = open_rows[moved], rate[moved], bend[moved], most[moved]
         if not len(open_rows):
             break
     return level

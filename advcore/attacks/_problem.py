@@ -97,6 +97,10 @@ class Problem:
         """Ask the model: one query a row."""
         return self._ledger.logits(x, self.owners[index])
 
+    def shared_logits(self, x: Array) -> Logits:
+        """Ask the model about inputs of the attacker's own: one query a row, on the account that all samples share."""
+        return self._ledger.shared_logits(x)
+
     def gradient(self, x: Array, index: Index, loss: str, towards: Index | None = None) -> Gradient:
         """Ask for the gradient of a loss in LOSSES, in the direction of success: one gradient a row.
 
@@ -140,7 +144,7 @@ class Problem:
         return index[self._ledger.affordable(self.owners[index], queries, gradients)]
 
     def left(self, index: Index) -> Index:
-        """Return how many queries each of the samples may still spend; without a limit, a very large number."""
+        """Return how many rows each of the samples may still ask for; without a limit, a very large number."""
         return self._ledger.left(self.owners[index])
 
     def gradient_queries(self, count: int = 1) -> int:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from advcore._check import Array
 from advcore.attacks._arguments import Arguments
-from advcore.attacks._ledger import Index, Ledger
+from advcore.attacks._ledger import NAMED, Index, Ledger
 from advcore.attacks._losses import Logits
 from advcore.attacks._monitor import Monitor, Stopped
 from advcore.attacks._problem import Problem
@@ -124,6 +124,7 @@ class _Run:
             self.stopped,
             None if self.traces is None else [np.array(trace) for trace in self.traces],
             tuple(sorted(self.losses)),
+            shared_queries=self.ledger.shared,
         )
 
     def _gradient_error(self) -> NDArray[np.float64] | None:
@@ -184,7 +185,8 @@ class _Run:
         verdict = self._decide(problem, examples)
         self.success[owners] = verdict.met
         masked = (self.ledger.gradients[owners] > 0) & ~problem.informed
-        known = [verdict.met, verdict.undecided, masked]
+        undecided = verdict.undecided | self._changed(problem, verdict)
+        known = [verdict.met, undecided, masked]
         unknown = "failed" if self.stopped is None else "unfinished"
         self.status[owners] = np.select(known, ["success", "undecided", "masked"], default=unknown)
         for key, values in measure(examples, problem.x).items():
@@ -196,14 +198,31 @@ class _Run:
         self.votes[problem.owners] = verdict.votes
         return verdict
 
+    def _changed(self, problem: Problem, verdict: Verdict) -> NDArray[np.bool_]:
+        """Say which examples a model that is not randomised has called wrong, and now calls right; warn of them."""
+        changed = problem.best.met & ~verdict.met & (not self.judge.randomised)
+        if changed.any():
+            samples = problem.owners[changed].tolist()
+            more = f" and {len(samples) - NAMED} more" if len(samples) > NAMED else ""
+            warnings.warn(
+                f"asked again about the same example, the model changed its answer for sample "
+                f"{', '.join(map(str, samples[:NAMED]))}{more}: undecided, counted as robust. "
+                "If it answers at random, pass randomised=True",
+                stacklevel=2,
+            )
+        return changed
+
     def _keep(self, error: Exception, problem: Problem | None) -> None:
         """Leave what has been found in the error: nothing that was paid for is lost."""
         if problem is not None:
-            self.examples[problem.owners] = problem.best.examples
+            owners = problem.owners
+            self.examples[owners] = problem.best.examples
+            self.first_queries[owners], self.first_gradients[owners] = problem.first_queries, problem.first_gradients
+            for key, values in measure(problem.best.examples, problem.x).items():
+                self.distances[key][owners] = values
         if self.ledger.queries.any():
             error.result = self.result()  # type: ignore[attr-defined]
-            if hasattr(error, "add_note"):
-                error.add_note("The examples found so far, unverified where unfinished, are in this error's `result`.")
+            error.add_note("The examples found so far, unverified where unfinished, are in this error's `result`.")
 
 
 def _check_classes(given: Arguments, owners: Index, classes: int) -> None:

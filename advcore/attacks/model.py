@@ -21,6 +21,7 @@ from advcore._check import Array
 from advcore.nn._coordinates import CoordinateProbe
 
 OUTPUTS = ("logits", "probabilities", "top1", "label")
+FEWEST_NAMED = 99
 SMALLEST_PROBABILITY = 1e-30  # zeros get a finite logarithm
 
 Cotangents = Callable[[Array], Array]
@@ -195,7 +196,9 @@ class Callback(Access):
     """
 
     def __init__(self, function: Callable[[Array], Any], output: str, named: int) -> None:
-        self.function, self.output, self.named = function, output, named
+        self.function, self.output = function, output
+        # With c columns, odds against the top class come out right down to a confidence of 1 / c.
+        self.named = max(named, FEWEST_NAMED) if output == "top1" else named
         self.randomised = getattr(function, "randomised", None)
 
     def logits(self, x: Array) -> Any:

@@ -28,8 +28,8 @@ class AttackResult:
     status : str array, (N,)
         "success"; "failed"; "misclassified": the input itself met the criterion (counts as success, at distance 0);
         "masked": failed, and the gradient was zero or not finite at every iterate, so the failure says nothing about
-        robustness; "undecided": a randomised model whose votes do not tell (counts as robust); "unfinished": the attack
-        was stopped before the sample was broken.
+        robustness; "undecided": a randomised model whose votes do not tell, or one that answered otherwise when asked
+        again (counts as robust); "unfinished": the attack was stopped before the sample was broken.
     distances : dict of float64 arrays, (N,)
         "l0" (entries that differ), "l1", "l2", "linf" between example and input, in the units of the input.
     queries : int64 array, (N,)
@@ -62,6 +62,8 @@ class AttackResult:
         Of an ensemble: the attack that broke the sample; "" where none did or the input itself met the criterion.
     log : dict of float32 arrays, (N, T), or None
         What the attack did at each of its T iterations, where it keeps a log: see there.
+    shared_queries : int
+        Forward evaluations that were asked for on behalf of all samples together, beside ``queries``.
     """
 
     examples: Array
@@ -83,6 +85,7 @@ class AttackResult:
     losses: tuple[str, ...] = ()
     broken_by: NDArray[np.str_] | None = None
     log: dict[str, NDArray[np.float32]] | None = None
+    shared_queries: int = 0
 
     @property
     def robust_accuracy(self) -> float:
@@ -96,13 +99,17 @@ class AttackResult:
         of = f"at most {100 * self.robust_accuracy:.1f}% of {len(self.success)} samples are robust"
         return of + (f" (counted as robust: {', '.join(notes)})" if notes else "")
 
-    def plot_queries(self, ax: Any = None) -> Any:
+    def plot_queries(self, ax: Any = None, label: str | None = None) -> Any:
         """Draw the fraction of samples broken against the queries spent on each.
+
+        Several results in one axes: pass the axes that the first call returned on to the next ones.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
             To draw on; a new one unless given.
+        label : str, optional
+            Name of the curve, for a legend.
 
         Returns
         -------
@@ -114,8 +121,13 @@ class AttackResult:
             _, ax = plt.subplots()
         at = np.sort(self.queries_to_success[self.success & (self.queries_to_success >= 0)])
         share = np.arange(1, len(at) + 1) / max(len(self.success), 1)
-        ax.step(np.concatenate([[0], at]), np.concatenate([[0.0], share]), where="post")
-        ax.set(xlabel="queries a sample", ylabel="samples broken", ylim=(0, 1))
+        end = max(int(self.queries.max(initial=0)), int(at.max(initial=0)))  # the curve goes on while queries are spent
+        reached = share[-1] if len(share) else 0.0
+        ax.step(np.concatenate([[0], at, [end]]), np.concatenate([[0.0], share, [reached]]), where="post", label=label)
+        ax.set(xlabel="queries a sample", ylabel="samples broken", ylim=(0, 1.02))
+        ax.set_xlim(left=0)
+        if label is not None:
+            ax.legend()
         return ax
 
 

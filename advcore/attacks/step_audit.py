@@ -18,7 +18,7 @@ from advcore.attacks.model import wrap
 from advcore.nn._coordinates import cast
 
 STEPS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
-NEGLIGIBLE = 1e-4  # of relative errors: far below what a step of any optimiser notices
+NEGLIGIBLE = 1e-3  # of relative errors: far below what a step of any optimiser notices
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class StepRow:
     """How differences of one step compare with the true gradient, over all samples.
 
     ``cosine`` is the mean, ``worst_cosine`` the smallest of all samples; ``error`` the mean of
-    ``|estimate - gradient| / |gradient|`` (L2). Without a true gradient the next shorter step stands for it.
+    ``|estimate - gradient| / |gradient|`` (L2). Without a true gradient the estimate of the next shorter step stands
+    for it, and the shortest has no row.
     """
 
     evaluation: str
@@ -46,7 +47,7 @@ class StepAudit:
         One an evaluation and a step. Evaluations: "float32" and "float64" subtract values of whole passes in that type;
         "propagated float32" (and 64) is what ``coordinate_gradient`` does for a Network.
     recommended : dict of str to float
-        The step for each evaluation: the longest of those that are as good as the best.
+        The step for each evaluation: of those with the smallest error, or one below 0.001, the longest.
     compared_with : str
         "vjp" (the true gradient, in float64), or "the next shorter step".
     queries : int
@@ -96,6 +97,7 @@ def audit_step(
     Parameters
     ----------
     model : Network, object with logits(x), torch module, or callable that maps (B, ...) to scores (B, K)
+        A callable that takes but one type is asked in that of x only.
     x : float32 or float64 array, (N, ...)
     y : int array, (N,)
         Labels.
@@ -126,12 +128,13 @@ def audit_step(
     _check.finite("x", x)
     y = _check.integers("y", y, shape=(len(x),), minimum=0, maximum=LARGEST_LABEL)
     lengths = sorted({_check.real("steps", h, above=0.0) for h in _check.sequence("steps", steps)}, reverse=True)
-    if len(x) < 1 or not lengths:
-        raise ValueError(f"there must be a sample and a step to look at, got {len(x)} and {len(lengths)}")
+    if len(x) < 1 or len(lengths) < 2:
+        raise ValueError(f"there must be a sample, and steps to compare, got {len(x)} and {len(lengths)}")
     count = min(_check.integer("coordinates", coordinates, minimum=1), x[0].size)
     seed = _check.integer("seed", seed, minimum=0, maximum=2**63 - 1)
     chosen = _random.choice(seed, np.arange(len(x)), 0, x[0].size, count)
-    truth, seconds = _gradients(model, x, y, output)
+    gradients, seconds = _gradients(model, x, y, output)
+    truth = None if gradients is None else [g.ravel()[at] for g, at in zip(gradients, chosen, strict=True)]
     rows: list[StepRow] = []
     recommended: dict[str, float] = {}
     evaluations = _evaluations(model, x, output)
@@ -145,12 +148,10 @@ def audit_step(
             ]
             for h in lengths
         ]
-        targets = [truth] * len(lengths) if truth is not None else [*estimates[1:], estimates[-1]]
-        own = [
-            _row(name, h, estimate, [g.ravel()[at] for g, at in zip(target, chosen, strict=True)] if truth else target)
-            for h, estimate, target in zip(lengths, estimates, targets, strict=True)
-        ]
-        recommended[name] = _best(own if truth is not None or len(own) == 1 else own[:-1])
+        # The shortest step has nothing to be compared with, but for the truth.
+        targets = estimates[1:] if truth is None else [truth] * len(lengths)
+        own = [_row(name, h, *pair) for h, *pair in zip(lengths, estimates, targets, strict=False)]
+        recommended[name] = _best(own)
         rows += own
     queries = 2 * count * len(x) * len(lengths) * len(evaluations)
     return StepAudit(rows, recommended, "vjp" if truth is not None else "the next shorter step", queries, seconds)
@@ -197,10 +198,10 @@ def _gradients(
     inputs = x.astype(np.float64) if isinstance(model, nn.Network) else x
 
     def gradient(n: int) -> NDArray[np.float64]:
-        def cotangent(logits: Array) -> Array:
-            return margin_ascent(logits.astype(np.float64), y[n : n + 1]).astype(logits.dtype)
+        def cotangents(logits: Array) -> Array:
+            return margin_ascent(logits.astype(np.float64), y[n : n + 1]).astype(logits.dtype)[:, np.newaxis]
 
-        return np.asarray(access.logits_and_gradient(inputs[n : n + 1], cotangent)[1][0], np.float64)
+        return np.asarray(access.logits_and_gradients(inputs[n : n + 1], cotangents, 1)[1][0, 0], np.float64)
 
     gradients = [gradient(n) for n in range(len(x))]
     start = time.perf_counter()
@@ -219,6 +220,6 @@ def _row(name: str, h: float, estimates: Sequence[Array], targets: Sequence[Arra
 
 
 def _best(rows: Sequence[StepRow]) -> float:
-    """Return the longest step whose error is at most twice the smallest, or too small to matter."""
-    least = max(2 * min(row.error for row in rows), NEGLIGIBLE)
+    """Return the longest step whose error is the smallest, but for a tenth, or too small to matter."""
+    least = max(1.1 * min(row.error for row in rows), NEGLIGIBLE)
     return max(row.h for row in rows if row.error <= least)

@@ -10,8 +10,8 @@ from advcore.defenses.noise_training import noise_training
 from advcore.defenses.randomised_smoothing import Certificates, RandomisedSmoothing
 from advcore.defenses.rejection import Rejecting, RejectionCurve, noise_images, rejection_curve, with_noise_class
 from advcore.defenses.self_ensemble import SelfEnsemble, Vote
+from advcore.defenses.squeezers import BitDepth, MedianFilter, NonLocalMeans
 from advcore.defenses.squeezing import Squeezed
-from advcore.detectors.squeezers import BitDepth, MedianFilter, NonLocalMeans
 
 __all__ = [
     "BitDepth",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from advcore import _check
 from advcore._check import Array
 from advcore.defenses._behind import Behind
-from advcore.detectors.squeezers import BitDepth
+from advcore.defenses.squeezers import BitDepth
 
 
 class Squeezed:

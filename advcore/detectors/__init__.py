@@ -15,12 +15,10 @@ from advcore.detectors.lid import LID
 from advcore.detectors.mahalanobis import Mahalanobis, TiedGaussian
 from advcore.detectors.max_softmax import MaxSoftmax
 from advcore.detectors.rbf_rejection import RBFRejection
-from advcore.detectors.squeezers import BitDepth, MedianFilter, NonLocalMeans
 
 __all__ = [
     "LID",
     "BayesianUncertainty",
-    "BitDepth",
     "ClassKernelDensity",
     "Combination",
     "Detector",
@@ -29,8 +27,6 @@ __all__ = [
     "KernelDensity",
     "Mahalanobis",
     "MaxSoftmax",
-    "MedianFilter",
-    "NonLocalMeans",
     "RBFRejection",
     "TiedGaussian",
 ]

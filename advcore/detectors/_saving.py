@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from advcore import _check, _files, _safetensors
 from advcore._check import Array
+from advcore.defenses import BitDepth, MedianFilter, NonLocalMeans
 from advcore.detectors._base import Detector
 from advcore.detectors.bayesian_uncertainty import BayesianUncertainty
 from advcore.detectors.combination import Combination
@@ -27,7 +27,6 @@ from advcore.detectors.lid import LID
 from advcore.detectors.mahalanobis import Mahalanobis
 from advcore.detectors.max_softmax import MaxSoftmax
 from advcore.detectors.rbf_rejection import RBFRejection
-from advcore.detectors.squeezers import SQUEEZERS
 from advcore.nn import Network
 
 FORMAT = 1
@@ -40,6 +39,7 @@ CLASSES: dict[str, type[Detector]] = {
         *(LID, Mahalanobis, MaxSoftmax, RBFRejection),
     )
 }
+SQUEEZERS: dict[str, type] = {kind.__name__: kind for kind in (BitDepth, MedianFilter, NonLocalMeans)}
 ARRAYS = ("reference", "labels")  # arguments that are arrays
 LARGEST_NESTING = 4  # of combinations
 
@@ -99,9 +99,9 @@ def _described(detector: Detector, prefix: str, arrays: dict[str, Array]) -> dic
 
 def _squeezer(number: int, squeezer: Any) -> dict[str, Any]:
     name = type(squeezer).__name__
-    if SQUEEZERS.get(name) is not type(squeezer) or not is_dataclass(squeezer):
-        raise TypeError(f"squeezers[{number}] must be of a class of advcore.detectors to be saved, got {name}")
-    return {"class": name, "options": asdict(squeezer)}
+    if SQUEEZERS.get(name) is not type(squeezer):
+        raise TypeError(f"squeezers[{number}] must be of a class of advcore.defenses to be saved, got {name}")
+    return {"class": name, "options": dict(vars(squeezer))}
 
 
 def _detector(arrays: dict[str, Array], metadata: Mapping[str, str], network: Network) -> Detector:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from advcore import _check, ops
 from advcore._check import Array
+from advcore.defenses import BitDepth, MedianFilter
 from advcore.detectors._base import Detector, Features, Pull
-from advcore.detectors.squeezers import BitDepth, MedianFilter
 
 Squeezer = Callable[[Array], Array]
 
@@ -24,7 +24,8 @@ class FeatureSqueezing(Detector):
     network : object with logits(x); vjp(x, cotangent) for gradients
         Of images (N, C, H, W) in [0, 1].
     squeezers : sequence of callables, at least one
-        Each maps a batch of images to one of the same shape, every image by itself. By default those of the paper for
+        Each maps a batch of images to one of the same shape, every image by itself, as those of advcore.defenses. By
+        default those of the paper for
         MNIST, ``(BitDepth(1), MedianFilter(2))``; for CIFAR-10 it has
         ``(BitDepth(5), MedianFilter(2), NonLocalMeans(13, 3, 2 / 255))``.
     fpr : float, in (0, 1)

@@ -110,6 +110,8 @@ class Campaign:
 
     def _spread(self, ready: list[Ready]) -> None:
         running: dict[Future[list[Row]], Ready] = {}
+        share = getattr(self.executor, "share", None)
+        setup = self.setup if share is None else share(self.setup)
         try:
             while ready or running:
                 while ready and len(running) < self.ahead:
@@ -118,7 +120,7 @@ class Campaign:
                     if task is None:
                         self._push_next(ready, item)
                     else:
-                        running[self.executor.submit(perform, self.setup, task)] = item
+                        running[self.executor.submit(perform, setup, task)] = item
                 if running:
                     done, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,7 @@ def _grows(results: Results) -> Judged:
     if label is None or len(eps) < 2:
         return None, "it takes two values of eps"
     lines, failed = [], False
-    for small, large in zip(eps[:-1], eps[1:], strict=True):
+    for small, large in pairwise(eps):
         first, second = results.at(label, small), results.at(label, large)
         both = first.keys() & second.keys()
         lost = sum(first[s] and not second[s] for s in both)
@@ -245,7 +246,7 @@ def _alone(results: Results) -> Judged:
         return None, "the model is randomised"
     moved, lost = sum(not row.alone for row in clean), sum(not row.alone for row in hit)
     return moved == 0 and lost == 0, (
-        f"alone, {moved} of {len(clean)} images get other logits than in a batch, and {lost} of {len(hit)} examples fail"
+        f"alone, {moved} of {len(clean)} images get other logits than together, and {lost} of {len(hit)} examples fail"
     )
 
 
@@ -292,8 +293,8 @@ def _detector(results: Results) -> Judged:
             lost = sum(unaware[s] and not aware[s] for s in both)
             failed |= _beaten(gained, lost, len(both))[0]
             lines.append(
-                f"eps {eps:g}: of {len(both)} images {sum(unaware.values())} pass unnoticed where the attacker does not "
-                f"know it, {sum(aware.values())} where he does ({sum(alarm.values())} false alarms)"
+                f"eps {eps:g}: of {len(both)} images {sum(unaware.values())} pass unnoticed where the attacker does "
+                f"not know it, {sum(aware.values())} where he does ({sum(alarm.values())} false alarms)"
             )
     return (not failed, "; ".join(lines)) if lines else (None, "no detector was given")
 
@@ -306,7 +307,7 @@ CHECKS: dict[str, tuple[Callable[[Results], Judged], str]] = {
     "iterative attacks beat a single step": (_iterative, _MASKED),
     "success grows with eps": (
         _grows,
-        "A larger ball holds the smaller one: the attack got lost. Use more steps and restarts, another loss, smaller steps.",
+        "A larger ball holds the smaller one: the attack got lost. Use more, smaller steps, restarts, another loss.",
     ),
     "unbounded attacks break everything": (
         _unbounded,
@@ -349,6 +350,6 @@ CHECKS: dict[str, tuple[Callable[[Results], Judged], str]] = {
     ),
     "the detector holds against attackers who know it": (
         _detector,
-        "The detector stops only who does not know it. Report the accuracy under attacks.joint, not the detection rate.",
+        "The detector stops only who does not know it. Report accuracy under attacks.joint, not the detection rate.",
     ),
 }

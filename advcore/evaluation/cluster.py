@@ -57,4 +57,23 @@ def connected(workers: int | None = None, scheduler: str | None = None) -> Itera
 
 def _engine(client: Any) -> dict[str, Any]:
     count = len(client.scheduler_info(n_workers=-1)["workers"])
-    return {"executor": client.get_executor(retries=RETRIES, pure=False), "ahead": AHEAD * max(count, 1)}
+    return {"executor": DaskExecutor(client), "ahead": AHEAD * max(count, 1)}
+
+
+class DaskExecutor:
+    """Dask's executor, and a place for what all tasks share: it is sent to each worker once."""
+
+    def __init__(self, client: Any) -> None:
+        self._client, self._executor = client, client.get_executor(retries=RETRIES, pure=False)
+
+    def share(self, value: Any) -> Any:
+        """Return what stands for a value in the arguments of tasks; made again where the worker that had it dies."""
+        return self._client.submit(_same, value, pure=False, retries=RETRIES)
+
+    def submit(self, function: Any, *arguments: Any) -> Any:
+        """Return the concurrent.futures.Future of a task."""
+        return self._executor.submit(function, *arguments)
+
+
+def _same(value: Any) -> Any:
+    return value

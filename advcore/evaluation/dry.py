@@ -49,7 +49,7 @@ def expected(
         head.append(f"one image forward: {forward * 1e6:.0f} microseconds in chunks of {chunk}")
     tail = [
         f"at most {total_queries:,} queries and {total_gradients:,} gradients, about {_time(seconds)} here",
-        "less where images are broken early: attacks stop there, and the next ones run on the rest; the checks add some",
+        "less where images are broken early: attacks stop there, and later ones run on the rest; the checks add some",
     ]
     return "\n".join([*head, *lines, *tail])
 

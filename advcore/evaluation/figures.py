@@ -154,7 +154,7 @@ def examples(report: Report) -> Iterator[Picture]:
             yield Picture(
                 image_grid(pairs),
                 f"{len(pairs)} images before and after {', '.join(sorted(names))} at eps {eps:g}, and the differences.",
-                f"{', '.join(sorted(names))}, ε = {eps:g}. Numbers are the model's classes. Perturbations are magnified: "
+                f"{', '.join(sorted(names))}, ε = {eps:g}. Numbers are the model's classes. Perturbations, magnified: "
                 "red adds, blue takes away, one scale a figure.",
             )
 

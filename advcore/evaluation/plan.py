@@ -136,9 +136,7 @@ def chosen(attacks_given: str | Sequence[object]) -> tuple[str, tuple[Planned, .
     """
     if isinstance(attacks_given, str):
         if attacks_given in LEVELS:
-            return attacks_given, tuple(
-                _stand_in(p) for p in PLANS[attacks_given] if hasattr(attacks, _stand_in(p).attack)
-            )
+            return attacks_given, PLANS[attacks_given]
         attacks_given = [attacks_given]
     planned = [_planned(entry) for entry in _check.sequence("attacks", attacks_given)]
     if not planned:

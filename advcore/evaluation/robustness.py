@@ -42,7 +42,7 @@ def evaluate(
     output: str | Path | None = None,
     seed: int = 0,
     bounds: tuple[float, float] = (0.0, 1.0),
-    checks: bool = True,
+    checks: bool | str = True,
     answers: str | None = None,
     randomised: bool | None = None,
     detector: Any = None,
@@ -80,8 +80,8 @@ def evaluate(
     seed : int
     bounds : (low, high)
         The box of valid inputs.
-    checks : bool
-        Run the probes that the checklist needs.
+    checks : bool, "quick", "standard" or "full"
+        Run the probes that the checklist needs, and how thoroughly; True: as the level of the attacks, or "standard".
     answers : "logits", "probabilities", "top1" or "label", optional
         What a plain callable returns.
     randomised : bool, optional
@@ -210,7 +210,7 @@ class _Given:
         setup = replace(setup, randomised=is_randomised)
         kind = _kind(access, setup.output)
         planned = _possible(level, planned, kind, is_randomised, norm)
-        effort = EFFORTS.get(level, EFFORTS["standard"]) if _check.flag("checks", given["checks"]) else None
+        effort = _effort(given["checks"], level)
         folder = None if given["output"] is None else _check.path("output", given["output"])
         found = cls(x, labels, setup, budgets, level, planned, effort, chunk, folder, kind, fingerprint)
         found.refuse_bad_options()
@@ -292,7 +292,7 @@ class _Runner:
         self.next_report = time.monotonic() + FIRST_REPORT
 
     def run(self, table: Table) -> Report:
-        given, about = self.given, self.about
+        given = self.given
         campaign = Campaign(
             given.x,
             given.y,
@@ -370,6 +370,12 @@ def _first_answers(access: Access, x: Array, randomised: bool | None) -> tuple[s
     return rough, bool(_check.flag("randomised", randomised))
 
 
+def _effort(checks: object, level: str) -> Effort | None:
+    if isinstance(checks, str):
+        return EFFORTS[_check.choice("checks", checks, plan.LEVELS)]
+    return EFFORTS.get(level, EFFORTS["standard"]) if _check.flag("checks", checks) else None
+
+
 def _kind(access: Access, output: str | None) -> str:
     if access.gradients:
         return "gradients"
@@ -401,7 +407,7 @@ def _refuse_useless(table: Table, given: _Given) -> None:
         raise ValueError(f"the model cannot be run on the data, of shape {given.x.shape}: {rows[0].note}")
     if not any(row.status == "failed" for row in rows):
         raise ValueError(
-            f"the model is wrong on all {len(rows)} samples: are the labels, the bounds, mean, std and layout those that "
+            f"the model is wrong on all {len(rows)} samples: are labels, bounds, mean, std and layout those that "
             "it was trained with?"
         )
 

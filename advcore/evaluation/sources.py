@@ -56,7 +56,7 @@ def model(name: str, *, mean: Numbers = None, std: Numbers = None, layout: str =
 
 
 def opened(handle: Handle, name: str, shape: tuple[int, ...]) -> Handle:
-    """Return the handle for samples of a shape, read once to see that it can be: a plain network travels as its bytes."""
+    """Return the handle for samples of a shape, opened once to see that it can be."""
     return _opened(replace(handle, shape=shape), name)
 
 

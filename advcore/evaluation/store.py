@@ -25,7 +25,7 @@ _TYPES = {"sample": "INTEGER", "attack": "TEXT", "eps": "REAL", "status": "TEXT"
 _INTEGERS = {"queries", "gradients", "verification", "queries_to_success", "prediction", *FLAGS}
 
 
-class Damaged(Exception):
+class DamagedError(Exception):
     """The file is not what this module wrote."""
 
 
@@ -93,13 +93,18 @@ class Store:
         if self.file.exists():
             try:
                 return self._existing()
-            except (Damaged, sqlite3.DatabaseError) as error:
+            except (DamagedError, sqlite3.DatabaseError) as error:
                 self._set_aside(str(error))
         connection = _connect(self.file)
+        self._create(connection)
+        return connection
+
+    def _create(self, connection: sqlite3.Connection) -> None:
         columns = ", ".join(
             f"{name} {_TYPES.get(name, 'INTEGER' if name in _INTEGERS else 'REAL')}" for name in COLUMNS
         )
-        with connection:
+        with connection:  # all or nothing, whenever it is killed
+            connection.execute("BEGIN IMMEDIATE")
             connection.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT)")
             connection.execute(
                 f"CREATE TABLE rows (run TEXT, {columns}, crc INTEGER, PRIMARY KEY (run, sample, attack, eps))"
@@ -107,14 +112,15 @@ class Store:
             )
             entries = {"format": FORMAT, "identity": json.dumps(self.identity, sort_keys=True)}
             connection.executemany("INSERT INTO meta VALUES (?, ?)", entries.items())
-        return connection
 
     def _existing(self) -> sqlite3.Connection:
         connection = _connect(self.file)
         try:
             found = connection.execute("PRAGMA integrity_check(1)").fetchone()
             if found is None or found[0] != "ok":
-                raise Damaged(str(found))
+                raise DamagedError(str(found))
+            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):  # killed at its first step
+                self._create(connection)
             there = read_identity(connection)
             _rows(connection, there["run"])
             _refuse_other(self.folder, there, self.identity)
@@ -139,12 +145,12 @@ def read_identity(connection: sqlite3.Connection) -> dict[str, str]:
     """Return what the run in a database depends on."""
     meta = dict(connection.execute("SELECT key, value FROM meta"))
     if meta.get("format") != FORMAT:
-        raise Damaged(f"format {meta.get('format')!r}")
+        raise DamagedError(f"format {meta.get('format')!r}")
     try:
         identity = json.loads(meta["identity"])
         return {str(key): str(value) for key, value in identity.items()} | {"run": str(identity["run"])}
     except (KeyError, ValueError, AttributeError) as error:
-        raise Damaged("its identity cannot be read") from error
+        raise DamagedError("its identity cannot be read") from error
 
 
 def _refuse_other(folder: Path, there: Mapping[str, str], given: Mapping[str, str]) -> None:
@@ -177,7 +183,7 @@ def _rows(connection: sqlite3.Connection, run: str) -> list[Row]:
     ):
         row = _row(values)
         if crc != _check_of(row):
-            raise Damaged(f"the checksum of sample {row.sample}, {row.attack}, eps {row.eps:g} does not fit")
+            raise DamagedError(f"the checksum of sample {row.sample}, {row.attack}, eps {row.eps:g} does not fit")
         found.append(row)
     return found
 
@@ -221,7 +227,7 @@ def read_run(folder: Path) -> tuple[dict[str, str], list[Row]]:
     try:
         identity = read_identity(connection)
         return identity, _rows(connection, identity["run"])
-    except (Damaged, sqlite3.DatabaseError) as error:
+    except (DamagedError, sqlite3.DatabaseError) as error:
         raise ValueError(f"{file} is damaged: {error}") from error
     finally:
         connection.close()

@@ -31,6 +31,7 @@ def tables(found: dict[str, Any]) -> Group:
         parts.append(Text(f"  {check['evidence']}\n  {check['advice']}\n"))
     if not found["complete"]:
         parts.append(Text("Not finished: the numbers can still fall. The same command goes on.\n", STYLES[NOT_RUN]))
+    parts.append(Text(f"{found['model']} on {found['images']} images of {found['data']}", "bold"))
     parts += [_robust(found), Text(found["note"], "dim"), "", _attacks(found), Text(_TRIED, "dim"), "", _checks(found)]
     for error in found["errors"][:5]:
         parts.append(
@@ -43,8 +44,7 @@ def tables(found: dict[str, Any]) -> Group:
 
 def _robust(found: dict[str, Any]) -> Table:
     norm = NORMS[found["settings"]["norm"]]
-    title = f"{found['model']} on {found['images']} images of {found['data']}"
-    table = new_table(title, ("", "left"), ("accuracy", "right"), ("95% interval", "right"))
+    table = new_table("", ("", "left"), ("accuracy", "right"), ("95% interval", "right"))
     clean = found["accuracy"]
     table.add_row("unattacked", f"{clean['accuracy']:.1%}", _interval(clean))
     for entry in found["robust"]:
@@ -84,7 +84,7 @@ def _checks(found: dict[str, Any]) -> Table:
 def new_table(title: str, *columns: tuple[str, Any]) -> Table:
     """Return an empty table with columns (name, side)."""
     table = Table(
-        title=f"[bold]{escape(title)}",
+        title=f"[bold]{escape(title)}" if title else None,
         title_justify="left",
         title_style="",
         box=SIMPLE_HEAD,

@@ -19,7 +19,8 @@ from numpy.typing import DTypeLike, NDArray
 from advcore import _check, _core
 from advcore._check import Array
 from advcore._perturb import Perturbed
-from advcore.nn._propagation import LayerCost, Propagation, UnsupportedError
+from advcore.nn._propagation import LayerCost, Propagation
+from advcore.nn._propagation_layers import UnsupportedError
 from advcore.nn._watch import by_the_network
 from advcore.nn.layer import Shape
 from advcore.nn.network import Network

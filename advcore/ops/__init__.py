@@ -29,7 +29,7 @@ from advcore.ops.instance_norm import instance_norm, instance_norm_grad
 from advcore.ops.knn_index import KnnIndex
 from advcore.ops.layer_norm import layer_norm, layer_norm_grad
 from advcore.ops.linear import linear, linear_input_grad, linear_weight_grad, matmul
-from advcore.ops.neighbors import knn, lid
+from advcore.ops.neighbors import knn, lid, two_nn
 from advcore.ops.pooling import (
     adaptive_avg_pool2d,
     adaptive_avg_pool2d_grad,
@@ -98,4 +98,5 @@ __all__ = [
     "softmax_grad",
     "tanh",
     "tanh_grad",
+    "two_nn",
 ]

@@ -14,6 +14,7 @@ from advcore._check import Array
 from advcore._perturb import Perturbed
 
 _BATCH_BYTES = 64 * 2**20
+_ROUNDING = 1e-5  # of the largest logit: what an answer may differ by when another batch is around it
 _Values = NDArray[np.float64]
 _Objective = Callable[[_Values], _Values]
 _WithValues = tuple[Array, float, _Values, _Values]
@@ -101,8 +102,8 @@ def coordinate_gradient(
         Largest number of rows that the model (of a Network: the objective) gets at once; unless given, what fits in
         64 MiB.
     verify : bool
-        Ask for the first row once more, at the end: a model that answers otherwise is refused. One query more; a
-        Network is not asked, it always gives the same bits.
+        Ask for the first row once more, at the end: a model that answers otherwise, by more than 1e-5 of the largest
+        logit, is refused. One query more; a Network is not asked, it always gives the same bits.
     return_values : bool
         Whether the objective's values come back too. The model is then asked for x itself as well.
     out : array, (m,), optional
@@ -193,10 +194,12 @@ class _Rows:
         """Refuse a model that answers the first row otherwise than before."""
         try:
             again = _returned("model", logits(), (1, None))[0]
-            if self._first_logits is None or not np.array_equal(again, self._first_logits):
+            before = again if self._first_logits is None else self._first_logits
+            change = abs(again - before).max()
+            if not change <= _ROUNDING * abs(before).max():
                 raise ValueError(
-                    f"model must give the same logits for the same input, got {again} after {self._first_logits} "
-                    f"for {self._named(0)}: it is random, and differences along coordinates would be noise"
+                    f"model must give the same logits for the same input, got a change by {change:g} for "
+                    f"{self._named(0)}: it is random, and differences along coordinates would be noise"
                 )
         except (Exception, KeyboardInterrupt) as error:
             self._annotate(error, f"row 0 again: {self._named(0)}")

@@ -7,12 +7,14 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
-from advcore import _check, _files, _safetensors
+from advcore import _check, _core, _files, _safetensors
 from advcore._check import Array
-from advcore.ops import neighbors
+from advcore.ops import _knn_basis, neighbors
+from advcore.ops.neighbors import Estimator
 
 FORMAT = "advcore.KnnIndex"
 VERSION = "1"
+EXPECTED_QUERIES, EXPECTED_NEIGHBOURS = 10_000, 20  # that a basis is chosen for
 
 
 class KnnIndex:
@@ -40,6 +42,9 @@ class KnnIndex:
         points = neighbors.check_reference(reference).copy()
         points.flags.writeable = False
         self.reference = points
+        basis = _knn_basis.choose(points, EXPECTED_QUERIES, EXPECTED_NEIGHBOURS)
+        prepare = _core.PreparedReference32 if points.dtype == np.float32 else _core.PreparedReference64
+        self._prepared = prepare(points, None, 0.0) if basis is None else prepare(points, basis.components, basis.skew)
 
     def search(
         self,
@@ -50,13 +55,21 @@ class KnnIndex:
         out: tuple[Array, NDArray[np.int64]] | None = None,
     ) -> tuple[Array, NDArray[np.int64]]:
         """Find the k nearest reference points of every query; arguments, results and errors are those of ``knn``."""
-        return neighbors.knn(queries, self.reference, k, exclude=exclude, out=out)
+        queries, k, exclude = neighbors.check_queries(queries, self.reference, k, exclude)
+        return neighbors.search(self._prepared.search, queries, self.reference, k, exclude, out)
 
     def lid(
-        self, queries: Array, k: int, *, exclude: NDArray[np.int64] | None = None, out: Array | None = None
+        self,
+        queries: Array,
+        k: int,
+        exclude: NDArray[np.int64] | None = None,
+        *,
+        estimator: Estimator = "mle",
+        out: Array | None = None,
     ) -> Array:
-        """Estimate the local intrinsic dimensionality at every query; arguments are those of ``lid``."""
-        return neighbors.lid(queries, self.reference, k, exclude=exclude, out=out)
+        """Estimate the local intrinsic dimensionality at every query; arguments, result and errors are ``lid``'s."""
+        queries, k, exclude = neighbors.check_queries(queries, self.reference, k, exclude)
+        return neighbors.estimate(self._prepared.search, queries, self.reference, k, exclude, estimator, out)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the index to a file in the safetensors format, which appears whole or not at all.

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
 from advcore import _check, _core
 from advcore._check import Array
+from advcore.ops import _knn_basis
+
+Estimator = Literal["mle", "mom"]
+ESTIMATORS: tuple[Estimator, ...] = ("mle", "mom")
+Indices = NDArray[np.int64]
+Search = Callable[[Array, Indices, Array, Indices | None], None]  # distances, indices, queries, exclude
 
 
 def knn(
@@ -14,13 +24,15 @@ def knn(
     reference: Array,
     k: int,
     *,
-    exclude: NDArray[np.int64] | None = None,
-    out: tuple[Array, NDArray[np.int64]] | None = None,
-) -> tuple[Array, NDArray[np.int64]]:
+    exclude: Indices | None = None,
+    out: tuple[Array, Indices] | None = None,
+) -> tuple[Array, Indices]:
     """Find the k nearest reference points of every query, by ``sqrt(sum_d (queries[q, d] - reference[r, d])**2)``.
 
-    The search is exact, and distances come from differences, never from inner products: they are right for points that
-    lie close together and far from the origin. Extra memory is a small multiple of the result.
+    The search is exact: neighbours are ordered by sums of squared differences in float64, whatever the type, and the
+    distances are their roots, rounded once. So they are right for points that lie close together and far from the
+    origin. Extra memory is a small multiple of the result and some MiB. To search one reference again and again,
+    prepare it once: ``KnnIndex``.
 
     Parameters
     ----------
@@ -45,16 +57,15 @@ def knn(
     TypeError
         If an array has the wrong type, or the types differ.
     ValueError
-        If a shape does not fit, k or exclude is out of range, a sample has NaN or infinity, or the square of a
-        distance to be returned is beyond the type (in float32, distances from 1.8e19).
+        If a shape does not fit, k or exclude is out of range, a sample has NaN or infinity, or a distance to be
+        returned is beyond the type (in float64, its square).
 
     Notes
     -----
-    Squared differences below the smallest number of the type vanish: in float32, those of differences below 1e-22.
+    Squared differences below the smallest number of float64 vanish: those of differences below 1e-162.
     """
-    queries, reference, exclude = _points(queries, reference, exclude)
-    k = _neighbours(k, reference, exclude)
-    return _search(queries, reference, k, exclude, out)
+    queries, reference, k, exclude = _checked(queries, reference, k, exclude)
+    return search(_once(reference), queries, reference, k, exclude, out)
 
 
 def lid(
@@ -62,7 +73,8 @@ def lid(
     reference: Array,
     k: int,
     *,
-    exclude: NDArray[np.int64] | None = None,
+    exclude: Indices | None = None,
+    estimator: Estimator = "mle",
     out: Array | None = None,
 ) -> Array:
     """Estimate the local intrinsic dimensionality at every query: ``-(1/k sum_i log(r_i / r_k))**-1``.
@@ -74,77 +86,162 @@ def lid(
     ----------
     queries, reference, k, exclude
         As knn.
+    estimator : {"mle", "mom"}
+        Maximum likelihood, or the method of moments (Amsaleg et al. 2018): ``m / (r_k - m)`` with
+        ``m = 1/k sum_i r_i``, as scikit-dimension's ``MOM`` has it.
     out : array, optional
         Receives the result.
 
     Returns
     -------
     array, (Q,)
-        0 where a distance is zero (a duplicate); infinity where all are equal and positive (always for k = 1).
+        0 where a distance is zero (a duplicate; of "mom", where all are); infinity where all are equal and positive
+        (always for k = 1).
 
     Raises
     ------
     TypeError, ValueError
-        As knn.
+        As knn; ValueError for an unknown estimator.
     """
-    queries, reference, exclude = _points(queries, reference, exclude)
-    k = _neighbours(k, reference, exclude)
-    result = _check.output(out, (len(queries),), queries.dtype, (queries, reference))
-    distances, _ = _search(queries, reference, k, exclude, None)
-    _core.lid(result, distances)
-    return _check.deliver(result, out)
+    queries, reference, k, exclude = _checked(queries, reference, k, exclude)
+    return estimate(_once(reference), queries, reference, k, exclude, estimator, out)
 
 
-def check_reference(reference: Array) -> Array:
+def two_nn(points: Array, *, discard_fraction: float = 0.1) -> float:
+    """Estimate the intrinsic dimension of a set of points from the distances r_1, r_2 of each one's two neighbours.
+
+    With mu = r_2 / r_1 in ascending order and F_i = i / N (i from 1), the dimension is the slope of the line through
+    the origin that is fitted to ``-log(1 - F_i)`` over ``log mu_i`` by least squares, without the largest mu: TwoNN,
+    Facco et al. (2017, doi 10.1038/s41598-017-11873-y), as ``TwoNN`` of scikit-dimension 0.5 has it.
+
+    Parameters
+    ----------
+    points : float32 or float64 array, (N, D)
+    discard_fraction : float
+        Share of the points, those of the largest mu, that is left out; in (0, 1).
+
+    Returns
+    -------
+    float
+        Infinity where every r_1 and r_2 are equal.
+
+    Raises
+    ------
+    TypeError
+        If the points are no array of float32 or float64.
+    ValueError
+        If the shape is not (N, D) with N >= 3, a sample has NaN or infinity, or the fraction is out of range or leaves
+        fewer than two points.
+
+    Notes
+    -----
+    Differs from the paper: the mu of a point with a duplicate has no value, and N counts the points without one.
+    """
+    points = check_reference(points, "points")
+    discard_fraction = _check.real("discard_fraction", discard_fraction, above=0.0, below=1.0)
+    if len(points) < 3:
+        raise ValueError(f"points must be at least 3, got shape {points.shape}")
+    distances, _ = knn(points, points, 2, exclude=np.arange(len(points)))
+    first, second = distances[distances[:, 0] > 0].astype(np.float64).T
+    count = int(len(first) * (1 - discard_fraction))
+    if count < 2:
+        raise ValueError(f"points must leave at least 2 without duplicates and those discarded, got {count}")
+    logs = np.log(np.sort(second / first)[:count])
+    heights = -np.log1p(-np.arange(1, count + 1) / len(first))
+    squares = float(logs @ logs)
+    return float(logs @ heights) / squares if squares > 0 else math.inf
+
+
+def check_reference(reference: Array, name: str = "reference") -> Array:
     """Return reference points that can be searched, or say what is wrong."""
-    reference = _check.array("reference", reference, axes=("R", "D"))
+    reference = _check.array(name, reference, axes=("R", "D"))
     if len(reference) == 0:
-        raise ValueError(f"reference must have at least one point, got shape {reference.shape}")
-    _check.finite("reference", reference)
+        raise ValueError(f"{name} must have at least one point, got shape {reference.shape}")
+    _check.finite(name, reference)
     return reference
 
 
-def _points(
-    queries: Array, reference: Array, exclude: NDArray[np.int64] | None
-) -> tuple[Array, Array, NDArray[np.int64] | None]:
-    queries = _check.array("queries", queries, axes=("Q", "D"))
-    reference = _check.array("reference", reference, axes=("R", "D"), dtype=queries.dtype)
+def check_queries(
+    queries: Array, reference: Array, k: int, exclude: Indices | None
+) -> tuple[Array, int, Indices | None]:
+    """Return what is asked of a reference, or say what is wrong."""
+    queries = _check.array("queries", queries, axes=("Q", "D"), dtype=reference.dtype)
     if queries.shape[1] != reference.shape[1]:
         raise ValueError(
             f"queries and reference must have the same number of columns, got {queries.shape} and {reference.shape}"
         )
     _check.finite("queries", queries)
-    reference = check_reference(reference)
+    left = len(reference)
     if exclude is not None:
         exclude = _check.integers("exclude", exclude, shape=(len(queries),), minimum=-1, maximum=len(reference) - 1)
-    return queries, reference, exclude
-
-
-def _neighbours(k: int, reference: Array, exclude: NDArray[np.int64] | None) -> int:
-    excluded = exclude is not None and bool((exclude >= 0).any())
+        left -= bool((exclude >= 0).any())
     k = _check.integer("k", k, minimum=1)
-    left = len(reference) - excluded
     if k > left:
-        points = "points once one is excluded" if excluded else "points"
+        points = "points once one is excluded" if left < len(reference) else "points"
         raise ValueError(f"k must be at most {left}, the number of reference {points}, got {k}")
-    return k
+    return queries, k, exclude
 
 
-def _search(
+def search(
+    run: Search,
     queries: Array,
     reference: Array,
     k: int,
-    exclude: NDArray[np.int64] | None,
-    out: tuple[Array, NDArray[np.int64]] | None,
-) -> tuple[Array, NDArray[np.int64]]:
+    exclude: Indices | None,
+    out: tuple[Array, Indices] | None,
+) -> tuple[Array, Indices]:
+    """Run a search on checked arguments."""
     out_distances, out_indices = _check.outputs(out, 2)
     inputs = (queries, reference, exclude)
     distances = _check.output(out_distances, (len(queries), k), queries.dtype, inputs)
     indices = _check.output(out_indices, (len(queries), k), np.dtype(np.int64), inputs)
-    _core.knn(distances, indices, queries, reference, exclude)
-    if np.isinf(distances).any():
-        row = int(np.argmax(np.isinf(distances).any(axis=1)))
-        raise ValueError(
-            f"queries and reference must have squared distances within {queries.dtype}, got larger: row {row}"
-        )
+    run(distances, indices, queries, exclude)
+    if np.isinf(distances[:, -1]).any():
+        row = int(np.argmax(np.isinf(distances[:, -1])))
+        raise ValueError(f"queries and reference must have distances within {queries.dtype}, got larger: row {row}")
     return _check.deliver(distances, out_distances), _check.deliver(indices, out_indices)
+
+
+def estimate(
+    run: Search,
+    queries: Array,
+    reference: Array,
+    k: int,
+    exclude: Indices | None,
+    estimator: Estimator,
+    out: Array | None,
+) -> Array:
+    """Run a search on checked arguments and estimate dimensions."""
+    _check.choice("estimator", estimator, ESTIMATORS)
+    result = _check.output(out, (len(queries),), queries.dtype, (queries, reference))
+    distances, _ = search(run, queries, reference, k, exclude, None)
+    if estimator == "mle":
+        _core.lid(result, distances)
+    else:
+        farthest = distances[:, -1].astype(np.float64)
+        mean = distances.mean(axis=1, dtype=np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            result[...] = np.where(farthest > 0, mean / np.maximum(farthest - mean, 0), 0)
+    return _check.deliver(result, out)
+
+
+def _checked(
+    queries: Array, reference: Array, k: int, exclude: Indices | None
+) -> tuple[Array, Array, int, Indices | None]:
+    queries = _check.array("queries", queries, axes=("Q", "D"))
+    _check.array("reference", reference, axes=("R", "D"), dtype=queries.dtype)
+    reference = check_reference(reference)
+    return queries, reference, *check_queries(queries, reference, k, exclude)[1:]
+
+
+def _once(reference: Array) -> Search:
+    """Return the search of a reference that is not prepared."""
+
+    def run(distances: Array, indices: Indices, queries: Array, exclude: Indices | None) -> None:
+        basis = _knn_basis.choose(reference, len(queries), indices.shape[1])
+        if basis is None:
+            _core.knn(distances, indices, queries, reference, exclude, None, 0.0)
+        else:
+            _core.knn(distances, indices, queries, reference, exclude, basis.components, basis.skew)
+
+    return run

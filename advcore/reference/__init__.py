@@ -26,7 +26,7 @@ from advcore.reference.batch_norm_lstm import batch_norm_lstm, batch_norm_lstm_g
 from advcore.reference.conv2d import PackedConv2d, conv2d, conv2d_input_grad, conv2d_weight_grad
 from advcore.reference.coordinate_gradient import coordinate_gradient
 from advcore.reference.linear import linear, linear_input_grad, linear_weight_grad, matmul
-from advcore.reference.neighbors import knn, lid
+from advcore.reference.neighbors import knn, lid, two_nn
 from advcore.reference.normalization import (
     batch_norm,
     batch_norm_grad,
@@ -106,4 +106,5 @@ __all__ = [
     "softmax_grad",
     "tanh",
     "tanh_grad",
+    "two_nn",
 ]

@@ -1,52 +1,54 @@
 // k nearest neighbours and the dimension that they tell.
-#include <algorithm>
 #include <memory>
 
+#include "../engine/knn.h"
 #include "arrays.h"
 
 namespace advcore {
 namespace {
 
-constexpr int64_t points_per_part = 256;  // the least that is worth an item of its own
+template <class T>
+KnnBasis<T> basis_of(const MaybeArray<T>& basis, double skew) {
+    return basis ? KnnBasis<T>{basis->data(), extent(*basis, 1), skew} : KnnBasis<T>{nullptr, 0, 0};
+}
+
+template <class T>
+void search(const KnnReference<T>& reference, Array<T>& distances, Array<int64_t>& indices, const Array<T>& queries,
+            const MaybeArray<int64_t>& exclude) {
+    T* const distance = distances.mutable_data();
+    int64_t* const index = indices.mutable_data();
+    const py::gil_scoped_release unlocked;
+    reference.search(queries.data(), extent(queries, 0), extent(indices, 1), data_or_null(exclude), distance, index);
+}
 
 template <class T>
 void knn(Array<T> distances, Array<int64_t> indices, const Array<T>& queries, const Array<T>& reference,
-         const MaybeArray<int64_t>& exclude) {
-    KnnArgs<T> args{};
-    KnnMergeArgs<T> merge{};
-    args.queries = queries.data(), args.reference = reference.data(), args.exclude = data_or_null(exclude);
-    args.query_count = merge.query_count = extent(queries, 0);
-    args.reference_count = extent(reference, 0), args.dimensions = extent(queries, 1);
-    merge.distance = distances.mutable_data(), merge.index = indices.mutable_data(), merge.k = extent(indices, 1);
-    if (args.query_count == 0) return;
-
-    // Few queries share the reference out over the threads; the result does not depend on how.
-    const int64_t threads = get_num_threads();
-    args.query_tiles = ceil_div(args.query_count, knn_queries_per_tile<T>);
-    int64_t parts = 1;
-    if (threads > 1 && args.query_tiles < 8 * threads) {
-        const int64_t most = std::min(knn_most_parts, args.reference_count / points_per_part) / threads * threads;
-        parts = std::clamp<int64_t>(threads * ceil_div(2, args.query_tiles), 1, std::max<int64_t>(most, 1));
-    }
-    if (parts * args.query_tiles < threads) args.query_tiles = std::min(args.query_count, threads);
-    args.reference_per_part = ceil_div(args.reference_count, parts);
-    args.parts = merge.parts = ceil_div(args.reference_count, args.reference_per_part);
-    args.list_size = merge.list_size = std::min(merge.k, args.reference_per_part);
-
-    std::unique_ptr<T[]> list_distance;
-    std::unique_ptr<int64_t[]> list_index;
-    if (args.parts == 1) {
-        args.list_distance = merge.distance, args.list_index = merge.index;
-    } else {
-        const size_t entries = static_cast<size_t>(args.parts * args.query_count * args.list_size);
-        list_distance.reset(new T[entries]), list_index.reset(new int64_t[entries]);
-        args.list_distance = list_distance.get(), args.list_index = list_index.get();
-    }
-    merge.list_distance = args.list_distance, merge.list_index = args.list_index;
-    const py::gil_scoped_release unlocked;
-    run(narrow_kernels<T>().knn, args, args.query_tiles * args.parts);
-    run(kernels<T>().knn_merge, merge, merge.query_count, 64);
+         const MaybeArray<int64_t>& exclude, const MaybeArray<T>& basis, double skew) {
+    const KnnReference<T> prepared(reference.data(), extent(reference, 0), extent(reference, 1), basis_of(basis, skew));
+    search(prepared, distances, indices, queries, exclude);
 }
+
+// A reference with its images; it holds the arrays that these were made from.
+template <class T>
+class Prepared {
+public:
+    Prepared(Array<T> reference, MaybeArray<T> basis, double skew)
+        : rows_(std::move(reference)),
+          basis_(std::move(basis)),
+          reference_(rows_.data(), extent(rows_, 0), extent(rows_, 1), basis_of(basis_, skew)) {
+        const py::gil_scoped_release unlocked;
+        reference_.keep_images();
+    }
+    void search(Array<T> distances, Array<int64_t> indices, const Array<T>& queries,
+                const MaybeArray<int64_t>& exclude) const {
+        advcore::search(reference_, distances, indices, queries, exclude);
+    }
+
+private:
+    Array<T> rows_;
+    MaybeArray<T> basis_;
+    KnnReference<T> reference_;
+};
 
 template <class T>
 void lid(Array<T> out, const Array<T>& distances) {
@@ -57,17 +59,21 @@ void lid(Array<T> out, const Array<T>& distances) {
 }
 
 template <class T>
-void bind(py::module_& m) {
+void bind(py::module_& m, const char* prepared) {
     m.def("knn", &knn<T>, py::arg().noconvert(), py::arg().noconvert(), py::arg().noconvert(), py::arg().noconvert(),
-          py::arg().noconvert());
+          py::arg().noconvert(), py::arg().noconvert(), py::arg());
     m.def("lid", &lid<T>, py::arg().noconvert(), py::arg().noconvert());
+    py::class_<Prepared<T>>(m, prepared)
+        .def(py::init<Array<T>, MaybeArray<T>, double>(), py::arg().noconvert(), py::arg().noconvert(), py::arg())
+        .def("search", &Prepared<T>::search, py::arg().noconvert(), py::arg().noconvert(), py::arg().noconvert(),
+             py::arg().noconvert());
 }
 
 }  // namespace
 
 void bind_neighbors(py::module_& m) {
-    bind<float>(m);
-    bind<double>(m);
+    bind<float>(m, "PreparedReference32");
+    bind<double>(m, "PreparedReference64");
 }
 
 }  // namespace advcore

@@ -41,10 +41,8 @@ void bind(py::module_& m, const char* name) {
              [](P& p, int x, const Array<T>& weight) { return p.linear(x, extent(weight, 0), weight.data()); })
         .def("scale", &P::scale)
         .def("clip", &P::clip)
-        .def("smooth",
-             [](P& p, int x, int base, int function) {
-                 return p.smooth(x, base, static_cast<DifferenceFunction>(function));
-             })
+        .def("smooth", [](P& p, int x, int base,
+                          int function) { return p.smooth(x, base, static_cast<DifferenceFunction>(function)); })
         .def("max_pool",
              [](P& p, int x, int base, int base_out, Pair input, Pair output, Pair kernel, Pair stride, Pair padding,
                 Pair dilation, bool relu) {

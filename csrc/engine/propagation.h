@@ -110,8 +110,9 @@ public:
 
     // Takes what the layers want of some samples: for each base an array (samples, channels, rows, cols).
     void prepare(const std::vector<const T*>& bases, int64_t samples);
-    // The differences of the outputs, [count][outputs] in the order of an array (channels, rows, cols), when the input's
-    // element `coordinate` of a sample moves by `step`; and whether the opposite step might not give the opposite.
+    // The differences of the outputs, [count][outputs] in the order of an array (channels, rows, cols), when the
+    // input's element `coordinate` of a sample moves by `step`; and whether the opposite step might not give the
+    // opposite.
     void run(const int64_t* sample, const int64_t* coordinate, const T* step, int64_t count, T* out, uint8_t* kinked);
 
     int64_t output_size() const;
@@ -139,8 +140,8 @@ private:
     Value add_in_place(Value x, std::function<void(ProbeGroup<T>&, Value)> call);
     void plan();
     int64_t group_size(int64_t count) const;
-    void run_groups(const std::vector<Probe<T>>& probes, int64_t size, int64_t begin, int64_t end, void* scratch, T* out,
-                    uint8_t* kinked);
+    void run_groups(const std::vector<Probe<T>>& probes, int64_t size, int64_t begin, int64_t end, void* scratch,
+                    T* out, uint8_t* kinked);
     void run_group(ProbeGroup<T>& group, T* out, uint8_t* kinked);
     Arena take_arena(std::size_t bytes);
 

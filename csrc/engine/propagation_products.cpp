@@ -172,46 +172,53 @@ auto Propagation<T>::convolve(Value x, const ConvShape& s, const T* weight) -> V
     if (s.channels == 1 && s.rows == 1 && s.groups > 1) {
         auto packed = std::make_shared<std::vector<T>>(static_cast<std::size_t>(taps * to.pitch));
         for (int64_t c = 0; c < s.groups; ++c)
-            for (int64_t t = 0; t < taps; ++t) (*packed)[static_cast<std::size_t>(t * to.pitch + c)] = weight[c * taps + t];
-        return add_step({x}, std::move(to), [=, in_size = from.size](ProbeGroup<T>& g) {
-            clear(g, y);
-            DifferenceDepthwiseArgs<T> args{};
-            args.in = g.at(x), args.out = g.at(y), args.weight = packed->data();
-            args.in_windows = g.windows_of(x).data(), args.out_windows = g.windows_of(y).data();
-            args.in_size = in_size, args.out_size = g.propagation->map(y).size, args.pitch = g.propagation->map(y).pitch;
-            args.rows = pool_axis(s.vertical), args.cols = pool_axis(s.horizontal);
-            kernels<T>().difference_depthwise(args, 0, g.count, g.scratch);
-        }, cost);
+            for (int64_t t = 0; t < taps; ++t)
+                (*packed)[static_cast<std::size_t>(t * to.pitch + c)] = weight[c * taps + t];
+        return add_step(
+            {x}, std::move(to),
+            [=, in_size = from.size](ProbeGroup<T>& g) {
+                clear(g, y);
+                DifferenceDepthwiseArgs<T> args{};
+                args.in = g.at(x), args.out = g.at(y), args.weight = packed->data();
+                args.in_windows = g.windows_of(x).data(), args.out_windows = g.windows_of(y).data();
+                args.in_size = in_size, args.out_size = g.propagation->map(y).size,
+                args.pitch = g.propagation->map(y).pitch;
+                args.rows = pool_axis(s.vertical), args.cols = pool_axis(s.horizontal);
+                kernels<T>().difference_depthwise(args, 0, g.count, g.scratch);
+            },
+            cost);
     }
     const int64_t size = packed_size<T>(s.rows, s.channels);
     auto packed = std::make_shared<std::vector<T>>(static_cast<std::size_t>(s.groups * taps * size));
     for (int64_t i = 0; i < s.groups * taps; ++i) {
         const int64_t group = i / taps, tap = i % taps;
-        pack_blocks(s.rows, s.channels,
-                    [&](int64_t row, int64_t c) {
-                        return weight[((group * s.rows + row) * s.channels + c) * taps + tap];
-                    },
-                    packed->data() + i * size);
+        pack_blocks(
+            s.rows, s.channels,
+            [&](int64_t row, int64_t c) { return weight[((group * s.rows + row) * s.channels + c) * taps + tap]; },
+            packed->data() + i * size);
     }
-    return add_step({x}, std::move(to), [=](ProbeGroup<T>& g) {
-        clear(g, y);
-        list_touched(g, x, s.vertical.stride, s.horizontal.stride);
-        if (g.touched.empty()) return;
-        const Places in(g.propagation->map(x), g.windows_of(x)), out(g.propagation->map(y), g.windows_of(y));
-        const std::vector<int64_t> out_rows = outputs_of(s.vertical), out_cols = outputs_of(s.horizontal);
-        for (int64_t group = 0; group < s.groups; ++group)
-            multiply(g, x, y, in, 0, g.touched.size(), taps,
-                     Factors<T>{packed->data() + group * taps * size, s.channels, s.rows, group * s.channels,
-                                group * s.rows},
-                     [&](int64_t tap) {
-                         const int64_t* const rows = out_rows.data() + tap / s.horizontal.taps * s.vertical.input;
-                         const int64_t* const cols = out_cols.data() + tap % s.horizontal.taps * s.horizontal.input;
-                         return [=, &out](const TouchedPosition& at) -> int64_t {
-                             const int64_t row = rows[at.row], col = cols[at.col];
-                             return row < 0 || col < 0 ? -1 : out(at.probe, row, col);
-                         };
-                     });
-    }, cost);
+    return add_step(
+        {x}, std::move(to),
+        [=](ProbeGroup<T>& g) {
+            clear(g, y);
+            list_touched(g, x, s.vertical.stride, s.horizontal.stride);
+            if (g.touched.empty()) return;
+            const Places in(g.propagation->map(x), g.windows_of(x)), out(g.propagation->map(y), g.windows_of(y));
+            const std::vector<int64_t> out_rows = outputs_of(s.vertical), out_cols = outputs_of(s.horizontal);
+            for (int64_t group = 0; group < s.groups; ++group)
+                multiply(g, x, y, in, 0, g.touched.size(), taps,
+                         Factors<T>{packed->data() + group * taps * size, s.channels, s.rows, group * s.channels,
+                                    group * s.rows},
+                         [&](int64_t tap) {
+                             const int64_t* const rows = out_rows.data() + tap / s.horizontal.taps * s.vertical.input;
+                             const int64_t* const cols = out_cols.data() + tap % s.horizontal.taps * s.horizontal.input;
+                             return [=, &out](const TouchedPosition& at) -> int64_t {
+                                 const int64_t row = rows[at.row], col = cols[at.col];
+                                 return row < 0 || col < 0 ? -1 : out(at.probe, row, col);
+                             };
+                         });
+        },
+        cost);
 }
 
 template <class T>
@@ -220,37 +227,35 @@ auto Propagation<T>::linear(Value x, int64_t outputs, const T* weight) -> Value 
     const int64_t positions = from.rows * from.cols, size = packed_size<T>(outputs, from.channels);
     auto packed = std::make_shared<std::vector<T>>(static_cast<std::size_t>(positions * size));
     for (int64_t p = 0; p < positions; ++p)
-        pack_blocks(outputs, from.channels,
-                    [&](int64_t row, int64_t c) { return weight[(row * from.channels + c) * positions + p]; },
-                    packed->data() + p * size);
+        pack_blocks(
+            outputs, from.channels,
+            [&](int64_t row, int64_t c) { return weight[(row * from.channels + c) * positions + p]; },
+            packed->data() + p * size);
     LayerCost cost;
     cost.per_product = outputs * from.channels, cost.full = cost.per_product * positions;
     for (const Interval& i : from.row_reach) cost.by_row.push_back(i.size());
     for (const Interval& i : from.col_reach) cost.by_col.push_back(i.size());
     const Value y = static_cast<Value>(maps_.size());
-    return add_step({x},
-                    DifferenceMap<T>(outputs, 1, 1, reach_of_all(from.row_reach), reach_of_all(from.col_reach)),
-                    [=, channels = from.channels, cols = from.cols](ProbeGroup<T>& g) {
-                        clear(g, y);
-                        list_touched(g, x, 1, 1);
-                        const Places in(g.propagation->map(x), g.windows_of(x));
-                        const int64_t stride = g.propagation->map(y).size;
-                        for (std::size_t first = 0, last = 0; first < g.touched.size(); first = last) {
-                            const TouchedPosition at = g.touched[first];
-                            while (last < g.touched.size() && g.touched[last].row == at.row &&
-                                   g.touched[last].col == at.col)
-                                ++last;
-                            multiply(g, x, y, in, first, last, 1,
-                                     Factors<T>{packed->data() + (at.row * cols + at.col) * size, channels, outputs, 0, 0},
-                                     [=](int64_t) {
-                                         return [=](const TouchedPosition& t) { return t.probe * stride; };
-                                     });
-                        }
-                    },
-                    cost);
+    return add_step(
+        {x}, DifferenceMap<T>(outputs, 1, 1, reach_of_all(from.row_reach), reach_of_all(from.col_reach)),
+        [=, channels = from.channels, cols = from.cols](ProbeGroup<T>& g) {
+            clear(g, y);
+            list_touched(g, x, 1, 1);
+            const Places in(g.propagation->map(x), g.windows_of(x));
+            const int64_t stride = g.propagation->map(y).size;
+            for (std::size_t first = 0, last = 0; first < g.touched.size(); first = last) {
+                const TouchedPosition at = g.touched[first];
+                while (last < g.touched.size() && g.touched[last].row == at.row && g.touched[last].col == at.col)
+                    ++last;
+                multiply(g, x, y, in, first, last, 1,
+                         Factors<T>{packed->data() + (at.row * cols + at.col) * size, channels, outputs, 0, 0},
+                         [=](int64_t) { return [=](const TouchedPosition& t) { return t.probe * stride; }; });
+            }
+        },
+        cost);
 }
 
-#define ADVCORE_PROPAGATION(T)                                                                            \
+#define ADVCORE_PROPAGATION(T)                                                                                  \
     template Propagation<T>::Value Propagation<T>::convolve(Propagation<T>::Value, const ConvShape&, const T*); \
     template Propagation<T>::Value Propagation<T>::linear(Propagation<T>::Value, int64_t, const T*);
 ADVCORE_PROPAGATION(float)

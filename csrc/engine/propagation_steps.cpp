@@ -176,14 +176,15 @@ auto Propagation<T>::concatenate(const std::vector<Value>& inputs) -> Value {
                     });
 }
 
-#define ADVCORE_PROPAGATION(T)                                                                                       \
-    template int Propagation<T>::scale(int, std::vector<T>);                                                         \
-    template int Propagation<T>::clip(int, int, T, T, T);                                                            \
-    template int Propagation<T>::smooth(int, int, DifferenceFunction);                                               \
-    template int Propagation<T>::max_pool(int, int, int, const PoolAxis&, const PoolAxis&, bool);                    \
-    template int Propagation<T>::mean(int, std::vector<Interval>, std::vector<Interval>, std::vector<T>, std::vector<T>); \
-    template int Propagation<T>::softmax(int, int, bool);                                                            \
-    template int Propagation<T>::sum(const std::vector<int>&);                                                       \
+#define ADVCORE_PROPAGATION(T)                                                                           \
+    template int Propagation<T>::scale(int, std::vector<T>);                                             \
+    template int Propagation<T>::clip(int, int, T, T, T);                                                \
+    template int Propagation<T>::smooth(int, int, DifferenceFunction);                                   \
+    template int Propagation<T>::max_pool(int, int, int, const PoolAxis&, const PoolAxis&, bool);        \
+    template int Propagation<T>::mean(int, std::vector<Interval>, std::vector<Interval>, std::vector<T>, \
+                                      std::vector<T>);                                                   \
+    template int Propagation<T>::softmax(int, int, bool);                                                \
+    template int Propagation<T>::sum(const std::vector<int>&);                                           \
     template int Propagation<T>::concatenate(const std::vector<int>&);
 ADVCORE_PROPAGATION(float)
 ADVCORE_PROPAGATION(double)

@@ -108,10 +108,10 @@ void difference_depthwise(const DifferenceDepthwiseArgs<T>& args, int64_t begin,
             for (int64_t col = 0; col < out.cols; ++col)
                 for (int64_t y = 0; y < args.rows.kernel; ++y)
                     for (int64_t x = 0; x < args.cols.kernel; ++x) {
-                        const int64_t at_row = (out.row + row) * args.rows.stride - args.rows.padding +
-                                               y * args.rows.dilation - in.row;
-                        const int64_t at_col = (out.col + col) * args.cols.stride - args.cols.padding +
-                                               x * args.cols.dilation - in.col;
+                        const int64_t at_row =
+                            (out.row + row) * args.rows.stride - args.rows.padding + y * args.rows.dilation - in.row;
+                        const int64_t at_col =
+                            (out.col + col) * args.cols.stride - args.cols.padding + x * args.cols.dilation - in.col;
                         if (at_row < 0 || at_row >= in.rows || at_col < 0 || at_col >= in.cols) continue;
                         const T* const d = from + (at_row * in.cols + at_col) * args.pitch;
                         const T* const w = args.weight + (y * args.cols.kernel + x) * args.pitch;

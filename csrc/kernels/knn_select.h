@@ -2,38 +2,35 @@
 // descending order, where an insertion is a short run of predictable moves.
 #pragma once
 
+#include "knn.h"
 #include "pack.h"
 
 namespace advcore::ADVCORE_LEVEL {
 namespace {
 
-template <class T>
-ADVCORE_INLINE bool any(Mask<T> mask) {
-    uint64_t words[vector_bytes / 8], all = 0;
-    __builtin_memcpy(words, &mask, sizeof mask);
-    for (uint64_t word : words) all |= word;
-    return all != 0;
-}
+ADVCORE_INLINE bool any(Mask<double> mask) { return lane_bits(reinterpret_cast<Mask<float>>(mask)) != 0; }
 
 // By distance, then by index: a total order, so that the selection does not depend on the order of arrival.
-template <class T>
-ADVCORE_INLINE bool nearer(T distance_a, int64_t index_a, T distance_b, int64_t index_b) {
+ADVCORE_INLINE bool nearer(double distance_a, int64_t index_a, double distance_b, int64_t index_b) {
     return distance_a < distance_b || (distance_a == distance_b && index_a < index_b);
 }
 
-template <class T>
 struct Nearest {
-    T* distance;
+    double* distance;  // squared
     int64_t* index;
     int64_t size;
 
-    void clear() {
-        for (int64_t i = 0; i < size; ++i) distance[i] = static_cast<T>(__builtin_inf()), index[i] = INT64_MAX;
+    static Nearest of(const KnnLists& lists, int64_t query) {
+        return {lists.squared + query * lists.size, lists.index + query * lists.size, lists.size};
     }
 
-    T worst() const { return distance[0]; }
+    void clear() {
+        for (int64_t i = 0; i < size; ++i) distance[i] = __builtin_inf(), index[i] = INT64_MAX;
+    }
 
-    void offer(T d, int64_t i) {
+    double worst() const { return distance[0]; }
+
+    void offer(double d, int64_t i) {
         if (!nearer(d, i, distance[0], index[0])) return;
         if (size <= short_heap)
             insert(d, i);
@@ -41,21 +38,39 @@ struct Nearest {
             sink(d, i, size);
     }
 
+    // Puts an entry that belongs there or before, in descending order.
+    void put(int64_t at, double d, int64_t i) {
+        for (; at > 0 && nearer(distance[at - 1], index[at - 1], d, i); --at)
+            distance[at] = distance[at - 1], index[at] = index[at - 1];
+        distance[at] = d, index[at] = i;
+    }
+
     // Turns the heap into a list in ascending order.
     void sort() {
+        if (size <= short_heap) {
+            for (int64_t i = 0; i < size / 2; ++i) exchange(i, size - 1 - i);
+            return;
+        }
         for (int64_t last = size - 1; last > 0; --last) {
-            const T d = distance[last];
+            const double d = distance[last];
             const int64_t i = index[last];
             distance[last] = distance[0], index[last] = index[0];
             sink(d, i, last);
         }
     }
 
-private:
     static constexpr int64_t short_heap = 64;
 
+private:
+    void exchange(int64_t a, int64_t b) {
+        const double d = distance[a];
+        const int64_t i = index[a];
+        distance[a] = distance[b], index[a] = index[b];
+        distance[b] = d, index[b] = i;
+    }
+
     // Drops the root of a heap in descending order.
-    void insert(T d, int64_t i) {
+    void insert(double d, int64_t i) {
         int64_t at = 0;
         for (; at + 1 < size && nearer(d, i, distance[at + 1], index[at + 1]); ++at)
             distance[at] = distance[at + 1], index[at] = index[at + 1];
@@ -63,7 +78,7 @@ private:
     }
 
     // Replaces the root of the first `count` entries.
-    void sink(T d, int64_t i, int64_t count) {
+    void sink(double d, int64_t i, int64_t count) {
         int64_t at = 0;
         for (int64_t child; (child = 2 * at + 1) < count; at = child) {
             if (child + 1 < count && nearer(distance[child], index[child], distance[child + 1], index[child + 1]))
@@ -75,18 +90,67 @@ private:
     }
 };
 
+// Moves the `first` smallest of the keys, which are all different, to the front.
+inline void select_smallest(int64_t* keys, int64_t count, int64_t first) {
+    int64_t begin = 0, end = count;
+    while (begin < first && first < end) {
+        const int64_t a = keys[begin], b = keys[begin + (end - begin) / 2], c = keys[end - 1];
+        if (end - begin == 2) {
+            keys[begin] = smaller(a, c), keys[begin + 1] = larger(a, c);
+            return;
+        }
+        const int64_t pivot = larger(smaller(a, b), smaller(larger(a, b), c));  // neither the least nor the largest
+        int64_t below = begin;
+        for (int64_t i = begin; i < end; ++i) {  // without a branch on what is compared
+            const int64_t key = keys[i];
+            keys[i] = keys[below];
+            keys[below] = key;
+            below += key < pivot;
+        }
+        (first <= below ? end : begin) = below;
+    }
+}
+
+// The first points of an empty list of at most short_heap entries, `count` >= its size of them: selected by keys of the
+// upper bits of the distance and the number of the point, then put in order by both in full.
+inline void fill_list(Nearest nearest, const double* row, int64_t count, int64_t first, int64_t exclude) {
+    constexpr int64_t most = 128, low_bits = most - 1;
+    int64_t keys[most], used = 0;
+    for (int64_t i = 0; i < count; ++i) {
+        int64_t bits;
+        __builtin_memcpy(&bits, row + i, sizeof bits);  // of numbers that are not negative, in their order
+        keys[used] = (bits & ~low_bits) | i;
+        used += first + i != exclude;
+    }
+    const int64_t size = smaller(nearest.size, used);
+    select_smallest(keys, used, size);
+    int64_t last = 0;
+    for (int64_t i = 0; i < size; ++i) last = larger(last, keys[i] | low_bits);
+    // Each of the selected goes where it belongs by the number of those before it. Offered from the farthest on, each
+    // goes to the end of the list.
+    int64_t order[most];
+    for (int64_t i = 0; i < size; ++i) {
+        int64_t after = 0;
+        for (int64_t j = 0; j < size; ++j) after += keys[j] > keys[i];
+        order[after] = keys[i] & low_bits;
+    }
+    const int64_t empty = nearest.size - size;
+    for (int64_t i = 0; i < size; ++i) nearest.put(empty + i, row[order[i]], first + order[i]);
+    for (int64_t i = size; i < used; ++i)  // those that the upper bits cannot tell from the last
+        if (keys[i] <= last) nearest.offer(row[keys[i] & low_bits], first + (keys[i] & low_bits));
+}
+
 // Offers the points first .. first + count - 1, whose squared distances lie in a row of whole vectors. Of most groups
 // of vectors none is near enough, which one test tells; of the others, those that may be are listed without a branch.
-template <class T>
-inline void offer_row(Nearest<T> nearest, const T* row, int64_t count, int64_t first, int64_t exclude) {
-    constexpr int64_t L = lanes<T>, group = 8 * L;
+inline void offer_row(Nearest nearest, const double* row, int64_t count, int64_t first, int64_t exclude) {
+    constexpr int64_t L = lanes<double>, group = 8 * L;
     int32_t near[group];
     for (int64_t begin = 0; begin < count; begin += group) {
         const int64_t end = smaller(count, begin + group);
-        const T worst = nearest.worst();
-        Mask<T> within = {};
+        const double worst = nearest.worst();
+        Mask<double> within = {};
         for (int64_t i = begin; i < end; i += L) within |= load(row + i) <= splat(worst);
-        if (!any<T>(within)) continue;
+        if (!any(within)) continue;
         int64_t found = 0;
         for (int64_t i = begin; i < end; ++i) {
             near[found] = static_cast<int32_t>(i);

@@ -152,6 +152,56 @@ ADVCORE_INLINE void store_part(T* to, Vec<T> v, int count) {
 #endif
 }
 
+// As many elements as a register has doubles, exactly.
+template <class T>
+ADVCORE_INLINE Vec<double> load_as_double(const T* from) {
+    if constexpr (sizeof(T) == 8) {
+        return load(from);
+    } else {
+        double lane[lanes<double>];  // GCC makes two instructions of __builtin_convertvector, of this one
+        for (int i = 0; i < lanes<double>; ++i) lane[i] = static_cast<double>(from[i]);
+        return load(lane);
+    }
+}
+
+// Two 16-bit integers in each lane.
+typedef Mask<float> Pairs;
+
+// a0 * b0 + a1 * b1 in each lane.
+ADVCORE_INLINE Mask<float> dot_pairs(Pairs a, Pairs b) {
+#if defined(__SSE2__)
+    typedef int16_t Words __attribute__((vector_size(vector_bytes)));
+    const Words x = reinterpret_cast<Words>(a), y = reinterpret_cast<Words>(b);
+#if defined(ADVCORE_LEVEL_IS_avx512) && !defined(__clang__)
+    typedef int32_t Sums __attribute__((vector_size(vector_bytes)));
+    return __builtin_ia32_pmaddwd512_mask(x, y, Sums{}, -1);
+#elif defined(ADVCORE_LEVEL_IS_avx512)
+    return __builtin_ia32_pmaddwd512(x, y);
+#elif defined(ADVCORE_LEVEL_IS_avx2)
+    return __builtin_ia32_pmaddwd256(x, y);
+#else
+    return __builtin_ia32_pmaddwd128(x, y);
+#endif
+#else
+    return ((a << 16) >> 16) * ((b << 16) >> 16) + (a >> 16) * (b >> 16);
+#endif
+}
+
+// Bit i is set where lane i of the comparison holds.
+ADVCORE_INLINE uint32_t lane_bits(Mask<float> mask) {
+#if defined(ADVCORE_LEVEL_IS_avx512)
+    return static_cast<uint16_t>(__builtin_ia32_cvtd2mask512(mask));
+#elif defined(ADVCORE_LEVEL_IS_avx2)
+    return static_cast<uint32_t>(__builtin_ia32_movmskps256(reinterpret_cast<Vec<float>>(mask)));
+#elif defined(__SSE2__)
+    return static_cast<uint32_t>(__builtin_ia32_movmskps(reinterpret_cast<Vec<float>>(mask)));
+#else
+    uint32_t bits = 0;
+    for (int i = 0; i < lanes<float>; ++i) bits |= static_cast<uint32_t>(mask[i] & (1 << i));
+    return bits;
+#endif
+}
+
 template <class T>
 ADVCORE_INLINE Vec<T> select(Mask<T> mask, Vec<T> yes, Vec<T> no) {
     return mask ? yes : no;

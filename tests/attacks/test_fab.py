@@ -70,7 +70,7 @@ def test_only_masked_in_features_change(linear):
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_the_step_to_a_plane_is_feasible_and_no_other_is_shorter(norm, data):
     """Against random feasible steps: the right height, inside the box, and never longer."""

@@ -66,7 +66,7 @@ def test_squeezing_stops_who_does_not_know_it_and_not_who_does(digits, plain):
     [
         (lambda: defenses.BitDepth(0), ValueError, "bits must be at least 1, got 0"),
         (lambda: defenses.BitDepth(17), ValueError, "bits must be at most 16, got 17"),
-        (lambda: defenses.MedianFilter(0), ValueError, "size must be at least 2, got 0"),
+        (lambda: defenses.MedianFilter(0), ValueError, "size must be at least 1, got 0"),
         (lambda: defenses.Squeezed(models.mlp()), ValueError, "squeezers must be at least one"),
         (lambda: defenses.Squeezed(models.mlp(), 3), TypeError, "squeezers must be functions, got int"),
         (lambda: defenses.Squeezed(5, defenses.BitDepth(1)), TypeError, "model must have logits"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from advcore import detectors, nn
+from advcore import defenses, detectors, nn
 
 SHAPE = (1, 8, 8)
 
@@ -26,7 +26,7 @@ KINDS = {
     "BayesianUncertainty": lambda n, x, y: detectors.BayesianUncertainty(n, passes=9),
     "FeatureSqueezing": lambda n, x, y: detectors.FeatureSqueezing(n),
     "FeatureSqueezing of three": lambda n, x, y: detectors.FeatureSqueezing(
-        n, [detectors.BitDepth(5), detectors.MedianFilter(3), detectors.NonLocalMeans(5, 3, 0.1)]
+        n, [defenses.BitDepth(5), defenses.MedianFilter(3), defenses.NonLocalMeans(5, 3, 0.1)]
     ),
     "Mahalanobis": lambda n, x, y: detectors.Mahalanobis(n, x, y),
     "Mahalanobis of one layer": lambda n, x, y: detectors.Mahalanobis(n, x, y, layers=["7"]),

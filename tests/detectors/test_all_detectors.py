@@ -77,7 +77,7 @@ def test_files_keep_scores(setting, kind, tmp_path):
         loaded.score_samples(setting.x, **options), detector.score_samples(setting.x, **options)
     )
     for name, value in detector.get_params(deep=False).items():
-        if name in ("k", "fpr", "bandwidth", "layers", "squeezers", "seed", "passes", "lambda_", "output", "published"):
+        if name in ("k", "fpr", "bandwidth", "layers", "seed", "passes", "lambda_", "output", "published"):
             assert getattr(loaded, name) == value
 
 

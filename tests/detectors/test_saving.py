@@ -112,6 +112,6 @@ def test_what_cannot_be_saved(setting, tmp_path):
     with pytest.raises(TypeError, match=r"detector must be of a class of advcore\.detectors"):
         Mine(setting.network).fit(setting.x).save(tmp_path / "detector")
     squeezing = detectors.FeatureSqueezing(setting.network, [lambda x: x]).fit(setting.x)
-    with pytest.raises(TypeError, match=r"squeezers\[0\] must be of a class of advcore\.detectors"):
+    with pytest.raises(TypeError, match=r"squeezers\[0\] must be of a class of advcore\.defenses"):
         squeezing.save(tmp_path / "detector")
     assert not (tmp_path / "detector").exists()

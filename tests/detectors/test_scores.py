@@ -18,10 +18,10 @@ def softmax(logits):
     return torch.softmax(torch.from_numpy(np.asarray(logits)), -1).numpy()
 
 
-@pytest.mark.parametrize("kind", ["FeatureClassifier", "ClassKernelDensity", "TiedGaussian"])
-def test_estimators_of_features_are_scikit_learns(kind):
+@pytest.mark.parametrize("name", ["FeatureClassifier", "ClassKernelDensity", "TiedGaussian"])
+def test_estimators_of_features_are_scikit_learns(name):
     """Checks of pandas and of the array API leave themselves out where those are missing."""
-    results = check_estimator(getattr(detectors, kind)(), on_skip=None)
+    results = check_estimator(getattr(detectors, name)(), on_skip=None)
     assert sum(result["status"] == "passed" for result in results) > 30
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 import advcore
 from advcore.cli import main
 
-QUICK = ("--eps", "0.1", "--attacks", "pgd:steps=5")
+QUICK = ("--eps", "0.1", "--attacks", "pgd:steps=5", "--checks", "none")
 
 
 def command(*arguments):
@@ -43,9 +43,8 @@ def files(tmp_path_factory, plain, x, y):
 
 
 def test_the_files_of_a_run(files, tmp_path):
-    result = command(
-        "evaluate", files / "model.safetensors", "--data", files / "data.npz", *QUICK, "--output", tmp_path
-    )
+    arguments = ("--data", files / "data.npz", *QUICK, "--checks", "quick", "--output", tmp_path)
+    result = command("evaluate", files / "model.safetensors", *arguments)
     assert result.exit_code == 0, result.output
     for text in ("L∞ ≤ 0.1", "95% interval", "Checklist", "report.html"):
         assert text in result.output
@@ -93,7 +92,18 @@ def test_a_factory_of_a_callable_is_attacked_as_a_black_box(files, tmp_path, mon
         "def make():\n    return lambda x: network.logits(x)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    arguments = ("--data", files / "data.npz", "--eps", "0.2", "--attacks", "square:steps=50", "--answers", "logits")
+    arguments = (
+        "--data",
+        files / "data.npz",
+        "--eps",
+        "0.2",
+        "--attacks",
+        "square:steps=50",
+        "--answers",
+        "logits",
+        "--checks",
+        "none",
+    )
     result = command("evaluate", "own_models:make", *arguments, "--output", tmp_path / "out")
     assert result.exit_code == 0, result.output
     found = json.loads((tmp_path / "out" / "results.json").read_text())
@@ -104,7 +114,7 @@ def test_a_factory_of_a_callable_is_attacked_as_a_black_box(files, tmp_path, mon
 def test_everything_in_a_toml_file(files, tmp_path):
     config = tmp_path / "run.toml"
     config.write_text(
-        f'data = "{files / "data.npz"}"\neps = ["8/255", 0.1]\nattacks = "pgd:steps=3"\nseed = 4\n'
+        f'data = "{files / "data.npz"}"\neps = ["8/255", 0.1]\nattacks = "pgd:steps=3"\nseed = 4\nchecks = "none"\n'
         f'output = "{tmp_path / "out"}"\n'
     )
     assert tomllib.loads(config.read_text())["seed"] == 4

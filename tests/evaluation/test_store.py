@@ -54,7 +54,7 @@ def test_another_run_is_refused(tmp_path, key):
         assert store.rows() == ROWS
 
 
-@pytest.mark.parametrize("content", [b"", b"SQLite format 3\0", b"nonsense" * 1000])
+@pytest.mark.parametrize("content", [b"SQLite format 3\0", b"nonsense" * 1000])
 def test_what_is_no_database_is_set_aside(tmp_path, content):
     (tmp_path / NAME).write_bytes(content)
     with opened(tmp_path) as store:
@@ -63,6 +63,14 @@ def test_what_is_no_database_is_set_aside(tmp_path, content):
         store.add(ROWS)
     assert (tmp_path / f"{NAME}.damaged-1").read_bytes() == content
     assert read_run(tmp_path)[1] == ROWS
+
+
+def test_a_file_that_was_only_begun_is_no_damage(tmp_path):
+    (tmp_path / NAME).write_bytes(b"")
+    with opened(tmp_path) as store:
+        assert store.warnings == []
+        store.add(ROWS)
+        assert store.rows() == ROWS
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +93,11 @@ def test_a_torn_or_flipped_file_never_gives_wrong_rows(tmp_path_factory, whole, 
     folder = tmp_path_factory.mktemp("broken")
     (folder / NAME).write_bytes(broken)
     try:
-        with opened(folder) as store:
-            assert store.rows() in (rows, [])
-    except ValueError as error:  # a flipped bit of the identity: refused, and nothing touched
-        assert "another" in str(error)
+        store = opened(folder)
+    except ValueError:  # a flipped bit of the identity: refused, and nothing touched
+        return
+    with store:
+        assert store.rows() in (rows, [])
 
 
 def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path):

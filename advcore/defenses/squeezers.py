@@ -39,14 +39,14 @@ class MedianFilter:
 
     Parameters
     ----------
-    size : int, at least 2
+    size : int, at least 1
         Pixels on a side. The window of an even size reaches further up and left.
     """
 
     size: int = 2
 
     def __post_init__(self) -> None:
-        _check.integer("size", self.size, minimum=2)
+        _check.integer("size", self.size, minimum=1)
 
     def __call__(self, x: Array) -> Array:
         """Squeeze images (N, C, H, W), each channel by itself."""
