@@ -30,9 +30,10 @@ def files(tmp_path_factory, plain, x, y):
     np.savez(folder / "wrong.npz", x=x[:20], y=(y[:20] + 1) % 10)
     np.savez(folder / "nolabels.npz", x=x[:4])
     np.savez(folder / "outside.npz", x=2 * x[:4], y=y[:4])
+    for label in range(10):  # folders are classes, by their order
+        (folder / "images" / str(label)).mkdir(parents=True)
     for sample in range(20):
         place = folder / "images" / str(y[sample])
-        place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.round(255 * x[sample, 0]).astype(np.uint8)).save(place / f"{sample}.png")
     (folder / "loose").mkdir()
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / "loose" / "0.png")

@@ -110,17 +110,21 @@ class Flipped(Wrapped):
 
 
 class OneStatistic:
-    """An alarm where neighbouring pixels differ much: examples that know it keep them alike."""
+    """An alarm where the border, which is dark in digits, is bright: who knows it leaves the border alone."""
 
     def __init__(self, x):
-        self.threshold = np.quantile(self.roughness(x), 0.9)
+        self.threshold = np.quantile(self.brightness(x), 0.95)
 
-    def roughness(self, x):
-        flat = x[:, 0]
-        return np.abs(np.diff(flat, axis=1)).mean(axis=(1, 2)) + np.abs(np.diff(flat, axis=2)).mean(axis=(1, 2))
+    def brightness(self, x):
+        return x[:, 0][:, :, [0, 7]].mean(axis=(1, 2))
 
     def decision_function(self, x):
-        return self.roughness(x) - self.threshold
+        return 40 * (self.brightness(x) - self.threshold)
+
+    def score_gradient(self, x):
+        gradient = np.zeros_like(x)
+        gradient[:, 0, :, [0, 7]] = 40 / 16
+        return self.decision_function(x), gradient
 
 
 def distilled(network):
@@ -173,5 +177,5 @@ def test_a_random_defence_is_named_and_averaged(defence, plain, x, y):
 
 
 def test_a_detector_on_one_statistic_is_named(plain, digits, x, y):
-    report = evaluate(plain, x[:30], y[:30], detector=OneStatistic(digits.x_train))
+    report = evaluate(plain, x[:24], y[:24], eps=(0.2,), detector=OneStatistic(digits.x_train))
     assert DETECTOR in failed(report)
