@@ -6,11 +6,8 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from advcore import attacks, data, models, nn
-from advcore._check import Array
+from advcore import data, models, nn
+from advcore.defenses import adversarial_training
 from advcore.evaluation import sources
 
 PGD_STEPS = 7
@@ -42,20 +39,10 @@ def train(
     if eps is None:
         nn.fit(network, x, y, epochs=epochs, progress=True, **options)
     else:
-        _on_examples(network, x, y, epochs, eps, seed, options)
+        adversarial_training(network, x, y, eps=eps, epochs=epochs, steps=PGD_STEPS, warmup=0.5, **options)
     test = (found.x_test, found.y_test) if len(found.x_test) else (x, y)
     which = "test" if len(found.x_test) else "training"
     return network, f"{name}: {nn.accuracy(network, *test):.1%} of {len(test[0])} {which} images right"
-
-
-def _on_examples(
-    network: nn.Network, x: Array, y: NDArray[np.int64], epochs: int, eps: float, seed: int, options: dict[str, Any]
-) -> None:
-    """Train on PGD's examples against the network as it is at the start of each epoch; the budget grows at first."""
-    for epoch in range(epochs):
-        budget = eps * min(1.0, 2 * (epoch + 1) / epochs)
-        result = attacks.pgd(network, x, y, eps=budget, steps=PGD_STEPS, seed=seed + epoch, early_stop=False)
-        nn.fit(network, result.examples, y, epochs=1, **{**options, "seed": seed + epoch})
 
 
 def _dataset(source: str) -> data.Dataset:
