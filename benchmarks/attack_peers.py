@@ -21,7 +21,7 @@ SLACK = 1e-5  # of the budget: libraries project in float32
 
 
 def run_apart(job: dict[str, Any]) -> dict[str, Any]:
-    """Run a job in a fresh process; its keys: side, attack, network, folder, digits, norm, eps, options, seed, threads."""
+    """Run a job in a fresh process: side, attack, network, folder, digits, norm, eps, options, seed, threads."""
     done = subprocess.run(
         [sys.executable, __file__], input=json.dumps(job), capture_output=True, text=True, check=False
     )

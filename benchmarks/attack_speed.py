@@ -62,7 +62,7 @@ def main() -> None:
     common = {"network": arguments.network, "folder": arguments.folder, "digits": arguments.digits}
     common |= {"threads": arguments.threads, "rounds": 2, "seed": 0}
     print(
-        "| attack | peer | advcore, s | peer, s | ratio | advcore with early exits, s |\n| --- | --- | --- | --- | --- | --- |"
+        "| attack | peer | advcore, s | peer, s | ratio | with early exits, s |\n| --- | --- | --- | --- | --- | --- |"
     )
     for name, attack, norm, library, own, theirs, eps in rows(arguments.scale):
         if arguments.only not in name:

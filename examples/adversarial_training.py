@@ -67,8 +67,8 @@ def main(given: list[str] | None = None) -> dict[str, Any]:
         f"PGD-{long}, {restarts} restarts": lambda model: strongest(model, "cross_entropy"),
         f"PGD-{long}, {restarts} restarts, margin": lambda model: strongest(model, "margin"),
     }
-    if hasattr(attacks, "autoattack"):
-        tried["AutoAttack"] = lambda model: attacks.autoattack(model, x, y, norm="linf", eps=eps)
+    if not chosen.quick:
+        tried["AutoAttack"] = lambda model: attacks.autoattack(model, x, y, eps=eps, seed=seed)
 
     def strongest(model: nn.Network, loss: str) -> Any:
         step = {"steps": long, "step_size": eps / 30, "restarts": restarts, "loss": loss}

@@ -79,6 +79,7 @@ def _greedy(slope: Array, room: Array, gain: Array) -> Array:
     before = np.cumsum(slope * room, axis=1) - slope * room
     missing = np.maximum(gain[:, np.newaxis] - before, 0)
     size = np.empty_like(room)
-    parts = np.minimum(room, missing / np.maximum(slope, np.finfo(slope.dtype).tiny))
+    with np.errstate(over="ignore"):
+        parts = np.minimum(room, missing / np.maximum(slope, np.finfo(slope.dtype).tiny))
     np.put_along_axis(size, order, parts, axis=1)
     return size

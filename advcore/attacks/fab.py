@@ -206,7 +206,7 @@ class _Search:
             return gaps[:, 0].astype(x.dtype), rows(gradient.ascent[:, 0])
         slopes = np.stack([norms(gradient.ascent[:, j], DUAL[self.norm]) for j in range(count)], axis=1)
         # A class without a gradient is out of reach in the linearisation.
-        distances = np.where(slopes > 0, np.abs(gaps) / np.maximum(slopes, np.finfo(np.float64).tiny), np.inf)
+        distances = np.divide(np.abs(gaps), slopes, out=np.full(gaps.shape, np.inf), where=slopes > 0)
         nearest = distances.argmin(axis=1)
         return gaps[each, nearest].astype(x.dtype), rows(gradient.ascent[each, nearest])
 

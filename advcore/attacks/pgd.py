@@ -14,6 +14,8 @@ from advcore.attacks._protocol import run
 from advcore.attacks._registry import attack
 from advcore.attacks.result import AttackResult
 
+PATH = {"linf": 2.5, "l2": 10.0, "l1": 2.5}  # length of all steps together, in budgets
+
 
 @attack(norm="linf, l2, l1", access="gradient", cost="steps x restarts gradients, less where it succeeds early")
 def pgd(
@@ -49,8 +51,9 @@ def pgd(
     norm : "linf", "l2" or "l1"
         Of the budget and of the step.
     steps : int, at least 1
-    step_size : float, above 0; default ``2.5 eps / steps``
-        In the units of x. Madry et al. use 0.01 for eps 0.3 and 40 steps on MNIST (the default here: 0.01875).
+    step_size : float, above 0; default ``2.5 eps / steps``, in L2 ``10 eps / steps``
+        In the units of x (on a sphere, s steps leave ``(1 + step_size / eps)**-s`` of the angle to the gradient).
+        Madry et al. use 0.01 for eps 0.3 and 40 steps on MNIST (the default here: 0.01875).
     restarts : int, at least 1
         Runs from different random starts; a sample needs one that succeeds.
     random_start : bool
@@ -92,7 +95,7 @@ def pgd(
     eps = _check.real("eps", eps, minimum=0.0)
     norm = _check.choice("norm", norm, ("linf", "l2", "l1"))
     steps = _check.integer("steps", steps, minimum=1)
-    size = 2.5 * eps / steps if step_size is None else _check.real("step_size", step_size, above=0.0)
+    size = PATH[norm] * eps / steps if step_size is None else _check.real("step_size", step_size, above=0.0)
     restarts = _check.integer("restarts", restarts, minimum=1)
     if not _check.flag("random_start", random_start) and restarts > 1:
         raise ValueError(f"restarts must be 1 without a random start, which would repeat itself; got {restarts}")

@@ -90,7 +90,8 @@ def square(
             active = problem.afford(active)
             if not len(active):
                 return
-            candidates = search.start(active) if step == 0 else search.change(active, step, share(p_init, step, total))
+            area = share(p_init, max(step - 1, 0), max(total - 2, 1))
+            candidates = search.change(active, step, area) if step else search.start(active)
             candidates = problem.project(candidates.reshape(problem.x[active].shape), active)
             active = active[~problem.offer(candidates, problem.logits(candidates, active), active)]
 

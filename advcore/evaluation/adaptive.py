@@ -100,7 +100,7 @@ class AdaptiveResult:
         return cls("NOT RUN", reason, "", unknown, none, places, no, no, empty, threshold, unknown, unknown, detection)
 
     def row(self, trained: str) -> dict[str, Any]:
-        """Return the attack's row of a report, None for what is not known; what is missed is a share of all attacked."""
+        """Return the attack's row of a report, None for what is not known; missed: a share of all attacked."""
         budget = f"{self.norm} <= {self.eps:g}" if self.method != "NOT RUN" else ""
         return {
             "trained_on": trained,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from advcore import _check, attacks
 from advcore._check import Array
 from advcore.attacks import AttackResult
+from advcore.attacks.model import wrap
 from advcore.evaluation import work
 from advcore.evaluation.rows import Row
 from advcore.evaluation.work import Setup, Task
@@ -51,7 +52,7 @@ def probe(setup: Setup, task: Task) -> list[Row]:
 
 def _strong(setup: Setup, task: Task, model: Any, queries: int, output: str | None) -> AttackResult:
     """Attack by gradients where there are some, else by scores."""
-    if work.wrap(model, output, needs="label", named=setup.classes).gradients:
+    if wrap(model, output, needs="label", named=setup.classes).gradients:
         norm = setup.norm if setup.norm in ("linf", "l2") else "l2"
         return _run(setup, task, attacks.pgd, model, output, norm=norm, steps=STEPS, early_stop=False)
     return _run(setup, task, attacks.square, model, output, steps=queries)

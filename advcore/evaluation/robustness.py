@@ -22,6 +22,7 @@ from advcore.evaluation.campaign import Campaign, Table
 from advcore.evaluation.plan import EFFORTS, LABELS_ONLY, RANDOMISED, Effort, Planned
 from advcore.evaluation.report import Report
 from advcore.evaluation.results import About
+from advcore.evaluation.rows import Key
 from advcore.evaluation.steps import attack_steps, first_steps
 from advcore.evaluation.store import Store
 from advcore.evaluation.work import Setup, differ
@@ -335,7 +336,7 @@ class _Runner:
         given = self.given
         if given.effort is None:
             return ()
-        answers = np.array([table.rows[sample, probes.CLEAN, 0.0].prediction for sample in range(len(given.x))])
+        answers = np.array([table.rows[Key(sample, probes.CLEAN, 0.0)].prediction for sample in range(len(given.x))])
         try:
             return surrogates.train(given.x, np.where(answers < 0, given.y, answers), given.setup.seed)
         except ValueError as error:
@@ -402,7 +403,7 @@ def _possible(level: str, planned: tuple[Planned, ...], kind: str, randomised: b
 
 def _refuse_useless(table: Table, given: _Given) -> None:
     """Refuse models that cannot be run, or that have nothing right: something is wrong with the data or the model."""
-    rows = [table.rows[sample, probes.CLEAN, 0.0] for sample in range(len(given.x))]
+    rows = [table.rows[Key(sample, probes.CLEAN, 0.0)] for sample in range(len(given.x))]
     if all(row.status == "error" for row in rows):
         raise ValueError(f"the model cannot be run on the data, of shape {given.x.shape}: {rows[0].note}")
     if not any(row.status == "failed" for row in rows):

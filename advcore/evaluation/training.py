@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,7 @@ def train(
         network.output_shape(x.shape[1:])
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} does not take images of shape {x.shape[1:]}: {error}") from error
-    options = {"batch_size": batch_size, "optimizer": nn.Adam(learning_rate), "seed": seed}
+    options: dict[str, Any] = {"batch_size": batch_size, "optimizer": nn.Adam(learning_rate), "seed": seed}
     if eps is None:
         nn.fit(network, x, y, epochs=epochs, progress=True, **options)
     else:
@@ -48,13 +49,13 @@ def train(
 
 
 def _on_examples(
-    network: nn.Network, x: Array, y: NDArray[np.int64], epochs: int, eps: float, seed: int, options: dict[str, object]
+    network: nn.Network, x: Array, y: NDArray[np.int64], epochs: int, eps: float, seed: int, options: dict[str, Any]
 ) -> None:
     """Train on PGD's examples against the network as it is at the start of each epoch; the budget grows at first."""
     for epoch in range(epochs):
         budget = eps * min(1.0, 2 * (epoch + 1) / epochs)
         result = attacks.pgd(network, x, y, eps=budget, steps=PGD_STEPS, seed=seed + epoch, early_stop=False)
-        nn.fit(network, result.examples, y, epochs=1, **{**options, "seed": seed + epoch})  # type: ignore[arg-type]
+        nn.fit(network, result.examples, y, epochs=1, **{**options, "seed": seed + epoch})
 
 
 def _dataset(source: str) -> data.Dataset:

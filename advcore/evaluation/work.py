@@ -256,7 +256,7 @@ def _rounded_with_more_margin(setup: Setup, task: Task, access: Access) -> NDArr
 
 def classes(access: Access, x: Array) -> Samples:
     """Return the model's classes."""
-    return np.asarray(access.logits(x.copy())).argmax(axis=1)
+    return np.asarray(np.asarray(access.logits(x.copy())).argmax(axis=1))
 
 
 def average_class(access: Access, x: Array, passes: int) -> Samples:
@@ -265,10 +265,10 @@ def average_class(access: Access, x: Array, passes: int) -> Samples:
     for _ in range(passes):
         logits = np.asarray(access.logits(x.copy()), np.float64)
         if passes == 1:
-            return logits.argmax(axis=1)
+            return np.asarray(logits.argmax(axis=1))
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         total = total + shares / shares.sum(axis=1, keepdims=True)
-    return np.asarray(total).argmax(axis=1)
+    return np.asarray(np.asarray(total).argmax(axis=1))
 
 
 def alone(access: Access, x: Array) -> tuple[Array, Array]:

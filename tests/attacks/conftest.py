@@ -72,6 +72,6 @@ def nearest(setup, norm):
     return distances
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def linear():
     return SimpleNamespace(problem=problem, nearest=nearest, Linear=Linear, Combined=Combined, Masked=Masked)
