@@ -67,7 +67,7 @@ def _most(planned: plan.Planned, x: Array) -> tuple[int, int]:
     draws = planned.draws or 1
     if planned.attack == "zoo":
         runs = 1 if given.get("c") is not None else runs
-        per_step = 2 * min(int(given["coordinates"]), int(np.prod(x.shape[1:]))) + 1
+        per_step = 2 * min(int(given["coordinates"] or 128), int(np.prod(x.shape[1:]))) + 1
         return steps * runs * per_step, 0
     queries = steps * runs * draws
     return queries + 2, queries if planned.access == "gradient" else 0

@@ -130,7 +130,10 @@ def exported(content: bytes) -> Any:
     """Return the module of a torch.export program."""
     import torch
 
-    return torch.export.load(io.BytesIO(content)).module()
+    module = torch.export.load(io.BytesIO(content)).module()
+    for part in module.modules():  # an exported program has one mode, and refuses eval()
+        part.training = False
+    return module
 
 
 def made_by(name: str, shape: tuple[int, ...], mean: Numbers, std: Numbers, layout: str) -> Any:
