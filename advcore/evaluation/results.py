@@ -93,6 +93,14 @@ class Results:
             right[sample] = row.status == "failed"
         return right
 
+    @cached_property
+    def unknown(self) -> NDArray[np.bool_]:
+        """The samples that the model has not been asked for yet, (N,)."""
+        unknown = np.ones(self.count, np.bool_)
+        for sample, row in self.by[probes.CLEAN, 0.0].items():
+            unknown[sample] = row.status == "unfinished"
+        return unknown
+
     @property
     def labels(self) -> list[str]:
         """The attacks of the plan that have rows, in its order."""
@@ -120,8 +128,11 @@ class Results:
         return broken
 
     def robust(self, eps: float) -> dict[str, Any]:
-        """Return robust accuracy: correct and unbroken over all N, an upper bound, with Wilson's interval."""
-        left = int((self.right & ~self.broken(eps)).sum())
+        """Return robust accuracy: correct and unbroken over all N, an upper bound, with Wilson's interval.
+
+        What has not been asked yet may be correct.
+        """
+        left = int(((self.right | self.unknown) & ~self.broken(eps)).sum())
         low, high = wilson(left, self.count)
         return {"eps": eps, "robust_accuracy": left / self.count, "low": low, "high": high, "unbroken": left}
 

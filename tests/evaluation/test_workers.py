@@ -43,8 +43,12 @@ def test_processes(plain, x, y, alone):
 
 
 def test_an_object_does_not_travel(x, y):
+    options = OPTIONS | {"attacks": [("square", {"steps": 20})]}
     with ThreadPoolExecutor(1) as executor, pytest.raises(TypeError, match="to be run by an executor"):
-        evaluate(lambda x: x.reshape(len(x), -1)[:, :10], x, y, answers="logits", executor=executor)
+        advcore.evaluate(
+            lambda x: x.reshape(len(x), -1)[:, :10], x, y, norm="linf", eps=0.1, answers="logits", executor=executor,
+            **options,
+        )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
