@@ -28,7 +28,7 @@ class Binary(Access):
             self.judge = Binary(access.judge, attack)
 
     @property
-    def errors(self) -> Any:  # type: ignore[override]
+    def errors(self) -> Any:  # type: ignore[override]  # read through, where Access keeps a value
         """As the model's."""
         return self.inner.errors
 

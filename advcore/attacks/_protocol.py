@@ -221,7 +221,7 @@ class _Run:
             for key, values in measure(problem.best.examples, problem.x).items():
                 self.distances[key][owners] = values
         if self.ledger.queries.any():
-            error.result = self.result()  # type: ignore[attr-defined]
+            error.result = self.result()  # type: ignore[attr-defined]  # any exception may carry it
             error.add_note("The examples found so far, unverified where unfinished, are in this error's `result`.")
 
 

@@ -29,7 +29,7 @@ def attack(
             for key, value in DEFAULTS.items()
             if key not in signature.parameters
         ]
-        function.__signature__ = signature.replace(parameters=own + shared)  # type: ignore[attr-defined]
+        function.__signature__ = signature.replace(parameters=own + shared)  # type: ignore[attr-defined]  # what inspect and help() read
         return function
 
     return register

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ class Expectation(Access):
         self.base, self.draws = base, draws
         self.gradients = base.gradients
         self.queries = draws * base.queries
-        self.judge, self.rejects = base.judge, base.rejects
+        self.judge, self.rejects = copy.copy(base.judge), base.rejects  # a copy: what is found out here stays here
         # A model that may be random is treated as if it were: nobody averages without a reason.
         self.judge.randomised = True if base.judge.randomised is None else base.judge.randomised
         self.randomised = self.judge.randomised

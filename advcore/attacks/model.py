@@ -81,7 +81,7 @@ class Access(ABC):
 
         ``cotangents`` maps logits, (B, K), to an array (B, J, K), J = count, which is held fixed.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # never asked for where ``gradients`` is False
 
     def moved(self, x: Array, coordinates: Any, h: float, bounds: tuple[float, float]) -> tuple[Any, Any] | None:
         """Return the logits with each coordinate (B, m) moved up, and down, (B, m, K), where there is a short cut."""

@@ -52,11 +52,11 @@ class Detector(BaseEstimator):
 
     def _prepare(self) -> None:
         """Check the detector's own parameters and compute what does not depend on queries."""
-        raise NotImplementedError
+        raise NotImplementedError  # a subclass has it
 
     def _features_vjp(self, X: Array, exclude: NDArray[np.int64] | None) -> tuple[Features, Pull]:
         """Return the features of one batch, (Q, L), and what takes a gradient for them back to X."""
-        raise NotImplementedError
+        raise NotImplementedError  # a subclass has it
 
     def _features(self, X: Array, exclude: NDArray[np.int64] | None) -> Features:
         """Return the features of one batch, (Q, L); overridden where no gradient makes it cheaper."""
@@ -72,7 +72,7 @@ class Detector(BaseEstimator):
 
     def _reference_size(self) -> int:
         """Return the number of reference images, of a detector that excludes."""
-        raise NotImplementedError
+        raise NotImplementedError  # a subclass has it
 
     def __sklearn_clone__(self: Self) -> Self:
         """Return an unfitted detector with the same parameters: network and reference are shared, not copied."""

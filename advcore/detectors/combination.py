@@ -45,12 +45,12 @@ class Combination(Detector):
         return self.detectors[0].network
 
     @property
-    def excludes(self) -> bool:  # type: ignore[override]
+    def excludes(self) -> bool:  # type: ignore[override]  # computed, where the others have a constant
         """Whether any has reference images."""
         return any(one.excludes for one in self.detectors)
 
     @property
-    def needs_for_gradients(self) -> tuple[str, ...]:  # type: ignore[override]
+    def needs_for_gradients(self) -> tuple[str, ...]:  # type: ignore[override]  # computed, where the others have a constant
         """What any of them needs."""
         return tuple({name: None for one in self.detectors for name in one.needs_for_gradients})
 

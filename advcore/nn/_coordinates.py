@@ -70,7 +70,7 @@ class CoordinateProbe:
         return {"network": self.network}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["network"])  # type: ignore[misc]
+        self.__init__(state["network"])  # type: ignore[misc]  # what is compiled does not travel: it is made anew
 
     def values(
         self, x: Array, coordinates: NDArray[np.int64], h: float, bounds: tuple[float, float] | None = None

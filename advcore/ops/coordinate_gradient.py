@@ -242,7 +242,7 @@ class _Rows:
                 "what is known is in the exception's attribute partial"
             )
         with suppress(AttributeError):  # of classes that allow no attributes
-            error.partial = self.partial()  # type: ignore[attr-defined]
+            error.partial = self.partial()  # type: ignore[attr-defined]  # any exception may carry it
 
 
 def _returned(name: str, value: object, shape: tuple[int | None, ...]) -> _Values:
