@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from advcore import _check, _config, _core, attacks
+from advcore import _check
 from advcore._check import Array
-from advcore.attacks.model import OUTPUTS, Access, wrap
-from advcore.evaluation import detection, handle, plan, probes, surrogates
+from advcore.evaluation import probes, surrogates
 from advcore.evaluation.campaign import Campaign, Table
-from advcore.evaluation.plan import EFFORTS, LABELS_ONLY, RANDOMISED, Effort, Planned
+from advcore.evaluation.given import Given
 from advcore.evaluation.report import Report
 from advcore.evaluation.results import About
 from advcore.evaluation.rows import Key
 from advcore.evaluation.steps import attack_steps, first_steps
 from advcore.evaluation.store import Store
-from advcore.evaluation.work import Setup, differ
 
-NORMS = ("linf", "l2", "l1")
 FIRST_REPORT = 3.0  # seconds until the first partial report; later ones take at most a twentieth of the time
-PROBED = 16  # samples that are asked for twice
 
 
 def evaluate(
@@ -123,7 +114,7 @@ def evaluate(
     OSError
         If output cannot be written, or another run writes there.
     """
-    given = _Given.checked(
+    given = Given.checked(
         model,
         x,
         y,
@@ -157,131 +148,12 @@ def evaluate(
         return runner.run(Table(store))
 
 
-@dataclass(frozen=True)
-class _Given:
-    """The arguments of evaluate, checked."""
-
-    x: Array
-    y: NDArray[np.int64]
-    setup: Setup
-    eps: tuple[float, ...]
-    level: str
-    plan: tuple[Planned, ...]
-    effort: Effort | None
-    chunk: int
-    folder: Path | None
-    access: str
-    answers: str
-
-    @classmethod
-    def checked(cls, model: Any, x: object, y: object, **given: Any) -> _Given:
-        x = _check.array("x", x, min_ndim=2)
-        if not len(x):
-            raise ValueError(f"x must have at least one sample, got shape {x.shape}")
-        box = _check.bounds("bounds", given["bounds"])
-        _check.finite("x", x)
-        _check.inside("x", x, box)
-        labels = _check.integers("y", y, shape=(len(x),), minimum=0, maximum=2**31 - 1)
-        if len(x) > 1 and (labels == labels[0]).all():
-            raise ValueError(f"y must have at least two classes, got only class {labels[0]}")
-        norm = _check.choice("norm", given["norm"], NORMS)
-        budgets = tuple(sorted(set(_check.reals("eps", given["eps"], above=0.0))))
-        level, planned = plan.chosen(given["attacks"])
-        seed = _check.integer("seed", given["seed"], minimum=0, maximum=2**63 - 1)
-        if given["answers"] is not None:
-            _check.choice("answers", given["answers"], OUTPUTS)
-        queries = given["max_queries"]
-        chunk = _check.integer("chunk_size", given["chunk_size"], minimum=1)
-        own = handle.of(model, given["source"])
-        setup = Setup(
-            own if own.shape else replace(own, shape=x.shape[1:]),
-            norm,
-            box,
-            seed,
-            given["answers"],
-            bool(given["randomised"]),
-            int(labels.max()) + 1,
-            _config.get_num_threads(),
-            _core.level(),
-            None if queries is None else _check.integer("max_queries", queries, minimum=1),
-            detector=detection.checked(given["detector"]),
-        )
-        access = wrap(setup.handle.open(), setup.output, needs="label", named=setup.classes)
-        fingerprint, is_randomised = _first_answers(access, x[:PROBED], given["randomised"])
-        setup = replace(setup, randomised=is_randomised)
-        kind = _kind(access, setup.output)
-        planned = _possible(level, planned, kind, is_randomised, norm)
-        effort = _effort(given["checks"], level)
-        folder = None if given["output"] is None else _check.path("output", given["output"])
-        found = cls(x, labels, setup, budgets, level, planned, effort, chunk, folder, kind, fingerprint)
-        found.refuse_bad_options()
-        return found
-
-    def refuse_bad_options(self) -> None:
-        """Try each attack on no samples at all: it says what is wrong with its options."""
-        for planned in self.plan:
-            arguments = planned.arguments(self.setup.norm, self.eps[0])
-            function = getattr(attacks, planned.attack)
-            function(
-                self.setup.handle.open(), self.x[:0], self.y[:0], bounds=self.setup.bounds, output=self.setup.output,
-                randomised=False, **arguments,
-            )  # fmt: skip
-
-    @property
-    def unbounded(self) -> float:
-        """An eps whose ball around any sample holds the whole box."""
-        low, high = self.setup.bounds
-        size = math.prod(self.x.shape[1:])
-        return (high - low) * {"linf": 1.0, "l2": math.sqrt(size), "l1": float(size)}[self.setup.norm]
-
-    def about(self, names: dict[str, str], command: str) -> About:
-        """Return what the report says of the run."""
-        machine = _config.show_config()
-        plan_rows = [asdict(p) | {"access": p.access, "has_budget": p.has_budget} for p in self.plan]
-        options = {
-            "norm": self.setup.norm,
-            "eps": self.eps,
-            "bounds": self.setup.bounds,
-            "plan": plan_rows,
-            "effort": None if self.effort is None else asdict(self.effort),
-            "max_queries": self.setup.max_queries,
-            "randomised": self.setup.randomised,
-            "chunk": self.chunk,
-            "answers": self.setup.output,
-        }
-        identity = {
-            "model": _hash(self.setup.handle.digest, self.answers),
-            "data": _hash(str((self.x.shape, self.x.dtype)), self.x.tobytes(), self.y.tobytes()),
-            "options": _hash(json.dumps(options, sort_keys=True, default=str)),
-            "seed": str(self.setup.seed),
-            "version of advcore or instruction set": f"{machine['version']}, {machine['level']}",
-        }
-        identity |= {"norm": self.setup.norm, "eps": " ".join(map(repr, self.eps))}
-        identity["run"] = _hash(json.dumps(identity, sort_keys=True))[:16]
-        return About(
-            self.setup.norm,
-            self.eps,
-            self.setup.seed,
-            self.setup.bounds,
-            self.level,
-            plan_rows,
-            self.y,
-            self.access,
-            self.setup.randomised,
-            self.chunk,
-            names,
-            identity,
-            machine,
-            command,
-        )
-
-
 class _Runner:
     """Runs the steps and makes reports of what there is."""
 
     def __init__(
         self,
-        given: _Given,
+        given: Given,
         about: About,
         executor: Any,
         ahead: int,
@@ -355,53 +227,7 @@ class _Runner:
         return Report.of(self.about, table.sorted(), complete, self.given.x, self.given.setup)
 
 
-def _first_answers(access: Access, x: Array, randomised: bool | None) -> tuple[str, bool]:
-    """Ask for a few samples twice: what the model's answers are, roughly, and whether they are always the same."""
-    try:
-        first, second = (np.asarray(access.logits(x.copy()), np.float64) for _ in range(2))
-    except Exception:  # it may raise for one of them only: the run finds out which
-        return "raises", bool(randomised)
-    if first.ndim != 2 or first.shape != second.shape or len(first) != len(x):
-        raise ValueError(f"the model must return an array of shape ({len(x)}, classes), got {first.shape}")
-    if randomised is None:
-        randomised = access.randomised
-    if randomised is None:
-        randomised = bool(differ(first, second).any())
-    rough = "randomised" if randomised else " ".join(f"{value:.2g}" for value in np.nan_to_num(first).ravel())
-    return rough, bool(_check.flag("randomised", randomised))
-
-
-def _effort(checks: object, level: str) -> Effort | None:
-    if isinstance(checks, str):
-        return EFFORTS[_check.choice("checks", checks, plan.LEVELS)]
-    return EFFORTS.get(level, EFFORTS["standard"]) if _check.flag("checks", checks) else None
-
-
-def _kind(access: Access, output: str | None) -> str:
-    if access.gradients:
-        return "gradients"
-    return "labels" if output in ("label", "top1") else "scores"
-
-
-def _possible(level: str, planned: tuple[Planned, ...], kind: str, randomised: bool, norm: str) -> tuple[Planned, ...]:
-    """Return the attacks of a level that the model can be given; refuse names that it cannot."""
-    fits = {"gradients": ("gradient", "scores", "top1", "label"), "scores": ("scores", "top1", "label")}
-    able = fits.get(kind, ("top1", "label"))
-    if level in plan.LEVELS:
-        if randomised and kind == "gradients":
-            planned = (*RANDOMISED, *(p for p in planned if p.access != "gradient" and p.has_budget))
-        elif kind == "labels":
-            planned = LABELS_ONLY
-        return tuple(p for p in planned if p.access in able and p.fits(norm))
-    for p in planned:
-        if p.access not in able:
-            raise ValueError(f"{p.attack} needs a model that gives {p.access}, got one that gives {kind} only")
-        if not p.fits(norm):
-            raise ValueError(f"{p.attack} does not work within a budget of norm {norm}")
-    return planned
-
-
-def _refuse_useless(table: Table, given: _Given) -> None:
+def _refuse_useless(table: Table, given: Given) -> None:
     """Refuse models that cannot be run, or that have nothing right: something is wrong with the data or the model."""
     rows = [table.rows[Key(sample, probes.CLEAN, 0.0)] for sample in range(len(given.x))]
     if all(row.status == "error" for row in rows):
@@ -411,11 +237,3 @@ def _refuse_useless(table: Table, given: _Given) -> None:
             f"the model is wrong on all {len(rows)} samples: are labels, bounds, mean, std and layout those that "
             "it was trained with?"
         )
-
-
-def _hash(*parts: str | bytes) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part.encode() if isinstance(part, str) else part)
-        digest.update(b"\0")
-    return digest.hexdigest()
