@@ -71,10 +71,9 @@ ADVCORE_INLINE Vec<T> load_halves(const T* low, const T* high) {
     __builtin_memcpy(&b, high, sizeof b);
 #if defined(ADVCORE_LEVEL_IS_avx2) && !defined(__clang__)
     // Of shuffled halves GCC makes a load and an insertion, of this one instruction.
-    if constexpr (sizeof(T) == 4)
-        return __builtin_ia32_vinsertf128_ps256(__builtin_ia32_ps256_ps(a), b, 1);
-    else
-        return __builtin_ia32_vinsertf128_pd256(__builtin_ia32_pd256_pd(a), b, 1);
+    typedef float Floats __attribute__((vector_size(vector_bytes / 2)));
+    const Floats lower = reinterpret_cast<Floats>(a), upper = reinterpret_cast<Floats>(b);
+    return reinterpret_cast<Vec<T>>(__builtin_ia32_vinsertf128_ps256(__builtin_ia32_ps256_ps(lower), upper, 1));
 #else
     if constexpr (lanes<T> == 2)
         return __builtin_shufflevector(a, b, 0, 1);
