@@ -181,8 +181,22 @@ def _black_box(results: Results) -> Judged:
     black = [label for label in results.labels if access[label] != "gradient"]
     if not white or not black:
         return None, "it takes an attack by gradients and one without"
-    judged = _extra(results, black, white, f"{' or '.join(black)} wins and {', '.join(white)} do not")
-    return judged if judged[0] is not None else (True, "nothing was left to break for attacks without gradients")
+    # An attack that ran on survivors alone could only win: it is judged by a sample of all images, where it ran on one.
+    on_all = any(results.by.get((probes.BLACK_BOX, eps)) for eps in results.about.eps)
+    tried = [probes.BLACK_BOX] if on_all else black
+    judged = _extra(results, tried, white, f"{' or '.join(black)} wins and {', '.join(white)} do not")
+    if judged[0] is None:
+        return True, "nothing was left to break for attacks without gradients"
+    return judged[0], judged[1] + _survivors_broken(
+        results, [entry["label"] for entry in results.about.plan if entry["label"] in black and not entry["everyone"]]
+    )
+
+
+def _survivors_broken(results: Results, labels: list[str]) -> str:
+    """Say what attacks broke of the images that were left to them, where that was anything."""
+    counts = {(label, eps): sum(results.at(label, eps).values()) for label in labels for eps in results.about.eps}
+    told = [f"{label} broke {count} at eps {eps:g}" for (label, eps), count in counts.items() if count]
+    return f"; of the images left to it {', '.join(told)}" if told else ""
 
 
 def _transfer(results: Results) -> Judged:
