@@ -1,7 +1,6 @@
 #include "depthwise.h"
 
 #include "activate.h"
-#include "cover.h"
 #include "depthwise_slab.h"
 #include "kernel_list.h"
 
@@ -26,6 +25,22 @@ struct Filter {
     Activation activation;
 };
 
+// Stores sums with the bias and the activation, number i at to(i).
+template <class T, int Count, class To>
+ADVCORE_INLINE void finish(Vec<T> (&sum)[Count], const Filter<T>& filter, int used, const To& to) {
+#pragma GCC unroll 8
+    for (int i = 0; i < Count; ++i) sum[i] += splat(filter.bias);
+    if (filter.activation == Activation::relu) {
+#pragma GCC unroll 8
+        for (int i = 0; i < Count; ++i) sum[i] = relu<T>(sum[i]);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < Count; ++i) store_used(to(i), sum[i], used);
+    if (filter.activation != Activation::gelu) return;
+#pragma GCC unroll 1
+    for (int i = 0; i < Count; ++i) store_used(to(i), gelu<T>(load_used(to(i), used)), used);
+}
+
 template <class T, int Count>
 ADVCORE_INLINE void convolve(const T* slab, const Place* place, const Filter<T> filter, int used, T* out) {
     const T* from[Count];
@@ -37,20 +52,32 @@ ADVCORE_INLINE void convolve(const T* slab, const Place* place, const Filter<T> 
 #pragma GCC unroll 8
         for (int i = 0; i < Count; ++i) sum[i] = fma<T>(tap, load(from[i] + offset), sum[i]);
     }
-#pragma GCC unroll 8
-    for (int i = 0; i < Count; ++i) sum[i] += splat(filter.bias);
-    if (filter.activation == Activation::relu) {
-#pragma GCC unroll 8
-        for (int i = 0; i < Count; ++i) sum[i] = relu<T>(sum[i]);
-    }
-#pragma GCC unroll 8
-    for (int i = 0; i < Count; ++i) store_used(out + place[i].in_tile, sum[i], used);
-    if (filter.activation != Activation::gelu) return;
-#pragma GCC unroll 1
-    for (int i = 0; i < Count; ++i) {
-        T* const to = out + place[i].in_tile;
-        store_used(to, gelu<T>(load_used(to, used)), used);
-    }
+    finish<T, Count>(sum, filter, used, [=](int i) { return out + place[i].in_tile; });
+}
+
+// 3 x 3 taps side by side: each register of the slab is read once for all output rows that see it. Returns how many
+// rows that were.
+template <class T>
+inline int64_t convolve_3x3(const T* slab, int64_t pitch, int64_t rows, int64_t width, const Filter<T> filter, T* out) {
+    constexpr int side = 3, together = 4;
+    Vec<T> tap[side * side];
+    for (int t = 0; t < side * side; ++t) tap[t] = splat(filter.tap[t]);
+    int64_t y = 0;
+    for (; y + together <= rows; y += together, slab += together * pitch, out += together * width)
+        cover<T>(width, [&](int64_t x, int used) {
+            Vec<T> sum[together] = {};
+#pragma GCC unroll 6
+            for (int row = 0; row < together + side - 1; ++row)
+#pragma GCC unroll 3
+                for (int col = 0; col < side; ++col) {
+                    const Vec<T> seen = load(slab + row * pitch + x + col);
+#pragma GCC unroll 4
+                    for (int i = 0; i < together; ++i)
+                        if (row - i >= 0 && row - i < side) sum[i] = fma<T>(tap[(row - i) * side + col], seen, sum[i]);
+                }
+            finish<T, together>(sum, filter, used, [&](int i) { return out + i * width + x; });
+        });
+    return y;
 }
 
 template <class T, int Count = most_places>
@@ -76,13 +103,19 @@ void depthwise(const DepthwiseArgs<T>& args, int64_t begin, int64_t end, void* s
             place[places++] = {static_cast<int32_t>(y * slab.layout.pitch + x), static_cast<int32_t>(y * width + x)};
         });
     const int64_t places_per_row = places / args.height_per_tile;
+    const auto three = [](const PatchAxis& axis) { return axis.taps == 3 && axis.step == 1 && axis.tap_step == 1; };
+    const bool one_tile = args.height_per_tile == height && args.spread_y * args.spread_x == 1 &&
+                          m.vertical.step == 1 && m.horizontal.step == 1;
+    const bool is_3x3 = three(m.vertical) && three(m.horizontal);
 
     for (int64_t item = begin; item < end; ++item) {
         const T* const plane = args.input + item * m.plane();
         const int64_t channel = item % m.groups * args.rows;
         T* const out = args.out + item * args.rows * m.positions();
         for (int64_t y = 0; y < height; y += args.height_per_tile) {
-            if (args.spread_y * args.spread_x == 1)
+            if (one_tile && item > begin)
+                slab.refill(m, plane, elements);
+            else if (args.spread_y * args.spread_x == 1)
                 slab.fill(m, plane, y, elements);
             else
                 slab.fill_spread(m, plane, args.spread_y, args.spread_x, y, elements);
@@ -90,8 +123,10 @@ void depthwise(const DepthwiseArgs<T>& args, int64_t begin, int64_t end, void* s
             for (int64_t row = 0; row < args.rows; ++row) {
                 const Filter<T> filter{args.weight + (channel + row) * m.taps(), slab.offset, m.taps(),
                                        args.bias ? args.bias[channel + row] : T(0), args.activation};
-                convolve_all<T>(elements, place, rows * places_per_row, filter, used,
-                                out + row * m.positions() + y * width);
+                T* const to = out + row * m.positions() + y * width;
+                const int64_t done =
+                    is_3x3 ? convolve_3x3<T>(elements, slab.layout.pitch, rows, width, filter, to) * places_per_row : 0;
+                convolve_all<T>(elements, place + done, rows * places_per_row - done, filter, used, to);
             }
         }
     }

@@ -1,6 +1,7 @@
 // The slab of a tile of one plane's output rows: every tap of every output is read at an offset, without a border.
 #pragma once
 
+#include "cover.h"
 #include "depthwise.h"
 #include "slab.h"
 
@@ -25,6 +26,21 @@ struct DepthwiseSlab {
     void fill(const PatchMatrix& m, const T* plane, int64_t y, T* to) const {
         layout.fill(m, plane, 0, 1, y, to);
         store(to + layout.plane, Vec<T>{});  // what the last registers read beyond it
+    }
+
+    // The same where another plane's slab is there already, of all output rows: the border stays. For a step of 1.
+    void refill(const PatchMatrix& m, const T* plane, T* to) const {
+        const int64_t width = m.horizontal.source;
+        const auto least = [](const Phases& axis) { return axis.least + axis.residue[0]; };
+        const int64_t first = larger(0, least(vertical));
+        const int64_t last = smaller(m.vertical.source, least(vertical) + layout.rows);
+        const int64_t left = larger(0, least(horizontal));
+        const int64_t columns = smaller(width, least(horizontal) + layout.pitch) - left;
+        if (columns <= 0) return;
+        T* row = to + (first - least(vertical)) * layout.pitch + left - least(horizontal);
+        const T* from = plane + first * width + left;
+        for (int64_t y = first; y < last; ++y, row += layout.pitch, from += width)
+            cover<T>(columns, [=](int64_t at, int used) { store(row + at, load_used(from + at, used)); });
     }
 
     // The same for a plane whose elements lie spread_y and spread_x apart, and whose step is 1.

@@ -55,6 +55,8 @@ void depthwise_weight_grad(const DepthwiseWeightGradArgs<T>& args, int64_t begin
     const DepthwiseSlab<T> slab(m, args.height_per_tile);
     T* const elements = static_cast<T*>(scratch);
     T* const grad = elements + most_depthwise_slab;
+    const bool one_tile = args.height_per_tile == height && m.vertical.step == 1 && m.horizontal.step == 1;
+    bool filled = false;
     for (int64_t channel = begin; channel < end; ++channel) {
         Vec<T> sample[most_depthwise_taps], block[most_depthwise_taps] = {}, total[most_depthwise_taps] = {};
         for (int64_t n = 0; n < m.samples; ++n) {
@@ -63,7 +65,11 @@ void depthwise_weight_grad(const DepthwiseWeightGradArgs<T>& args, int64_t begin
             for (int64_t t = 0; t < taps; ++t) sample[t] = Vec<T>{};
             for (int64_t y = 0; y < height; y += args.height_per_tile) {
                 const int64_t rows = smaller(args.height_per_tile, height - y);
-                slab.fill(m, plane, y, elements);
+                if (filled)
+                    slab.refill(m, plane, elements);
+                else
+                    slab.fill(m, plane, y, elements);
+                filled = one_tile;
                 space_out(out + y * width, rows, width, slab.layout.pitch, grad);
                 add_all_taps<T>(grad, elements, slab.offset, taps, rows * slab.layout.pitch, sample);
             }
