@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from advcore import attacks, data, defenses, models, nn
-from advcore.nn import losses
+from advcore.nn import losses, schedules
 
 LEVELS_BITS = 3
 
@@ -39,7 +39,12 @@ def networks(digits: data.Dataset, eps: float, epochs: int, rate: float) -> dict
     train = (digits.x_train, digits.y_train)
     options: dict[str, Any] = {"epochs": epochs, "optimizer": nn.Adam(rate), "schedule": "cosine"}
     single, hinge, plain, teacher, student = fresh(), fresh(), fresh(), fresh(), fresh()
-    defenses.adversarial_training(single, *train, eps=eps, steps=1, step_size=eps, random_start=False, **options)
+    rising: dict[str, Any] = {
+        "warmup": 0.5,
+        "schedule": schedules.Warmup(part=0.1, then="cosine"),
+    }  # or it learns nothing
+    one_step = {"eps": eps, "steps": 1, "step_size": eps, "random_start": False}
+    defenses.adversarial_training(single, *train, **one_step, **options | rising)
     nn.fit(hinge, *train, loss="multiclass_hinge", **options)
     nn.fit(plain, *train, **options)
     defenses.distillation(teacher, student, *train, temperature=100.0, lr=rate, epochs=epochs, schedule="cosine")
