@@ -175,7 +175,7 @@ void recurrent_forward(Strided<T> output, Array<T> last_state, std::optional<Arr
 
     const int64_t items = deal(args);
     args.packing = args.steps * args.samples <= max_thin_rows ? Packing::none
-                   : args.steps == 1                          ? Packing::by_item
+                   : args.steps == 1                          ? Packing::of_rows
                                                               : Packing::ahead;
     const bool pack = args.packing == Packing::ahead;
     const int64_t width = step_gates * args.hidden;
