@@ -1,0 +1,1 @@
+"""The parts of the study of visual explanations: images, sentences, features, the explainer, its training, metrics."""
