@@ -1,4 +1,4 @@
-"""Sentences that justify a class: the explanation model against four baselines, and what a wrong class does to the words.
+"""Sentences that justify a class: explanations against four baselines, and what a wrong class does to the words.
 
 Usage: python examples/visual_explanations.py --output OUT; with --quick fewer images and short trainings, in seconds.
 Writes OUT/visual_explanations.json, .md and .png.
@@ -32,16 +32,20 @@ class Settings:
     channels: int = 12
     sketch: int = 256  # entries of the pooled features
     hidden: int = 64
-    classifier_epochs: int = 8
-    sentence_classifier_epochs: int = 8
-    epochs: int = 12
+    classifier_epochs: int = 12
+    sentence_classifier_epochs: int = 10
+    epochs: int = 15
     fine_tuning_epochs: int = 6
-    lr: float = 5e-3
-    fine_tuning_lr: float = 2e-3
-    discriminative_weight: float = 20.0
+    batch_size: int = 64
+    lr: float = 1e-2
+    fine_tuning_lr: float = 3e-3
+    discriminative_weight: float = 40.0
 
 
-QUICK = Settings(shapes=2, colours=2, train_images=20, channels=8, sketch=64, hidden=32, epochs=8, fine_tuning_epochs=5)
+QUICK = Settings(
+    **{"shapes": 2, "colours": 2, "train_images": 24, "channels": 8, "sketch": 64, "hidden": 32, "batch_size": 32},
+    **{"epochs": 8, "lr": 3e-2, "fine_tuning_epochs": 4, "fine_tuning_lr": 5e-3, "sentence_classifier_epochs": 8},
+)
 
 
 @dataclass(frozen=True)
@@ -80,10 +84,12 @@ class Study:
         self.classifier = report.timed("image classifier", self._image_classifier)
         self.pooling = features.CompactBilinearPooling(2 * settings.channels, settings.sketch, seed=seed)
         self.condition, self.test_condition = self._condition(self.scenes), self._condition(self.test)
-        epochs, classes = settings.sentence_classifier_epochs, len(self.classes)
+        options = {"epochs": settings.sentence_classifier_epochs, "batch_size": settings.batch_size, "seed": seed}
         self.sentence_classifier = report.timed(
-            *("sentence classifier", sentence_classifier, self.captions, classes, settings.hidden),
-            **{"epochs": epochs, "seed": seed},
+            "sentence classifier",
+            sentence_classifier,
+            *(self.captions, len(self.classes), settings.hidden),
+            **options,
         )
         self.explainers: dict[str, Explainer] = {}
         for name, model in MODELS.items():
@@ -104,12 +110,12 @@ class Study:
         chosen = self.settings
         conditions = {"use_image": model.use_image, "use_label": model.use_label, "seed": self.seed}
         explainer = Explainer(chosen.sketch, len(self.classes), chosen.hidden, **conditions)
-        options: dict[str, Any] = {"epochs": chosen.epochs, "lr": chosen.lr, "seed": self.seed}
+        options: dict[str, Any] = {"epochs": chosen.epochs, "lr": chosen.lr}
         if model.start is not None:
             explainer.network.load_state_dict(self.explainers[model.start].network.state_dict())
             options |= {"epochs": chosen.fine_tuning_epochs, "lr": chosen.fine_tuning_lr}
             options["discriminative"] = Discriminative(self.sentence_classifier, chosen.discriminative_weight)
-        train(explainer, self.captions, self.condition, **options)
+        train(explainer, self.captions, self.condition, batch_size=chosen.batch_size, seed=self.seed, **options)
         return explainer
 
     def write(self, name: str, condition: Condition | None = None) -> list[sentences.Sentence]:

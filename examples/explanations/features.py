@@ -65,7 +65,7 @@ class CompactBilinearPooling:
 
 
 def normalised(pooled: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return sign(z) sqrt(|z|) with the length sqrt(d), so that an entry is about 1."""
+    """Return sign(z) sqrt(|z|), divided by its length."""
     rooted = np.sign(pooled) * np.sqrt(abs(pooled))
     lengths = np.linalg.norm(rooted, axis=1, keepdims=True)
-    return (rooted * np.sqrt(pooled.shape[1]) / np.maximum(lengths, 1e-12)).astype(np.float32)
+    return (rooted / np.maximum(lengths, 1e-12)).astype(np.float32)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from advcore import _check
 
 SIDE = 24
-SHAPES = ("circle", "square", "triangle")
+SHAPES = ("circle", "triangle", "square")
 COLOURS = {"red": (0.85, 0.15, 0.15), "orange": (0.9, 0.4, 0.1), "blue": (0.15, 0.25, 0.85), "purple": (0.45, 0.2, 0.8)}
 SIZES = {"small": 3.4, "large": 5.2}  # radius in pixels
 POSITIONS = {"above": -1, "below": 1}  # of the white dot beside the shape

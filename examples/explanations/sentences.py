@@ -68,8 +68,8 @@ def encode(sentences: Sequence[Sentence]) -> NDArray[np.int64]:
     """Return the words' numbers, (N, STEPS), filled up with END."""
     numbers = np.full((len(sentences), STEPS), END)
     for row, words in zip(numbers, sentences, strict=True):
-        if len(words) >= STEPS:
-            raise ValueError(f"a sentence must have fewer than {STEPS} words, got {len(words)}: {' '.join(words)}")
+        if len(words) > STEPS:
+            raise ValueError(f"a sentence must have at most {STEPS} words, got {len(words)}: {' '.join(words)}")
         row[: len(words)] = [INDEX[word] for word in words]
     return numbers
 

@@ -29,12 +29,14 @@ class Discriminative(NamedTuple):
     weight: float
 
 
-def sentence_classifier(captions: Captions, classes: int, hidden: int, *, epochs: int, seed: int) -> nn.Network:
+def sentence_classifier(
+    captions: Captions, classes: int, hidden: int, *, epochs: int, batch_size: int = 64, seed: int = 0
+) -> nn.Network:
     """Train an LSTM that says which class a sentence is about."""
     layers = (nn.Linear(WORDS, hidden, bias=False), nn.LSTM(hidden, hidden, output="last"), nn.Dropout(0.3))
     network = nn.Sequential(*layers, nn.Linear(hidden, classes), seed=seed)
-    options = {"optimizer": nn.Adam(5e-3), "schedule": "cosine", "clip_norm": 5.0, "seed": seed}
-    nn.fit(network, one_hot(captions.numbers), captions.label, epochs=epochs, batch_size=64, **options)
+    options = {"optimizer": nn.Adam(1e-2), "schedule": "cosine", "clip_norm": 5.0, "seed": seed}
+    nn.fit(network, one_hot(captions.numbers), captions.label, epochs=epochs, batch_size=batch_size, **options)
     return network
 
 
