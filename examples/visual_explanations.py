@@ -165,7 +165,7 @@ def classifier_table(study: Study) -> None:
     """Show how well images and sentences tell the classes apart."""
     test = [sentence for several in study.references for sentence in several]
     labels = np.repeat(study.test.y, study.settings.references)
-    said = study.sentence_classifier.predict(sentences.one_hot(sentences.encode(test)))
+    said = study.sentence_classifier.predict(sentences.ending_last(sentences.encode(test)))
     row = {
         "classes": len(study.classes),
         "images": percent(study.right.mean()),

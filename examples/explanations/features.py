@@ -59,7 +59,8 @@ class CompactBilinearPooling:
     def __call__(self, maps: Array) -> NDArray[np.float64]:
         """Return the pooled features (N, d) of maps (N, C, H, W)."""
         maps = _check.array("maps", maps, shape=(None, len(self.signs[0]), None, None))
-        places = maps.reshape(*maps.shape[:2], -1).transpose(0, 2, 1).astype(np.float64)
+        n, channels, height, width = maps.shape
+        places = maps.reshape(n, channels, height * width).transpose(0, 2, 1).astype(np.float64)
         first, second = (np.fft.rfft(places @ matrix) for matrix in self._sketches)
         return np.fft.irfft((first * second).sum(axis=1), self.dimension)
 

@@ -85,6 +85,15 @@ def one_hot(numbers: NDArray[np.int64]) -> NDArray[np.float32]:
     return np.eye(len(VOCABULARY), dtype=np.float32)[numbers]
 
 
+def ending_last(numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return sentences as zeros and ones with their first END at the last step, and nothing before they begin."""
+    ends = np.where((numbers == END).any(axis=1), (numbers == END).argmax(axis=1), STEPS - 1)
+    source = np.arange(STEPS) - (STEPS - 1 - ends)[:, np.newaxis]
+    moved = one_hot(np.take_along_axis(numbers, source.clip(0), axis=1))
+    moved[source < 0] = 0
+    return moved
+
+
 def claims(sentence: Sentence) -> Attributes:
     """Return the attributes that a sentence speaks of, with the value that it gives them last."""
     return {name: word for word in sentence for name, values in ATTRIBUTES.items() if word in values}

@@ -11,7 +11,7 @@ from advcore import _check, nn, ops
 from advcore.nn.optimizers import clip_gradients
 
 from .model import WORDS, Condition, Explainer
-from .sentences import END, one_hot
+from .sentences import END, ending_last
 
 
 class Captions(NamedTuple):
@@ -25,7 +25,7 @@ class Captions(NamedTuple):
 class Discriminative(NamedTuple):
     """The discriminative loss: ``-weight E[R(w)]`` over sampled sentences w, R the classifier's p(class | w)."""
 
-    classifier: nn.Network  # of one_hot sentences; frozen
+    classifier: nn.Network  # of sentences that end last; frozen
     weight: float
 
 
@@ -36,7 +36,7 @@ def sentence_classifier(
     layers = (nn.Linear(WORDS, hidden, bias=False), nn.LSTM(hidden, hidden, output="last"), nn.Dropout(0.3))
     network = nn.Sequential(*layers, nn.Linear(hidden, classes), seed=seed)
     options = {"optimizer": nn.Adam(1e-2), "schedule": "cosine", "clip_norm": 5.0, "seed": seed}
-    nn.fit(network, one_hot(captions.numbers), captions.label, epochs=epochs, batch_size=batch_size, **options)
+    nn.fit(network, ending_last(captions.numbers), captions.label, epochs=epochs, batch_size=batch_size, **options)
     return network
 
 
@@ -100,7 +100,7 @@ def train(
 
 def reward(classifier: nn.Network, numbers: NDArray[np.int64], label: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return R(w) = p(class | w) of sentences (N, STEPS) for classes (N,)."""
-    probabilities = ops.softmax(classifier.logits(one_hot(numbers)).astype(np.float64))
+    probabilities = ops.softmax(classifier.logits(ending_last(numbers)).astype(np.float64))
     return probabilities[np.arange(len(label)), label]
 
 
