@@ -136,7 +136,7 @@ def main(given: list[str] | None = None) -> dict[str, Any]:
         "features of a network trained on ImageNet and 1,000 units a layer; here images and sentences are generated "
         "and all is small. The condition is the classifier's distribution over the classes, in their code a vector for "
         "the predicted class made of the description model's states. The mean reward of a batch is subtracted from "
-        "each, which their code leaves to an option. METEOR matches equal words alone, CIDEr is CIDEr-D, and no bird "
+        "each, which their code leaves to an option; the weight was chosen on another seed's data. METEOR matches equal words alone, CIDEr is CIDEr-D, and no bird "
         "experts rank the sentences.",
     )
     study = Study(settings, report, chosen.seed)
@@ -160,7 +160,7 @@ def main(given: list[str] | None = None) -> dict[str, Any]:
             text = "\n".join(textwrap.fill(line, 46, subsequent_indent="    ") for line in lines)
             axis.text(0, -0.03, text, fontsize=6.5, va="top", transform=axis.transAxes)
 
-    return report.write(chosen.output, draw, axes=4, size=(3.0, 6.2))
+    return report.write(chosen.output, draw, axes=4, size=(3.0, 5.6))
 
 
 def classifier_table(study: Study) -> None:
@@ -187,14 +187,15 @@ def score_table(study: Study, written: dict[str, list[sentences.Sentence]]) -> N
         row: dict[str, Any] = {
             "model": name,
             "METEOR": 100 * float(np.mean([metrics.meteor(sentence, references) for sentence, references in pairs])),
-            "CIDEr": 10 * float(scores[every, every].mean()),
-            "class similarity": 10 * float(similarity[every, y][study.right].mean()),
+            "CIDEr": 100 * float(scores[every, every].mean()),
+            "class similarity": 100 * float(similarity[every, y][study.right].mean()),
             "class rank": float(metrics.class_rank(similarity, y)[study.right].mean()),
             "reward": float(reward(study.sentence_classifier, sentences.encode(said), y)[study.right].mean()),
             "words": float(np.mean([len(sentence) for sentence in said])),
         }
         rows.append(row)
-    study.report.table(f"Sentences about the test images (rank: 1 to {len(study.classes)}, the lower the better)", rows)
+    title = f"Sentences about the test images: scores times 100, rank from 1 (best) to {len(study.classes)}"
+    study.report.table(title, rows)
     by_name = {row["model"]: row for row in rows}
     label, explanation, description = (by_name[name] for name in ("explanation-label", "explanation", "description"))
     study.report.finding(

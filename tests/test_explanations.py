@@ -1,5 +1,6 @@
 """The parts of the study of visual explanations: metrics, features, sentences, the explainer and its losses."""
 
+import dataclasses
 import importlib
 import itertools
 import math
@@ -19,7 +20,8 @@ PARTS = ("features", "images", "metrics", "model", "sentences", "training")
 def parts():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(EXAMPLES))
-        return SimpleNamespace(**{name: importlib.import_module(f"explanations.{name}") for name in PARTS})
+        modules = {name: importlib.import_module(f"explanations.{name}") for name in PARTS}
+        yield SimpleNamespace(**modules, study=importlib.import_module("visual_explanations"))
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +212,13 @@ def test_the_discriminative_loss_raises_the_reward(parts, scenes):
         explainer, captions, about, epochs=60, lr=0.02, batch_size=32, discriminative=loss, seed=0
     )
     assert np.mean(rewards[-10:]) > np.mean(rewards[:10]) + 0.2
+
+
+def test_one_seed_gives_the_same_numbers(parts, monkeypatch, tmp_path):
+    sizes = {"colours": 1, "train_images": 16, "test_images": 4, "epochs": 2, "fine_tuning_epochs": 1}
+    monkeypatch.setattr(parts.study, "QUICK", dataclasses.replace(parts.study.QUICK, **sizes))
+    first, second = (parts.study.main(["--quick", "--output", str(tmp_path), "--seed", "3"]) for _ in range(2))
+    assert (first["tables"], first["findings"]) == (second["tables"], second["findings"])
 
 
 @pytest.mark.parametrize(
