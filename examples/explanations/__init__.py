@@ -1,1 +1,1 @@
-"""The parts of the study of visual explanations: images, sentences, features, the explainer, its training, metrics."""
+"""The parts of the study of visual explanations."""
