@@ -35,6 +35,7 @@ def main(given: list[str] | None = None) -> dict[str, Any]:
     written = {name: experiment.write(name) for name in MODELS}
     tables.classifier_table(experiment)
     tables.score_table(experiment, written)
+    tables.weight_table(experiment)
     tables.words_table(experiment, written)
     wrong, conditions = tables.wrong_classes(experiment)
     tables.wrong_class_table(experiment, written, wrong, conditions)

@@ -10,9 +10,9 @@ from study import Report
 
 from advcore import nn, ops
 
-from . import features, images, sentences
+from . import features, images, metrics, sentences
 from .model import Condition, Explainer
-from .training import Captions, Discriminative, sentence_classifier, train
+from .training import Captions, Discriminative, reward, sentence_classifier, train
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,13 @@ class Settings:
     lr: float = 1e-2
     fine_tuning_lr: float = 3e-3
     discriminative_weight: float = 2.5
+    other_weights: tuple[float, ...] = (1.0, 5.0, 10.0)  # for the explanation model
 
 
 QUICK = Settings(
     **{"shapes": 2, "colours": 2, "train_images": 24, "channels": 8, "sketch": 64, "hidden": 32, "batch_size": 32},
     **{"sentence_classifier_epochs": 8, "epochs": 7, "lr": 3e-2, "fine_tuning_epochs": 4, "fine_tuning_lr": 5e-3},
-    discriminative_weight=6.0,
+    **{"discriminative_weight": 6.0, "other_weights": ()},
 )
 
 
@@ -90,7 +91,8 @@ class Experiment:
         )
         self.explainers: dict[str, Explainer] = {}
         for name, model in MODELS.items():
-            self.explainers[name] = report.timed(name, self._train, model)
+            self.explainers[name] = report.timed(name, self.train, model, settings.discriminative_weight)
+        self.cider = metrics.Cider(self.references)
         self.right = self.test_condition.label.argmax(axis=1) == self.test.y
 
     def _image_classifier(self) -> nn.Network:
@@ -103,7 +105,8 @@ class Experiment:
         pooled = self.pooling(self.classifier.activations(scenes.x, ["features"])["features"])
         return Condition(features.normalised(pooled), ops.softmax(self.classifier.logits(scenes.x)))
 
-    def _train(self, model: Model) -> Explainer:
+    def train(self, model: Model, weight: float) -> Explainer:
+        """Return a model, trained with the relevance loss or from its start with both, so weighted."""
         chosen = self.settings
         conditions = {"use_image": model.use_image, "use_label": model.use_label, "seed": self.seed}
         explainer = Explainer(chosen.sketch, len(self.classes), chosen.hidden, **conditions)
@@ -111,10 +114,25 @@ class Experiment:
         if model.start is not None:
             explainer.network.load_state_dict(self.explainers[model.start].network.state_dict())
             options |= {"epochs": chosen.fine_tuning_epochs, "lr": chosen.fine_tuning_lr}
-            options["discriminative"] = Discriminative(self.sentence_classifier, chosen.discriminative_weight)
+            options["discriminative"] = Discriminative(self.sentence_classifier, weight)
         train(explainer, self.captions, self.condition, batch_size=chosen.batch_size, seed=self.seed, **options)
         return explainer
 
     def write(self, name: str, condition: Condition | None = None) -> list[sentences.Sentence]:
         """Return a model's likeliest sentence for every test image."""
         return sentences.decode(self.explainers[name].generate(condition or self.test_condition))
+
+    def scores(self, said: list[sentences.Sentence]) -> dict[str, float]:
+        """Return METEOR and CIDEr for the image; for the class similarity, rank and reward where it is predicted."""
+        y, every = self.test.y, np.arange(len(self.test.y))
+        cider = np.stack([self.cider.against_all(sentence) for sentence in said])
+        similarity = metrics.class_similarity(cider, y)
+        pairs = zip(said, self.references, strict=True)
+        return {
+            "METEOR": 100 * float(np.mean([metrics.meteor(sentence, references) for sentence, references in pairs])),
+            "CIDEr": 100 * float(cider[every, every].mean()),
+            "class similarity": 100 * float(similarity[every, y][self.right].mean()),
+            "class rank": float(metrics.class_rank(similarity, y)[self.right].mean()),
+            "reward": float(reward(self.sentence_classifier, sentences.encode(said), y)[self.right].mean()),
+            "words": float(np.mean([len(sentence) for sentence in said])),
+        }

@@ -12,7 +12,12 @@ from advcore import _check
 
 SIDE = 24
 SHAPES = ("circle", "triangle", "square")
-COLOURS = {"red": (0.85, 0.15, 0.15), "orange": (0.9, 0.4, 0.1), "blue": (0.15, 0.25, 0.85), "purple": (0.45, 0.2, 0.8)}
+COLOURS = {
+    "red": (0.85, 0.15, 0.15),
+    "brown": (0.65, 0.35, 0.1),
+    "blue": (0.15, 0.25, 0.85),
+    "purple": (0.45, 0.2, 0.8),
+}
 SIZES = {"small": 3.4, "large": 5.2}  # radius in pixels
 POSITIONS = {"above": -1, "below": 1}  # of the white dot beside the shape
 BACKGROUNDS = {"grey": (0.5, 0.5, 0.5), "green": (0.35, 0.6, 0.35), "yellow": (0.75, 0.7, 0.35)}

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from study import percent
 
-from . import images, metrics, sentences
-from .experiment import Experiment
+from . import images, sentences
+from .experiment import MODELS, Experiment
 from .model import Condition
-from .training import reward
 
 
 def classifier_table(experiment: Experiment) -> None:
@@ -27,23 +26,8 @@ def classifier_table(experiment: Experiment) -> None:
 
 
 def score_table(experiment: Experiment, written: dict[str, list[sentences.Sentence]]) -> None:
-    """METEOR and CIDEr for the image; similarity and rank for the class, over images that are classified right."""
-    cider, y = metrics.Cider(experiment.references), experiment.test.y
-    every, rows = np.arange(len(y)), []
-    for name, said in written.items():
-        scores = np.stack([cider.against_all(sentence) for sentence in said])
-        similarity = metrics.class_similarity(scores, y)
-        pairs = zip(said, experiment.references, strict=True)
-        row: dict[str, Any] = {
-            "model": name,
-            "METEOR": 100 * float(np.mean([metrics.meteor(sentence, references) for sentence, references in pairs])),
-            "CIDEr": 100 * float(scores[every, every].mean()),
-            "class similarity": 100 * float(similarity[every, y][experiment.right].mean()),
-            "class rank": float(metrics.class_rank(similarity, y)[experiment.right].mean()),
-            "reward": float(reward(experiment.sentence_classifier, sentences.encode(said), y)[experiment.right].mean()),
-            "words": float(np.mean([len(sentence) for sentence in said])),
-        }
-        rows.append(row)
+    """How near sentences come to what people wrote about the image, and about its class."""
+    rows: list[dict[str, Any]] = [{"model": name, **experiment.scores(said)} for name, said in written.items()]
     title = f"Sentences about the test images: scores times 100, rank from 1 (best) to {len(experiment.classes)}"
     experiment.report.table(title, rows)
     by_name = {row["model"]: row for row in rows}
@@ -58,6 +42,17 @@ def score_table(experiment: Experiment, written: dict[str, list[sentences.Senten
         f"{explanation['reward']:.2f}, METEOR from {label['METEOR']:.1f} to {explanation['METEOR']:.1f} and CIDEr from "
         f"{label['CIDEr']:.1f} to {explanation['CIDEr']:.1f}."
     )
+
+
+def weight_table(experiment: Experiment) -> None:
+    """What more of the discriminative loss does to the explanation model."""
+    rows: list[dict[str, Any]] = []
+    for weight in experiment.settings.other_weights:
+        explainer = experiment.train(MODELS["explanation"], weight)
+        said = sentences.decode(explainer.generate(experiment.test_condition))
+        rows.append({"weight": weight, **experiment.scores(said)})
+    if rows:
+        experiment.report.table("Other weights of the discriminative loss, explanation model", rows)
 
 
 def words_table(experiment: Experiment, written: dict[str, list[sentences.Sentence]]) -> None:
