@@ -30,6 +30,7 @@ from advcore.ops._conv_algorithm import (
     WINOGRAD,
     algorithm_of,
     is_depthwise,
+    is_depthwise_back,
     turned,
     turned_around,
     turns_around,
@@ -228,7 +229,7 @@ def _conv2d(program: Program, step: Joint, layer: Conv2d) -> int:
     if program.keeps and algorithm == WINOGRAD:
         algorithm = DIRECT  # equal windows give equal sums: what is flat stays flat, and ties are ties
     back, back_plan, back_algorithm = None, plan, DIRECT
-    if program.keeps:
+    if program.keeps or is_depthwise_back(weight.shape, plan):
         pass
     elif algorithm == WINOGRAD or turns_around(weight.shape, plan):
         back, back_plan = turned_around(weight, layer.groups), turned(weight.shape, plan, size)

@@ -64,7 +64,10 @@ Buffer add_convolution(Program<T>& p, Buffer x, Convolution<T> forward, std::opt
                                                                                              int64_t samples) {
             ConvShape s = shape;
             s.samples = samples;
-            conv2d_input_grad<T>(s, weights->data(), at.in(0), at.out());
+            if (convolve->algorithm == ConvAlgorithm::depthwise && s.rows == 1)
+                depthwise_input_grad<T>(s, weights->data(), at.in(0), at.out());
+            else
+                conv2d_input_grad<T>(s, weights->data(), at.in(0), at.out());
         };
     }
     return p.add_step(
