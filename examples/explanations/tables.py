@@ -36,12 +36,20 @@ def score_table(experiment: Experiment, written: dict[str, list[sentences.Senten
         f"The class's mean rank is {description['class rank']:.2f} by descriptions and {explanation['class rank']:.2f} "
         "by explanations: a description of the image need not tell its class."
     )
+    experiment.report.finding(_first(rows))
     experiment.report.finding(
         f"From explanation-label to explanation the discriminative loss takes the rank from {label['class rank']:.2f} "
         f"to {explanation['class rank']:.2f}, p(class | sentence) from {label['reward']:.2f} to "
         f"{explanation['reward']:.2f}, METEOR from {label['METEOR']:.1f} to {explanation['METEOR']:.1f} and CIDEr from "
         f"{label['CIDEr']:.1f} to {explanation['CIDEr']:.1f}."
     )
+
+
+def _first(rows: list[dict[str, Any]]) -> str:
+    best = {name: max(rows, key=lambda row: row[name]) for name in ("METEOR", "CIDEr", "class similarity")}
+    best["class rank"] = min(rows, key=lambda row: row["class rank"])
+    named = ", ".join(f"by {name} {row['model']}" for name, row in best.items())
+    return f"First are {named}; in the source it is explanation by all four."
 
 
 def weight_table(experiment: Experiment) -> None:
