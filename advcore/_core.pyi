@@ -151,6 +151,12 @@ def depthwise(
     options: ConvOptions,
     activation: int,
 ) -> None: ...
+def depthwise_input_grad(
+    out: Array,
+    weight: Array,
+    grad_output: Array,
+    options: ConvOptions,
+) -> None: ...
 def depthwise_weight_grad(
     out: Array,
     input: Array,

@@ -30,6 +30,7 @@ from advcore.ops._conv_algorithm import (
     WINOGRAD,
     algorithm_of,
     is_depthwise,
+    is_depthwise_back,
     turned,
     turns_around,
 )
@@ -233,7 +234,8 @@ def _conv2d(program: Program, step: Joint, layer: Conv2d) -> int:
     if program.keeps and algorithm == WINOGRAD:
         algorithm = DIRECT  # equal windows give equal sums: what is flat stays flat, and ties are ties
     back, back_algorithm = None, DIRECT
-    if algorithm == WINOGRAD or turns_around(weight.shape, plan):
+    around = algorithm == WINOGRAD or turns_around(weight.shape, plan)
+    if around and not is_depthwise_back(weight.shape, plan):
         back_plan = turned(weight.shape, plan, size)
         outputs, channels, *taps = weight.shape
         turned_size = (channels * layer.groups, outputs // layer.groups, *taps)

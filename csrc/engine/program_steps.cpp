@@ -42,30 +42,32 @@ std::vector<T> turned_around(const ConvShape& s, const std::vector<T>& weight) {
 template <class T>
 class WayBack {
 public:
-    WayBack(const ConvShape& shape, ConvWeight<T> weight, const std::optional<ConvPlan>& turned)
-        : shape_(shape), given_(std::move(weight)), plan_(turned) {}
+    WayBack(const ConvPlan& forward, ConvWeight<T> weight, const std::optional<ConvPlan>& turned)
+        : forward_(forward), given_(std::move(weight)), turned_(turned) {}
 
     void operator()(const T* grad_output, T* grad_input, int64_t samples) {
         std::call_once(made_, [this] { make(); });
         if (convolution_) return (*convolution_)(grad_output, nullptr, grad_input, samples, Activation::none);
-        ConvShape s = shape_;
+        ConvShape s = forward_.shape;
         s.samples = samples;
-        conv2d_input_grad<T>(s, weight_.empty() ? given_.numbers.get() : weight_.data(), grad_output, grad_input);
+        const bool by_planes = forward_.algorithm == ConvAlgorithm::depthwise && s.rows == 1;
+        const auto call = by_planes ? depthwise_input_grad<T> : conv2d_input_grad<T>;
+        call(s, weight_.empty() ? given_.numbers.get() : weight_.data(), grad_output, grad_input);
     }
 
 private:
     void make() {
-        if (plan_) {
-            const std::vector<T> turned = turned_around(shape_, given_.scaled(shape_));
-            convolution_.emplace(plan_->shape, plan_->algorithm, turned.data());
+        if (turned_) {
+            const std::vector<T> weight = turned_around(forward_.shape, given_.scaled(forward_.shape));
+            convolution_.emplace(turned_->shape, turned_->algorithm, weight.data());
         } else if (!given_.factors.empty()) {
-            weight_ = given_.scaled(shape_);
+            weight_ = given_.scaled(forward_.shape);
         }
     }
 
-    ConvShape shape_;
+    ConvPlan forward_;
     ConvWeight<T> given_;
-    std::optional<ConvPlan> plan_;
+    std::optional<ConvPlan> turned_;
     std::once_flag made_;
     std::optional<Convolution<T>> convolution_;
     std::vector<T> weight_;
@@ -112,7 +114,7 @@ Buffer add_convolution(Program<T>& p, Buffer x, const ConvPlan& plan, ConvWeight
     const auto convolve = std::make_shared<const Convolution<T>>(
         shape, plan.algorithm, weight.factors.empty() ? weight.numbers.get() : weight.scaled(shape).data());
     const auto biases = std::make_shared<const std::vector<T>>(std::move(bias));
-    const auto way_back = std::make_shared<WayBack<T>>(shape, std::move(weight), turned);
+    const auto way_back = std::make_shared<WayBack<T>>(plan, std::move(weight), turned);
     p.count_weights(static_cast<int64_t>(convolve->packed.size()));
     return p.add_step(
         {x}, shape.output_size(),
