@@ -159,7 +159,7 @@ class RNN(_Recurrent):
         return ops.rnn_tanh(x, None, params, **options)
 
     def _run_grad(self, tape: Any, grad_output: Array, grad_h_n: Array, **needs: bool) -> tuple[Any, ...]:
-        return recurrent_grad("rnn_tanh", (Cell.RNN_TANH,), tape, grad_output, grad_h_n, **needs)
+        return recurrent_grad("rnn_tanh", (Cell.RNN_TANH,), tape, grad_output, grad_h_n, None, **needs)
 
 
 class GRU(_Recurrent):
@@ -200,7 +200,7 @@ class GRU(_Recurrent):
         return ops.gru(x, None, params, **options, reset=self.reset)
 
     def _run_grad(self, tape: Any, grad_output: Array, grad_h_n: Array, **needs: bool) -> tuple[Any, ...]:
-        return recurrent_grad("gru", (Cell.GRU_AFTER, Cell.GRU_BEFORE), tape, grad_output, grad_h_n, **needs)
+        return recurrent_grad("gru", (Cell.GRU_AFTER, Cell.GRU_BEFORE), tape, grad_output, grad_h_n, None, **needs)
 
 
 class LSTM(_Recurrent):
@@ -223,4 +223,4 @@ class LSTM(_Recurrent):
         return output, h_n, *tape
 
     def _run_grad(self, tape: Any, grad_output: Array, grad_h_n: Array, **needs: bool) -> tuple[Any, ...]:
-        return recurrent_grad("lstm", (Cell.LSTM,), tape, grad_output, (grad_h_n, None), **needs)
+        return recurrent_grad("lstm", (Cell.LSTM,), tape, grad_output, (grad_h_n, None), None, **needs)

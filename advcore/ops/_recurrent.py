@@ -132,9 +132,13 @@ def backward_pass(
     cell, (w_ih, w_hh, b_ih, b_hh), reverse, lengths, input, gates, states, cells, extra = made
     wanted = (w_ih, w_hh, b_ih, b_hh) if need_params else (None,) * 4
     grads = [None if parameter is None else np.empty_like(parameter) for parameter in wanted]
+    grad_w_ih, grad_w_hh, grad_b_ih, grad_b_hh = grads
     _core.recurrent_backward(
         grad_input,
-        *grads,
+        grad_w_ih,
+        grad_w_hh,
+        grad_b_ih,
+        grad_b_hh,
         grad_state,
         grad_cell,
         grad_output,
