@@ -215,9 +215,8 @@ class Propagation:
 
     def prepare(self, x: Array) -> Array:
         """Compute what steps need of some samples, (N, ...); return their logits."""
-        needed = {name: None for name, layout in self._bases if layout is not None}  # in order
-        needed |= dict.fromkeys(name for name, _ in self.computed)
-        names = [*needed, self._last]
+        of_values = [key for key, _ in self._bases if isinstance(key, str)]
+        names = [*dict.fromkeys([*of_values, *(name for name, _ in self.computed)]), self._last]
         program = self._program
         arrays = self._layer_by_layer(x, names) if program is None else program.kept(x, names)
         known: dict[Hashable, Array] = dict(zip(names, arrays, strict=True))

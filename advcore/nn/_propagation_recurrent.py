@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,13 +12,13 @@ from advcore._check import Array
 from advcore.nn._propagation_layout import Layout, with_channels
 from advcore.nn.compiled import Joint
 from advcore.nn.recurrent import GRU, LSTM, RNN
-from advcore.ops._recurrent import RESETS, Cell
+from advcore.ops._recurrent import RESETS, Cell, Pass
 
 if TYPE_CHECKING:
     from advcore.nn._propagation import Propagation
 
 _BLOCK = 64  # bytes; units are filled up to whole blocks
-_ROWS = {Cell.RNN_TANH: 3, Cell.GRU_AFTER: 11, Cell.GRU_BEFORE: 10, Cell.LSTM: 16}  # see difference_recurrent.h
+_ROWS = {Cell.RNN_TANH: 3, Cell.GRU_AFTER: 12, Cell.GRU_BEFORE: 11, Cell.LSTM: 18}  # see difference_recurrent.h
 _PARTS = (" l{}", " l{} reverse")  # of a layer's name
 
 
@@ -56,7 +57,8 @@ def _parameters(layer: RNN | GRU | LSTM, depth: int, reverse: int) -> list[Array
 
 def _pitch(w_hh: Array) -> int:
     block = _BLOCK // w_hh.itemsize
-    return -(-w_hh.shape[1] // block) * block
+    hidden: int = w_hh.shape[1]
+    return math.ceil(hidden / block) * block
 
 
 def _bases(name: str, layer: RNN | GRU | LSTM, x: Array) -> dict[Any, Array]:
@@ -75,53 +77,49 @@ def _bases(name: str, layer: RNN | GRU | LSTM, x: Array) -> dict[Any, Array]:
 
 def _pass(kind: Cell, x: Array, parameters: list[Array]) -> tuple[Array, Array]:
     """Return the base (N, T, rows, pitch) and the states (N, T, H) of one layer in one direction."""
-    options = {"batch_first": True, "return_tape": True}
-    if kind == Cell.LSTM:
-        tape = ops.lstm(x, None, parameters, **options)[-1]
-    elif kind == Cell.RNN_TANH:
-        tape = ops.rnn_tanh(x, None, parameters, **options)[-1]
-    else:
-        tape = ops.gru(x, None, parameters, **options, reset="after" if kind == Cell.GRU_AFTER else "before")[-1]
-    (made,) = tape.passes
-    states, cells, extra = (
-        None if array is None else array.swapaxes(0, 1) for array in (made.states, made.cells, made.extra)
-    )
-    w_ih, w_hh, b_ih, b_hh = (*parameters, None, None)[:4]
+    w_ih, w_hh = parameters[:2]
+    b_ih, b_hh = parameters[2:] or (None, None)
+    made = _tape(kind, x, parameters)
+    states = made.states.swapaxes(0, 1)
     before, after = np.ascontiguousarray(states[:, :-1]), np.ascontiguousarray(states[:, 1:])
     hidden = w_hh.shape[1]
     of_input, of_state = ops.linear(x, w_ih, b_ih), ops.linear(before, w_hh, b_hh)
     base = np.full((*x.shape[:2], _ROWS[kind], _pitch(w_hh)), 0.5, x.dtype)  # units that fill up: sigmoid(0)
+    rows = np.moveaxis(base[..., :hidden], 2, 0)
+    gates = [of_input[..., i : i + hidden] + of_state[..., i : i + hidden] for i in range(0, len(w_ih), hidden)]
 
-    def gate(index: int, sums: Array, factor: int = 1) -> None:
-        sums = np.ascontiguousarray(factor * sums)
-        rows = base[:, :, 3 * index : 3 * index + 3, :hidden]
-        rows[:, :, 0], rows[:, :, 1], rows[:, :, 2] = sums, ops.sigmoid(sums), ops.sigmoid(-sums)
-
-    def sums(index: int) -> Array:
-        part = slice(index * hidden, (index + 1) * hidden)
-        total: Array = of_input[..., part] + of_state[..., part]
-        return total
+    def gate(index: int, sums: Array) -> None:
+        rows[3 * index : 3 * index + 3] = sums, ops.sigmoid(sums), ops.sigmoid(-sums)
 
     if kind == Cell.RNN_TANH:
-        gate(0, sums(0), 2)
+        gate(0, 2 * gates[0])
     elif kind == Cell.LSTM:
-        for index, factor in enumerate((1, 1, 2, 1)):
-            gate(index, sums(index), factor)
-        gate(4, cells[:, 1:], 2)
-        base[:, :, 15, :hidden] = cells[:, :-1]
+        assert made.cells is not None
+        cells = np.ascontiguousarray(made.cells.swapaxes(0, 1))
+        for index, sums in enumerate((gates[0], gates[1], 2 * gates[2], gates[3], 2 * cells[:, 1:])):
+            gate(index, sums)
+        rows[15:] = cells[:, :-1], ops.tanh(gates[2]), ops.tanh(np.ascontiguousarray(cells[:, 1:]))
     else:
-        gate(0, sums(0))
-        gate(1, sums(1))
-        candidate = of_input[..., 2 * hidden :]
+        assert made.extra is not None
+        extra = np.ascontiguousarray(made.extra.swapaxes(0, 1))
         if kind == Cell.GRU_AFTER:
-            reset = base[:, :, 1, :hidden]
-            gate(2, candidate + reset * extra, 2)
-            base[:, :, 10, :hidden] = extra
+            sums, rows[11] = of_input[..., 2 * hidden :] + ops.sigmoid(gates[0]) * extra, extra
         else:
-            gate(2, candidate + ops.linear(np.ascontiguousarray(extra), w_hh[2 * hidden :], _part(b_hh, hidden)), 2)
-        base[:, :, 9, :hidden] = before
+            of_reset = ops.linear(extra, w_hh[2 * hidden :], None if b_hh is None else b_hh[2 * hidden :])
+            sums = of_input[..., 2 * hidden :] + of_reset
+        for index, of_gate in enumerate((gates[0], gates[1], 2 * sums)):
+            gate(index, of_gate)
+        rows[9], rows[10] = before, ops.tanh(sums)
     return base, after
 
 
-def _part(bias: Array | None, hidden: int) -> Array | None:
-    return None if bias is None else bias[2 * hidden :]
+def _tape(kind: Cell, x: Array, parameters: list[Array]) -> Pass:
+    if kind == Cell.LSTM:
+        tape = ops.lstm(x, None, parameters, batch_first=True, return_tape=True)[-1]
+    elif kind == Cell.RNN_TANH:
+        tape = ops.rnn_tanh(x, None, parameters, batch_first=True, return_tape=True)[-1]
+    else:
+        reset = "after" if kind == Cell.GRU_AFTER else "before"
+        tape = ops.gru(x, None, parameters, batch_first=True, return_tape=True, reset=reset)[-1]
+    made: Pass = tape.passes[0]
+    return made

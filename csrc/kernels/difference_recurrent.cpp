@@ -26,8 +26,6 @@ struct Gate {
         const T* const from = base + 3 * index * pitch;
         sum = load(from), rising = load(from + pitch), falling = load(from + 2 * pitch);
     }
-    ADVCORE_INLINE Vec<T> tanh() const { return rising - falling; }
-
     // sigmoid(a + d) - sigmoid(a) = (1 - e^-d) sigmoid(-a) sigmoid(a + d), and the same turned over for negative d. All
     // factors are positive and known to the last digits; e^-|d| times the base's own are those of a + d.
     ADVCORE_INLINE Vec<T> difference(Vec<T> d) const {
@@ -54,28 +52,29 @@ ADVCORE_INLINE Vec<T> product_difference(Vec<T> a, Vec<T> da, Vec<T> b, Vec<T> d
 template <class T>
 ADVCORE_INLINE void lstm(const T* base, const T* sums, T* state, T* cell, int64_t pitch) {
     const Gate<T> i(base, pitch, 0), f(base, pitch, 1), g(base, pitch, 2), o(base, pitch, 3), c(base, pitch, 4);
-    const Vec<T> before = load(base + 15 * pitch);
+    const Vec<T> before = load(base + 15 * pitch), tanh_g = load(base + 16 * pitch), tanh_c = load(base + 17 * pitch);
     const Vec<T> di = i.difference(load(sums)), df = f.difference(load(sums + pitch));
     const Vec<T> dg = g.tanh_difference(load(sums + 2 * pitch)), d_o = o.difference(load(sums + 3 * pitch));
     const Vec<T> dc =
-        product_difference<T>(f.rising, df, before, load(cell)) + product_difference<T>(i.rising, di, g.tanh(), dg);
+        product_difference<T>(f.rising, df, before, load(cell)) + product_difference<T>(i.rising, di, tanh_g, dg);
     store(cell, dc);
-    store(state, product_difference<T>(o.rising, d_o, c.tanh(), c.tanh_difference(dc)));
+    store(state, product_difference<T>(o.rising, d_o, tanh_c, c.tanh_difference(dc)));
 }
 
 // n = tanh(p + r q) or tanh(p), h' = n + z (h - n)
 template <class T, bool After>
 ADVCORE_INLINE void gru(const T* base, const T* sums, T* state, int64_t pitch) {
     const Gate<T> z(base, pitch, 1), n(base, pitch, 2);
-    const Vec<T> before = load(base + 9 * pitch), d = load(state), dz = z.difference(load(sums + pitch));
+    const Vec<T> before = load(base + 9 * pitch), candidate = load(base + 10 * pitch), d = load(state),
+                 dz = z.difference(load(sums + pitch));
     Vec<T> sum = load(sums + 2 * pitch);
     if constexpr (After) {
         const Gate<T> r(base, pitch, 0);
-        sum = sum + product_difference<T>(r.rising, r.difference(load(sums)), load(base + 10 * pitch),
+        sum = sum + product_difference<T>(r.rising, r.difference(load(sums)), load(base + 11 * pitch),
                                           load(sums + 3 * pitch));
     }
     const Vec<T> dn = n.tanh_difference(sum);
-    store(state, dn + product_difference<T>(z.rising, dz, before - n.tanh(), d - dn));
+    store(state, dn + product_difference<T>(z.rising, dz, before - candidate, d - dn));
 }
 
 template <class T, class Step>

@@ -1,10 +1,10 @@
 // Differences through the cells of recurrent layers: what a step's gates make of the differences of their sums.
 //
 // A base has rows of `pitch` units for each step. A gate with sum a is known by three of them: a, sigmoid(a) and
-// sigmoid(-a); one that is a tanh by those of 2 a, as tanh(a) = sigmoid(2 a) - sigmoid(-2 a). In order,
+// sigmoid(-a); one that is a tanh by those of 2 a, as tanh(a) = 2 sigmoid(2 a) - 1. In order,
 //   rnn_tanh: the state's sum;
-//   gru: r, z, n, then the state before the step, then (reset after) the state's part of the candidate;
-//   lstm: i, f, g, o, the cell after the step, then the cell before it.
+//   gru: r, z, n, then the state before the step, the candidate tanh, (reset after) the state's part of its sum;
+//   lstm: i, f, g, o, the cell after the step, then the cell before it, tanh of g, tanh of the cell after.
 #pragma once
 
 #include <stdint.h>
@@ -18,9 +18,9 @@ constexpr int64_t difference_gates(DifferenceCell cell) {
 }
 constexpr int64_t difference_base_rows(DifferenceCell cell) {
     return cell == DifferenceCell::rnn_tanh     ? 3
-           : cell == DifferenceCell::gru_after  ? 11
-           : cell == DifferenceCell::gru_before ? 10
-                                                : 16;
+           : cell == DifferenceCell::gru_after  ? 12
+           : cell == DifferenceCell::gru_before ? 11
+                                                : 18;
 }
 
 // One step of some probes. Takes the differences of the gates' sums, in the order of the base; gru_after has a fourth,
