@@ -159,3 +159,9 @@ def test_inputs_that_do_not_fit_are_refused(layers, wiring, message):
 )
 def test_a_configuration_makes_the_same_layer(layer):
     assert repr(type(layer)(**layer.config())) == repr(layer)
+
+
+def test_concatenate_refuses_other_numbers_of_axes() -> None:
+    """Without their last axis these agree."""
+    with pytest.raises(ValueError, match="expected shapes that differ in axis 1 alone"):
+        nn.Concatenate(axis=2).output_shape_all([(3, 4), (3,)])

@@ -26,6 +26,7 @@ def recurrent(p: Propagation, step: Joint, layer: RNN | GRU | LSTM) -> tuple[int
     """Append all layers and directions: from the first step that a change touches on, or back from the last one."""
     source = with_channels(p.shapes[step.inputs[0]], -1)
     value = p.arranged(step.inputs[0], source)
+    p.reflects = False  # gates bend: opposite steps have no opposite differences
     steps = source.map[1]
     kind = _kind(layer)
     for depth in range(layer.num_layers):

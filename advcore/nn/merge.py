@@ -154,7 +154,7 @@ class Concatenate(Merge):
         if axis >= len(first):
             raise ValueError(f"expected samples of at least {self.axis} axes, got {first}")
         rest = [shape[:axis] + shape[axis + 1 :] for shape in input_shapes]
-        if any(other != rest[0] for other in rest):
+        if any(len(shape) != len(first) for shape in input_shapes) or any(other != rest[0] for other in rest):
             given = ", ".join(map(str, input_shapes))
             raise ValueError(f"expected shapes that differ in axis {axis} alone, got {given}")
         return (*first[:axis], sum(shape[axis] for shape in input_shapes), *first[axis + 1 :])
