@@ -1,0 +1,102 @@
+"""Batch, group and layer normalisation against the batch size: where the small batches' statistics begin to cost.
+
+Usage: python examples/normalisation.py FOLDER --output OUT, FOLDER with MNIST's four IDX files.
+With --quick it takes scikit-learn's 8 x 8 digits and no folder, in seconds.
+Writes OUT/normalisation.json, .md and .png.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from study import Report, arguments, load, percent
+
+from advcore import nn
+
+BATCHES = (2, 4, 8, 16, 32)
+NORMS: dict[str, Callable[[int], nn.Layer]] = {
+    "batch": nn.BatchNorm,
+    "group": lambda maps: nn.GroupNorm(4, maps),
+    "layer": lambda maps: nn.GroupNorm(1, maps),  # over (C, H, W), with a factor and an offset a map
+}
+
+
+def residual_network(
+    shape: Sequence[int], classes: int, norm: Callable[[int], nn.Layer], maps: Sequence[int], seed: int
+) -> nn.Network:
+    """Build a residual network: a stem and a block of two 3x3 convolutions a stage, each normalised."""
+    layers: dict[str, nn.Layer] = {"stem": nn.Conv2d(shape[0], maps[0], 3, stride=2, padding=1, bias=False)}
+    layers |= {"stem.norm": norm(maps[0]), "stem.relu": nn.ReLU()}
+    wiring, before, inputs = {}, "stem.relu", maps[0]
+    for stage, wide in enumerate(maps):
+        name, stride = f"stage{stage}", 2 if stage else 1
+        layers |= {
+            f"{name}.conv1": nn.Conv2d(inputs, wide, 3, stride=stride, padding=1, bias=False),
+            f"{name}.norm1": norm(wide),
+            f"{name}.relu1": nn.ReLU(),
+            f"{name}.conv2": nn.Conv2d(wide, wide, 3, padding=1, bias=False),
+            f"{name}.norm2": norm(wide),
+        }
+        shortcut = before
+        if stage:
+            shortcut = f"{name}.shortcut"
+            layers |= {shortcut: nn.Conv2d(inputs, wide, 1, stride=stride, bias=False)}
+            wiring[shortcut] = (before,)
+        layers |= {f"{name}.add": nn.Add(), f"{name}.relu": nn.ReLU()}
+        wiring[f"{name}.add"] = (f"{name}.norm2", shortcut)
+        before, inputs = f"{name}.relu", wide
+    layers |= {"mean": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "logits": nn.Linear(inputs, classes)}
+    return nn.Network(layers, wiring=wiring, seed=seed)
+
+
+def main(given: list[str] | None = None) -> dict[str, Any]:
+    """Run the study that the command line asks for and write what it found."""
+    chosen = arguments(__doc__, given)
+    digits, seed = load(chosen), chosen.seed
+    samples, epochs, runs, maps, rate = (600, 2, 2, (8, 16), 0.1) if chosen.quick else (3000, 4, 3, (8, 16, 32), 0.1)
+    x, y = digits.x_train[:samples], digits.y_train[:samples]
+    report = Report(
+        "normalisation",
+        "Normalisation against batch size",
+        {
+            "data": digits.name,
+            "training samples": samples,
+            "network": f"residual, a block of two 3x3 convolutions at each of {maps} maps",
+            "groups": 4,
+            "epochs": epochs,
+            "runs": runs,
+            "seed": seed,
+            "optimizer": f"SGD, momentum 0.9, weight decay 1e-4, lr {rate} x batch size / 32, cosine schedule",
+        },
+        "Wu and He (2018) train ResNet-50 on ImageNet with 32 groups, on several GPUs with the batch size a GPU; here "
+        "a small network, a subset of small images, 4 groups, and the batch size is that of the update too.",
+    )
+
+    errors: dict[str, list[list[float]]] = {name: [] for name in (*NORMS, "batch, exact statistics")}
+
+    def train(name: str, batch: int, own: int) -> nn.Network:
+        network = residual_network(digits.input_shape, digits.classes, NORMS[name], maps, own)
+        optimizer = nn.SGD(rate * batch / 32, momentum=0.9, weight_decay=1e-4)
+        nn.fit(network, x, y, epochs=epochs, batch_size=batch, optimizer=optimizer, schedule="cosine", seed=own)
+        return network
+
+    for batch in BATCHES:
+        for name in NORMS:
+            networks = report.timed(
+                f"{name}, {batch}", lambda b=batch, n=name: [train(n, b, seed + run) for run in range(runs)]
+            )
+            errors[name].append([1 - nn.accuracy(network, digits.x_test, digits.y_test) for network in networks])
+            print(
+                name,
+                batch,
+                [percent(e) for e in errors[name][-1]],
+                [round(report.seconds[f"{name}, {batch}"], 1)],
+                flush=True,
+            )
+    return {}
+
+
+if __name__ == "__main__":
+    main()
