@@ -66,7 +66,7 @@ def test_points_without_labels_help(digits, few):
     history = defenses.virtual_adversarial_training(both, x, y, free, **settings)
     errors = [1 - nn.accuracy(network, digits.x_test, digits.y_test) for network in (alone, both)]
     assert errors[1] <= errors[0] - 0.03
-    assert history.epochs[-1].accuracy >= 0.9
+    assert history.epochs[-1].accuracy >= 0.8
     assert history.epochs[-1].loss < history.epochs[0].loss
 
 
