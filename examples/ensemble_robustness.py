@@ -108,9 +108,9 @@ def main(given: list[str] | None = None) -> dict[str, Any]:
             "optimizer": f"Adam, lr {rate}, batches of 50",
             "seed": seed,
         },
-        "Zahavy et al. take seven learners on MNIST and CIFAR-10, Bayes by backprop among them, their cells by a "
-        "single step of the gradient; here small perceptrons on few samples, so that there is a gap to tell, and steps "
-        "up and down the loss, which is cross-entropy and, unlike their theorems', not bounded.",
+        "Zahavy et al. (arXiv 1602.02389) take seven learners, Bayes by backprop among them; here small perceptrons on "
+        "few samples, so that there is a gap to tell, and gradient steps up and down the loss, which is cross-entropy "
+        "and, unlike their theorems', not bounded.",
     )
 
     def measure(name: str, learner: Learner) -> dict[str, Any]:
