@@ -39,9 +39,9 @@ def recurrent_forward(
     reverse: bool,
 ) -> None: ...
 def recurrent_backward(
-    grad_input: Array,
-    grad_w_ih: Array,
-    grad_w_hh: Array,
+    grad_input: Array | None,
+    grad_w_ih: Array | None,
+    grad_w_hh: Array | None,
     grad_b_ih: Array | None,
     grad_b_hh: Array | None,
     grad_state: Array,
@@ -151,6 +151,12 @@ def depthwise(
     options: ConvOptions,
     activation: int,
 ) -> None: ...
+def depthwise_input_grad(
+    out: Array,
+    weight: Array,
+    grad_output: Array,
+    options: ConvOptions,
+) -> None: ...
 def depthwise_weight_grad(
     out: Array,
     input: Array,
@@ -257,14 +263,14 @@ class Program32:
         self,
         x: int,
         weight: Array,
+        factors: Array | None,
         bias: Array | None,
         input: Pair,
         output: Pair,
         options: ConvOptions,
         algorithm: int,
         activation: int,
-        turned: Array | None,
-        turned_options: ConvOptions,
+        turned_options: ConvOptions | None,
         turned_algorithm: int,
     ) -> int: ...
     def pointwise(self, x: int, operation: int) -> int: ...

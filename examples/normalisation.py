@@ -25,7 +25,7 @@ NORMS: dict[str, Callable[[int], nn.Layer]] = {
 def residual_network(
     shape: Sequence[int], classes: int, norm: Callable[[int], nn.Layer], maps: Sequence[int], seed: int
 ) -> nn.Network:
-    """Build a residual network: a stem on 4 x 4 patches, then a block of two 3x3 convolutions a stage, each normalised."""
+    """Build a residual network: a stem on 4 x 4 patches, then a block of two normalised 3x3 convolutions a stage."""
     patch = shape[-1] // 4
     layers: dict[str, nn.Layer] = {"stem": nn.Conv2d(shape[0], maps[0], patch, stride=patch, bias=False)}
     layers |= {"stem.norm": norm(maps[0]), "stem.relu": nn.ReLU()}
@@ -72,7 +72,7 @@ def main(given: list[str] | None = None) -> dict[str, Any]:
         {
             "data": digits.name,
             "training samples": samples,
-            "network": f"residual on 4 x 4 patches, a block of two 3x3 convolutions at each of {maps} maps, the last on 1 x 1",
+            "network": f"residual on 4 x 4 patches, two 3x3 convolutions at each of {maps} maps, the last on 1 x 1",
             "groups": 4,
             "epochs": epochs,
             "runs": runs,

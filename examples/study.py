@@ -24,7 +24,9 @@ def arguments(description: str | None, given: list[str] | None, *, needs_data: b
     if needs_data:
         parser.add_argument("folder", nargs="?", help="with MNIST's four IDX files")
     parser.add_argument("--output", type=Path, required=True, help="folder for the report")
-    parser.add_argument("--quick", action="store_true", help="scikit-learn's digits and short trainings, in seconds")
+    parser.add_argument(
+        "--quick", action="store_true", help="scikit-learn's digits or few images, and short trainings, in seconds"
+    )
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args(given)
     if needs_data and (chosen.folder is None) != chosen.quick:

@@ -151,6 +151,25 @@ void check_conv2d(const Layer& l) {
     compare("conv2d by Winograd", out, expected, 256);
 }
 
+// A group of one channel.
+template <class T>
+void check_depthwise(const Layer& l) {
+    const auto input = numbers<T>(l.samples * l.height * l.width, 3);
+    const auto weight = numbers<T>(l.rows * l.taps * l.taps, 4);
+    const std::vector<double> expected = convolve(l, input, weight);
+    std::vector<T> out(expected.size());
+    DepthwiseArgs<T> args{};
+    args.patches = {l.samples,
+                    1,
+                    1,
+                    {l.height, l.out_height(), l.taps, l.stride, -l.padding, 1},
+                    {l.width, l.out_width(), l.taps, l.stride, -l.padding, 1}};
+    args.spread_y = args.spread_x = 1, args.height_per_tile = 3, args.rows = l.rows;
+    args.input = input.data(), args.weight = weight.data(), args.out = out.data();
+    level::depthwise(args, 0, l.samples, scratch);
+    compare("depthwise", out, expected, 64);
+}
+
 template <class T>
 void check_pool(bool average) {
     const int64_t planes = 3, height = 11, width = 37, out_height = 6, out_width = 19;  // 3 x 3, stride 2, padding 1
@@ -187,6 +206,8 @@ void check_all() {
     check_conv2d<T>({2, 13, 9, 14, 17, 3, 1, 1});
     check_conv2d<T>({1, 32, 12, 23, 31, 3, 2, 1});
     check_conv2d<T>({1, 3, 17, 19, 7, 5, 1, 2});
+    check_depthwise<T>({3, 1, 17, 19, 2, 3, 2, 1});
+    check_depthwise<T>({3, 1, 9, 5, 2, 5, 1, 2});
     check_pool<T>(false);
     check_pool<T>(true);
 }

@@ -182,6 +182,25 @@ def test_gradients_by_hand(study):
         assert row["gradient"] == row["by hand"]
 
 
+def test_explanations_tell_the_class_and_follow_it_where_it_is_wrong(study):
+    accuracy, scores, said, wrong = study("visual_explanations")[0].values()
+    assert accuracy[0]["images"] >= 65
+    scores, said, wrong = ({row["model"]: row for row in rows} for rows in (scores, said, wrong))
+    assert len(scores) == 5
+    description, explanation = scores["description"], scores["explanation"]
+    assert description["class rank"] > explanation["class rank"] + 0.5
+    assert description["class similarity"] < explanation["class similarity"]
+    assert scores["explanation-label"]["reward"] < explanation["reward"]  # what the discriminative loss is for
+    assert scores["definition"]["CIDEr"] < explanation["CIDEr"]
+    # The definition does not see the image, where the class does not decide; the others do.
+    assert said["definition"]["background: true"] <= 50 <= said["description"]["background: true"]
+    for attribute in ("shape", "colour", "size", "position"):
+        row = wrong["explanation"]
+        assert row[f"{attribute}: of the class"] > row[f"{attribute}: of the image"]
+    assert wrong["explanation"]["sentences changed"] >= 80
+    assert wrong["explanation"]["background: of the image"] >= 45
+
+
 @pytest.mark.parametrize("name", ["hierarchical", "by_hand", "semi_supervised"])
 def test_one_seed_gives_the_same_numbers(study, example, name, tmp_path):
     again = example(name)([*(() if name == "by_hand" else ("--quick",)), "--output", str(tmp_path)])

@@ -8,6 +8,7 @@ import pytest
 
 import advcore
 from advcore import nn
+from advcore._bench import memory
 from advcore.nn import compiled, passes
 
 
@@ -130,6 +131,27 @@ def test_weights_that_change_are_noticed():
     nn.fit(network, images(32), np.arange(32) % 9, epochs=1, batch_size=16)
     assert not np.array_equal(network.logits(x), before)
     check("trained")
+
+
+def test_weights_that_change_between_logits_and_gradients_are_noticed():
+    network, x = every_step(), images(2)
+    cotangent = np.ones((2, 9), np.float32)
+    network.logits(x)  # the way back is not made yet, and the weights are the network's own
+    for array in network.parameters().values():
+        array *= 1.25
+    _, saved = network.forward(x)
+    np.testing.assert_array_equal(network.vjp(x, cotangent), network.backward(saved, cotangent)[0])
+
+
+@pytest.mark.skipif(not memory.SUPPORTED, reason="the system has no /proc")
+def test_weights_are_kept_once_where_they_serve_as_they_are():
+    network = nn.Sequential(nn.Linear(4000, 4000), nn.ReLU(), nn.Linear(4000, 3))
+    x = np.ones((2, 4000), np.float32)
+    memory.trim()
+    before = memory.held()
+    network.loss_gradient(x, np.array([0, 2]))
+    memory.trim()
+    assert memory.held() - before < 4 * 4000 * 4000 / 2
 
 
 def test_layers_shared_with_a_network_that_is_trained():

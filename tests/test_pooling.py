@@ -157,6 +157,23 @@ def test_coverage():
     assert ops.pool_coverage(5, 2, ceil_mode=True) == ((3, 3), 25)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("width", [4, 16, 22])
+def test_indices_outside_their_windows_are_scattered_to(width: int, dtype: type) -> None:
+    """Windows of 2 x 2 side by side have a fast path, which must leave what it cannot do to the slow one."""
+    rng = np.random.default_rng(width)
+    x = rng.standard_normal((3, 2, 6, width)).astype(dtype)
+    grad = rng.standard_normal((3, 2, 3, width // 2)).astype(dtype)
+    _, indices = ops.max_pool2d(x, 2, return_indices=True)
+    for changed in (None, (0, 0, 2, 1), (2, 1, 0, width // 2 - 1)):
+        if changed:
+            indices[changed] = 5 * width + 1 if changed[2] == 0 else -1
+        want = np.zeros(x.shape, dtype).reshape(6, -1)
+        for plane, ids, values in zip(want, indices.reshape(6, -1), grad.reshape(6, -1), strict=True):
+            np.add.at(plane, ids[ids >= 0], values[ids >= 0])
+        np.testing.assert_array_equal(ops.max_pool2d_grad(grad, x, 2, indices=indices), want.reshape(x.shape))
+
+
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import advcore
 from advcore import ops, reference
 from advcore._cases import compare, tolerance
+from advcore.ops.recurrent_grad import recurrent_grad
 
 GATES = {"rnn_tanh": 1, "gru": 3, "lstm": 4}
 KINDS = [("rnn_tanh", {}), ("gru", {"reset": "after"}), ("gru", {"reset": "before"}), ("lstm", {})]
@@ -134,6 +135,31 @@ def test_keeping_a_tape_changes_no_bit_and_a_tape_can_be_used_twice(op, options)
     for first, second in zip(flat(grad(tape, grad_output)), flat(grad(tape, grad_output)), strict=True):
         assert np.isfinite(first).all()
         np.testing.assert_array_equal(first, second)
+
+
+@each_kind
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("directions", [1, 2])
+def test_gradients_that_nobody_needs_are_left_out(op, options, directions, batch_first):
+    rng = np.random.default_rng(0)
+    params = draw_params(rng, op, 6, 19, layers=2, directions=directions)
+    layout = {"num_layers": 2, "bidirectional": directions == 2, "batch_first": batch_first}
+    x = rng.standard_normal((5, 3, 6)).astype(np.float32)
+    tape = getattr(ops, op)(x, None, params, return_tape=True, **layout, **options)[-1]
+    grad_output = rng.standard_normal((5, 3, 19 * directions)).astype(np.float32)
+    whole = getattr(ops, f"{op}_grad")(tape, grad_output)
+
+    def part(**needs):
+        return recurrent_grad(op, (tape.cell,), tape, grad_output, None, **needs)
+
+    grad_input, _, grad_params = part(need_input=False)
+    assert grad_input is None
+    for one, other in zip(grad_params, whole[2], strict=True):
+        np.testing.assert_array_equal(one, other)
+    grad_input, grad_hx, grad_params = part(need_params=False)
+    assert grad_params == []
+    for one, other in zip(flat((grad_input, grad_hx)), flat(whole[:2]), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @each_kind

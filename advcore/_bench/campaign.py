@@ -13,7 +13,8 @@ import numpy as np
 
 from advcore._bench.flops import flops
 from advcore._bench.limits import Limits
-from advcore._bench.peers import OURS, PEERS, YARDSTICK
+from advcore._bench.memory import SUPPORTED
+from advcore._bench.peers import OURS, PEERS, YARDSTICK, Participant
 from advcore._bench.remote import Remote
 from advcore._cases import FAMILIES, Case, tolerance
 
@@ -41,6 +42,9 @@ class Timing:
     limits: Limits
     seconds: dict[str, list[float]]
     errors: dict[str, float] = field(default_factory=dict)
+    memory: dict[str, tuple[int, int]] = field(
+        default_factory=dict
+    )  # bytes between calls and at most, of weighed cases
 
     def median(self, participant: str) -> float:
         """Return the median seconds of a call."""
@@ -107,7 +111,9 @@ class Campaign:
                     _agree(case, errors)
                     traffic = prepared[OURS.name][1]
                     seconds = self._time([ours, *able])
-                    yield Timing(family, case.name, case.op, threads, flops(case), traffic, limits, seconds, errors)
+                    memory = _weigh(case, [r.participant for r in (ours, *able)], threads)
+                    of_case = (family, case.name, case.op, threads, flops(case), traffic, limits)
+                    yield Timing(*of_case, seconds, errors, memory)
 
     def _time(self, remotes: list[Remote]) -> dict[str, list[float]]:
         rounds = [
@@ -120,8 +126,17 @@ class Campaign:
         }
 
 
+def _weigh(case: Case, participants: Sequence[Participant], threads: int) -> dict[str, tuple[int, int]]:
+    """Run a weighed case once more, each participant in a process that has done nothing else."""
+    memory = {}
+    for participant in participants if case.weighed and SUPPORTED else ():
+        with Remote(participant, threads) as fresh:
+            memory[participant.name] = fresh.weigh(case.name)
+    return memory
+
+
 def _agree(case: Case, errors: dict[str, float]) -> None:
     for name, error in errors.items():
-        allowed = tolerance(np.float32, case.terms) if name == OURS.name else PEER_TOLERANCE
+        allowed = case.rms or (tolerance(np.float32, case.terms) if name == OURS.name else PEER_TOLERANCE)
         if not error <= allowed:
             raise ArithmeticError(f"{name} disagrees with float64 on {case.name}: {error:.2g}, allowed {allowed:.2g}")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from advcore._cases import Case
+from advcore._cases.network import OPERATIONS
 
 
 def flops(case: Case) -> int | None:
@@ -77,6 +78,13 @@ def _knn(case: Case) -> int:
     return 2 * queries * reference * dimensions
 
 
+def _network(case: Case) -> int:
+    """Count the products of the layers once forward, once back to the input and once for the parameters."""
+    inputs = case.inputs(np.float32)
+    passes = {"logits": 1, "loss_gradient": 2, "training_step": 3, "pgd": 2 * case.options.get("steps", 0)}[case.op]
+    return int(passes * len(inputs["x"]) * inputs["network"].flops(inputs["x"].shape[1:]))
+
+
 def _two_shapes(case: Case) -> tuple[tuple[int, ...], tuple[int, ...]]:
     first, second, *_ = (tuple(shape) for shape in case.arrays.values())
     return first, second
@@ -93,6 +101,7 @@ _COUNTS: dict[str, Callable[[Case], int]] = {
     "conv2d_weight_grad": _conv2d,
     **dict.fromkeys(("rnn_tanh", "gru", "lstm", "rnn_tanh_grad", "gru_grad", "lstm_grad"), _recurrent),
     **dict.fromkeys(("rnn_tanh_cell", "gru_cell", "lstm_cell"), _cell),
+    **dict.fromkeys(OPERATIONS, _network),
     "knn": _knn,
     "lid": _knn,
 }

@@ -53,6 +53,11 @@ class Remote:
         """Repeat the prepared call for at least so long; return the seconds of one."""
         return float(self._ask({"measure": seconds})["seconds"])
 
+    def weigh(self, case: str) -> tuple[int, int]:
+        """Return the bytes that a case holds between calls and the most during them; the process must be fresh."""
+        reply = self._ask({"weigh": case})
+        return int(reply["kept"]), int(reply["peak"])
+
     def limits(self) -> Limits:
         """Measure what the machine can do with this process's threads."""
         return Limits(**self._ask({"limits": True}))

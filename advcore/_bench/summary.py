@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from typing import Any
@@ -44,17 +44,15 @@ def _table(family: str, threads: int, timings: Sequence[Timing]) -> Table:
     table.add_column("advcore ms", justify="right")
     table.add_column("rate", justify="right")
     table.add_column("of limit", justify="right")
-    for peer in peers:
-        table.add_column(f"{peer} ms", justify="right")
-        table.add_column("ratio", justify="right")
+    weighed = any(timing.memory for timing in timings)
+    for heading in _headings(peers, weighed):
+        table.add_column(heading, justify="right")
     for timing in timings:
         ours = timing.median(OURS.name)
         rate, share = _rate(timing), f"{timing.share:.0%}"
-        cells = [_cells(timing, peer) for peer in peers]
-        table.add_row(Text(timing.case), f"{1e3 * ours:.3g}", rate, share, *(cell for pair in cells for cell in pair))
+        table.add_row(Text(timing.case), f"{1e3 * ours:.3g}", rate, share, *_cells(timing, peers, weighed))
     table.add_section()
-    average = [cell for peer in peers for cell in (Text(), _ratio(means[peer]))]
-    table.add_row("geometric mean", "", "", "", *average)
+    table.add_row("geometric mean", "", "", "", *_averages(means, peers, weighed))
     if BEST in means:
         table.caption = f"ratio: the peer's time over advcore's; against the best peer of each case {means[BEST]:.2f}"
     return table
@@ -75,28 +73,53 @@ def markdown(timings: Sequence[Timing]) -> str:
         group = [t for t in timings if (t.family, t.threads) == (family, threads)]
         peers = list(dict.fromkeys(peer for timing in group for peer in timing.peers))
         limits = group[0].limits
+        weighed = any(timing.memory for timing in group)
+        headings = _headings(peers, weighed)
         parts += [
             f"## {family}, {threads} thread{'s' if threads > 1 else ''}",
             "",
             f"Limits: {limits.flops / 1e9:.0f} GFLOP/s, {limits.bandwidth / 1e9:.0f} GB/s.",
             "",
-            "| case | ms | rate | of limit | " + " | ".join(f"{peer} ms | ratio" for peer in peers) + " |",
-            "| --- |" + " ---: |" * (3 + 2 * len(peers)),
+            "| case | ms | rate | of limit | " + " | ".join(headings) + " |",
+            "| --- |" + " ---: |" * (3 + len(headings)),
         ]
         for timing in group:
-            cells = [cell.plain for peer in peers for cell in _cells(timing, peer)]
+            cells = [cell.plain for cell in _cells(timing, peers, weighed)]
             first = [timing.case, f"{1e3 * timing.median(OURS.name):.3g}", _rate(timing), f"{timing.share:.0%}"]
             parts.append("| " + " | ".join(first + cells) + " |")
-        means = geometric_means(group)
-        average = [cell for peer in peers for cell in ("", f"{means[peer]:.2f}")]
+        average = [cell.plain for cell in _averages(geometric_means(group), peers, weighed)]
         parts += ["| geometric mean | | | | " + " | ".join(average) + " |", ""]
     return "\n".join(parts)
 
 
-def _cells(timing: Timing, peer: str) -> tuple[Text, Text]:
-    if peer not in timing.seconds:
-        return Text(), Text()
-    return Text(f"{1e3 * timing.median(peer):.3g}"), _ratio(timing.ratio(peer))
+def _headings(peers: Sequence[str], weighed: bool) -> list[str]:
+    """Return the headings from advcore's memory on; memory has columns where it was measured."""
+    memory = ["kept + call MB"] if weighed else []
+    return memory + [heading for peer in peers for heading in (f"{peer} ms", "ratio", *memory)]
+
+
+def _cells(timing: Timing, peers: Sequence[str], weighed: bool) -> list[Text]:
+    """Return what stands under those headings."""
+    cells = [_megabytes(timing, OURS.name)] if weighed else []
+    for peer in peers:
+        known = peer in timing.seconds
+        cells.append(Text(f"{1e3 * timing.median(peer):.3g}" if known else ""))
+        cells.append(_ratio(timing.ratio(peer)) if known else Text())
+        cells += [_megabytes(timing, peer)] if weighed else []
+    return cells
+
+
+def _averages(means: Mapping[str, float], peers: Sequence[str], weighed: bool) -> list[Text]:
+    """Return what stands there in the last row."""
+    return [Text()] * weighed + [cell for peer in peers for cell in (Text(), _ratio(means[peer]), *[Text()] * weighed)]
+
+
+def _megabytes(timing: Timing, participant: str) -> Text:
+    """Return what is held between calls and what a call takes beside it: their sum is the peak."""
+    if participant not in timing.memory:
+        return Text()
+    kept, peak = timing.memory[participant]
+    return Text(f"{kept / 1e6:.1f} + {(peak - kept) / 1e6:.1f}")
 
 
 def _ratio(ratio: float) -> Text:
@@ -129,6 +152,7 @@ def document(campaign: Campaign, timings: Sequence[Timing]) -> dict[str, Any]:
                 "seconds": timing.seconds,
                 "ratios": {peer: timing.ratio(peer) for peer in timing.peers},
                 "errors": timing.errors,
+                "kept_and_peak_bytes": timing.memory,
             }
             for timing in timings
         ],

@@ -6,6 +6,9 @@ Started as ``python -m advcore._bench.worker NAME``. The requests are
 - ``{"prepare": CASE, "expect": FILE}``: run it once; the reply's ``error`` is the distance from the saved result and
   ``traffic`` the bytes of its arguments and results;
 - ``{"measure": SECONDS}``: repeat the prepared call for that long; the reply's ``seconds`` is the time of one call;
+- ``{"weigh": CASE}``: prepare it, drop what was drawn and run it some times; in the reply ``kept`` are the bytes
+  that are held after that, ``peak`` the most that were held during the calls, both over what the process held before
+  (which must have done nothing else);
 - ``{"limits": true}``: measure what the machine can do; the reply has the fields of Limits.
 
 A request that fails is answered by ``{"failure": TEXT}``. The process ends with its standard input.
@@ -13,6 +16,7 @@ A request that fails is answered by ``{"failure": TEXT}``. The process ends with
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -22,10 +26,11 @@ from typing import Any
 
 import numpy as np
 
-from advcore._bench import limits
+from advcore._bench import limits, memory
 from advcore._bench.peers import PARTICIPANTS, Call
-from advcore._cases import CASES, compare
+from advcore._cases import CASES, compare, root_mean_square
 
+WEIGHED_CALLS = 3
 REST = 0.02  # seconds before a reply: some libraries' threads spin for a while after a call, and another's turn is next
 
 
@@ -41,6 +46,8 @@ class Worker:
         """Do what one request asks for."""
         if "prepare" in request:
             return self._prepare(request)
+        if "weigh" in request:
+            return self._weigh(request["weigh"])
         if "limits" in request:
             return asdict(limits.measure())
         return {"seconds": self._measure(request["measure"])}
@@ -57,7 +64,20 @@ class Worker:
         with np.load(request["expect"]) as saved:
             expected = [saved[name] for name in saved.files]
         traffic = _bytes(list(inputs.values())) + _bytes(arrays)
-        return {"error": compare(arrays, expected[: len(arrays)]), "traffic": traffic}
+        error = (root_mean_square if case.rms else compare)(arrays, expected[: len(arrays)])
+        return {"error": error, "traffic": traffic}
+
+    def _weigh(self, name: str) -> dict[str, int]:
+        for package in self._participant.packages:
+            importlib.import_module(package)
+        before = memory.held()
+        case = self._cases[name]
+        call = self._participant.prepare(case, case.inputs(np.float32))
+        memory.forget_peak()  # preparing it may have taken more
+        for _ in range(WEIGHED_CALLS):
+            call.run()
+        memory.trim()
+        return {"kept": memory.held() - before, "peak": memory.peak() - before}
 
     def _measure(self, at_least: float) -> float:
         assert self._call is not None

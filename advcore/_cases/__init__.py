@@ -7,11 +7,12 @@ from advcore._cases import (
     coordinate_gradient,
     linear,
     neighbors,
+    network,
     normalization,
     pooling,
     recurrent,
 )
-from advcore._cases.case import Case, compare, run, run_reference, tolerance
+from advcore._cases.case import Case, compare, root_mean_square, run, run_reference, tolerance
 
 FAMILIES: dict[str, list[Case]] = {
     "linear": linear.CASES,
@@ -23,7 +24,8 @@ FAMILIES: dict[str, list[Case]] = {
     "coordinate_gradient": coordinate_gradient.CASES,
     "pooling": pooling.CASES,
     "normalization": normalization.CASES,
+    "network": network.CASES,
 }
 CASES: list[Case] = [case for cases in FAMILIES.values() for case in cases]
 
-__all__ = ["CASES", "FAMILIES", "Case", "compare", "run", "run_reference", "tolerance"]
+__all__ = ["CASES", "FAMILIES", "Case", "compare", "root_mean_square", "run", "run_reference", "tolerance"]

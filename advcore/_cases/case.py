@@ -23,7 +23,9 @@ class Case:
     ``terms`` is the length of the longest sum behind one output. ``make(rng, dtype)`` builds further arguments that are
     not arrays of standard normal numbers (indices, tuples of states). A ``bench`` case is a published shape: it is
     timed, and too large for the sweep of the tests. ``through`` names the layer whose tape the operation takes: the
-    layer is run first, with all arguments but those called grad_*.
+    layer is run first, with all arguments but those called grad_*. Of a ``weighed`` case the peak
+    memory is measured too. A positive ``rms`` bounds ``root_mean_square`` in place of the largest difference: where
+    rounding errors decide single ReLUs, single gradients jump.
     """
 
     op: str
@@ -34,6 +36,8 @@ class Case:
     bench: bool = False
     label: str = ""
     through: str = ""
+    weighed: bool = False
+    rms: float = 0.0
 
     @property
     def name(self) -> str:
@@ -67,6 +71,18 @@ def run_reference(case: Case, inputs: Mapping[str, Any]) -> list[Array]:
 
     tensors = {name: _to_torch(value) for name, value in inputs.items()}
     return _flat(_call(reference, case, tensors))
+
+
+def root_mean_square(got: Sequence[Array], want: Sequence[Array]) -> float:
+    """Return the largest root of a result's mean squared difference, relative to its own; infinite as ``compare``."""
+    worst = compare(got, want)
+    if not 0 < worst < math.inf:
+        return worst
+    lengths = [
+        (np.linalg.norm((ours - theirs).ravel()), np.linalg.norm(theirs.ravel()))
+        for ours, theirs in zip(got, want, strict=True)
+    ]
+    return max(float(difference / (length or 1)) for difference, length in lengths)
 
 
 def compare(got: Sequence[Array], want: Sequence[Array]) -> float:

@@ -20,6 +20,7 @@ from advcore.nn import serialization
 CLEAN, GRADIENTS, TREND = "clean", "gradients", "loss along the attack"
 UNBOUNDED, LONGER, RANDOM, TRANSFER = "unbounded", "more steps and restarts", "random draws", "transfer"
 SINGLE_STEP = "single step"
+BLACK_BOX = "without gradients, on all"
 TREND_STEPS = 10
 
 

@@ -87,6 +87,7 @@ def attack_steps(
             steps[e].insert(0, _attack(_single_step(norm), e, breaks=False))
             if strongest:
                 steps[e].append(_longer(strongest[0], e, effort))
+            steps[e] += [_black_box(p, e, effort) for p in with_budget if p.access != "gradient"][:1]
         if RANDOM_DRAWS.fits(norm):
             drawn = replace(RANDOM_DRAWS, options={"draws": effort.draws}, images=effort.images)
             steps[e].append(replace(_attack(drawn, e), stream=_PROBED))
@@ -120,6 +121,12 @@ def _longer(planned: Planned, eps: float, effort: Effort) -> Step:
     options = dict(planned.options) | {"steps": effort.steps, "restarts": effort.restarts}
     longer = Planned(probes.LONGER, planned.attack, options, draws=planned.draws)
     return Step(probes.LONGER, eps, longer, images=effort.images, breaks=True, labels=(probes.LONGER,))
+
+
+def _black_box(planned: Planned, eps: float, effort: Effort) -> Step:
+    """Return the attack on images whether others broke them or not: on survivors alone it could only win."""
+    everyone = Planned(probes.BLACK_BOX, planned.attack, planned.options, everyone=True)
+    return replace(_attack(everyone, eps, breaks=False), images=effort.images, stream=_PROBED)
 
 
 def _probe(label: str, eps: float, run: Callable[..., Any], images: int, **more: Any) -> Step:

@@ -30,8 +30,8 @@ from advcore.ops._conv_algorithm import (
     WINOGRAD,
     algorithm_of,
     is_depthwise,
+    is_depthwise_back,
     turned,
-    turned_around,
     turns_around,
 )
 from advcore.ops._conv_geometry import Geometry, geometry
@@ -53,14 +53,20 @@ class Joint:
 
     def weights(self) -> tuple[Array, Array | None]:
         """Return the weight and the bias of a product, with the normalisation in them."""
+        weight, factor, bias = self.factored()
+        if factor is not None:
+            weight = (weight * factor.reshape(-1, *[1] * (weight.ndim - 1))).astype(weight.dtype)
+        return weight, bias
+
+    def factored(self) -> tuple[Array, Array | None, Array | None]:
+        """Return the same with the weight as it is, and the factors (float64) that its rows are to be multiplied by."""
         weight, bias = self.layer.parameters["weight"], self.layer.parameters.get("bias")
         if self.norm is None:
-            return weight, bias
+            return weight, None, bias
         mean, variance = (self.norm.buffers[name].astype(np.float64) for name in ("running_mean", "running_var"))
         factor = self.norm.parameters.get("weight", 1) / np.sqrt(variance + self.norm.eps)
         shift = self.norm.parameters.get("bias", 0) + ((0 if bias is None else bias) - mean) * factor
-        scaled = weight * factor.reshape(-1, *[1] * (weight.ndim - 1))
-        return scaled.astype(weight.dtype), shift.astype(weight.dtype)
+        return weight, factor, shift.astype(weight.dtype)
 
 
 def join(nodes: Sequence[Node]) -> list[Joint]:
@@ -222,21 +228,22 @@ def _plane(shape: Shape) -> tuple[int, int]:
 def _conv2d(program: Program, step: Joint, layer: Conv2d) -> int:
     shape = program.shape_before(step)
     size = _plane(shape)
-    weight, bias = step.weights()
+    weight, factors, bias = step.factored()
     plan = geometry(shape, weight.shape, layer.stride, layer.padding, layer.dilation, layer.groups)
     algorithm = algorithm_of(weight.shape, plan)
     if program.keeps and algorithm == WINOGRAD:
         algorithm = DIRECT  # equal windows give equal sums: what is flat stays flat, and ties are ties
-    back, back_plan, back_algorithm = None, plan, DIRECT
-    if program.keeps:
-        pass
-    elif algorithm == WINOGRAD or turns_around(weight.shape, plan):
-        back, back_plan = turned_around(weight, layer.groups), turned(weight.shape, plan, size)
-        back_algorithm = _turned_algorithm(algorithm, back.shape, back_plan)
+    back, back_algorithm = None, DIRECT
+    around = algorithm == WINOGRAD or turns_around(weight.shape, plan)
+    if around and not is_depthwise_back(weight.shape, plan):
+        back_plan = turned(weight.shape, plan, size)
+        outputs, channels, *taps = weight.shape
+        turned_size = (channels * layer.groups, outputs // layer.groups, *taps)
+        back, back_algorithm = back_plan.kernel_args, _turned_algorithm(algorithm, turned_size, back_plan)
     return program.core.conv2d(
         program.source(step),
-        *(weight, bias, size, plan.output, plan.kernel_args),
-        *(algorithm, _activation(step), back, back_plan.kernel_args, back_algorithm),
+        *(weight, factors, bias, size, plan.output, plan.kernel_args),
+        *(algorithm, _activation(step), back, back_algorithm),
     )
 
 

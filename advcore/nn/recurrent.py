@@ -10,6 +10,8 @@ import numpy as np
 from advcore import _check, ops
 from advcore._check import Array
 from advcore.nn.layer import Layer, Shape, expect_shape, options_text
+from advcore.ops._recurrent import Cell
+from advcore.ops.recurrent_grad import recurrent_grad
 
 
 class _Recurrent(Layer):
@@ -62,7 +64,7 @@ class _Recurrent(Layer):
         """Return the operation's output, last state h, (layers * directions, N, H), and the tape if asked for."""
         raise NotImplementedError(f"{type(self).__name__} has no operation")
 
-    def _run_grad(self, tape: Any, grad_output: Array, grad_h_n: Array) -> tuple[Any, ...]:
+    def _run_grad(self, tape: Any, grad_output: Array, grad_h_n: Array, **needs: bool) -> tuple[Any, ...]:
         """Return the operation's gradients for the input, the initial state and the parameters."""
         raise NotImplementedError(f"{type(self).__name__} has no operation")
 
@@ -94,7 +96,8 @@ class _Recurrent(Layer):
             grad_output = np.zeros(output_shape, grad.dtype)
             by_direction = grad.reshape(samples, self._directions, self.hidden_size)
             grad_h_n[-self._directions :] = by_direction.transpose(1, 0, 2)
-        below, _, of_parameters = self._run_grad(tape, grad_output, grad_h_n)
+        needs = {"need_input": need_input, "need_params": need_parameters}
+        below, _, of_parameters = self._run_grad(tape, grad_output, grad_h_n, **needs)
         return below, dict(zip(self.parameter_shapes, of_parameters, strict=True)) if need_parameters else {}
 
     def _select(self, output: Array, h_n: Array) -> Array:
@@ -155,8 +158,8 @@ class RNN(_Recurrent):
     def _run(self, x: Array, params: list[Array], **options: Any) -> tuple[Any, ...]:
         return ops.rnn_tanh(x, None, params, **options)
 
-    def _run_grad(self, tape: Any, grad_output: Array, grad_h_n: Array) -> tuple[Any, ...]:
-        return ops.rnn_tanh_grad(tape, grad_output, grad_h_n)
+    def _run_grad(self, tape: Any, grad_output: Array, grad_h_n: Array, **needs: bool) -> tuple[Any, ...]:
+        return recurrent_grad("rnn_tanh", (Cell.RNN_TANH,), tape, grad_output, grad_h_n, None, **needs)
 
 
 class GRU(_Recurrent):
@@ -196,8 +199,8 @@ class GRU(_Recurrent):
     def _run(self, x: Array, params: list[Array], **options: Any) -> tuple[Any, ...]:
         return ops.gru(x, None, params, **options, reset=self.reset)
 
-    def _run_grad(self, tape: Any, grad_output: Array, grad_h_n: Array) -> tuple[Any, ...]:
-        return ops.gru_grad(tape, grad_output, grad_h_n)
+    def _run_grad(self, tape: Any, grad_output: Array, grad_h_n: Array, **needs: bool) -> tuple[Any, ...]:
+        return recurrent_grad("gru", (Cell.GRU_AFTER, Cell.GRU_BEFORE), tape, grad_output, grad_h_n, None, **needs)
 
 
 class LSTM(_Recurrent):
@@ -219,5 +222,5 @@ class LSTM(_Recurrent):
         output, (h_n, _), *tape = ops.lstm(x, None, params, **options)
         return output, h_n, *tape
 
-    def _run_grad(self, tape: Any, grad_output: Array, grad_h_n: Array) -> tuple[Any, ...]:
-        return ops.lstm_grad(tape, grad_output, (grad_h_n, np.zeros_like(grad_h_n)))
+    def _run_grad(self, tape: Any, grad_output: Array, grad_h_n: Array, **needs: bool) -> tuple[Any, ...]:
+        return recurrent_grad("lstm", (Cell.LSTM,), tape, grad_output, (grad_h_n, None), None, **needs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ TILE = {3: 4, 5: 2}  # outputs of one Winograd tile along each axis, by the numb
 FEWEST_CHANNELS = 12  # of a group, on both sides: below, the transforms take longer than what they save
 MOST_DEPTHWISE_OUTPUTS = 2  # of a group
 MOST_DEPTHWISE_TAPS = 64
+MOST_DEPTHWISE_SLAB = 256 * 1024  # elements that one row of outputs may see, as in csrc/kernels/depthwise.h
 LEAST_USED = 0.45  # share of the tiles' outputs that exist
 
 
@@ -35,10 +37,18 @@ def uses_winograd(algorithm: str, weight_size: Sequence[int], plan: Geometry) ->
 
 def is_depthwise(weight_size: Sequence[int], plan: Geometry) -> bool:
     """Return whether planes are convolved one by one: groups of one channel, whose products would be of single rows."""
-    groups, stride_x = plan.groups, plan.kernel_args[1]
-    if groups == 1 or weight_size[1] != 1 or weight_size[0] > MOST_DEPTHWISE_OUTPUTS * groups:
+    outputs, channels, *taps = weight_size
+    if plan.groups == 1 or channels != 1 or outputs > MOST_DEPTHWISE_OUTPUTS * plan.groups:
         return False
-    return weight_size[2] * weight_size[3] <= MOST_DEPTHWISE_TAPS and stride_x in (1, 2)
+    stride_y, stride_x, _, _, dilation_y, dilation_x, _ = plan.kernel_args
+    rows_seen = 2 * stride_y + dilation_y * taps[0]  # by one row of the output
+    columns_seen = stride_x * (plan.output[1] + 2) + dilation_x * taps[1]
+    return math.prod(taps) <= MOST_DEPTHWISE_TAPS and rows_seen * columns_seen <= MOST_DEPTHWISE_SLAB
+
+
+def is_depthwise_back(weight_size: Sequence[int], plan: Geometry) -> bool:
+    """Return whether its input gradient is made so: each plane of the result sees one of grad_output."""
+    return is_depthwise(weight_size, plan) and weight_size[0] == plan.groups
 
 
 def algorithm_of(weight_size: Sequence[int], plan: Geometry) -> int:

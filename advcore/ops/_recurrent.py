@@ -115,17 +115,24 @@ def forward_pass(
 
 
 def backward_pass(
-    made: Pass, grad_output: Array, grad_state: Array, grad_cell: Array | None, grad_input: Array
+    made: Pass,
+    grad_output: Array,
+    grad_state: Array,
+    grad_cell: Array | None,
+    grad_input: Array | None,
+    *,
+    need_params: bool = True,
 ) -> list[Array]:
     """Take all steps back; return the gradients of the parameters that there are, in the order of Weights.
 
     grad_output is (T, N, H), of any strides. grad_state and grad_cell (N, H) hold the gradients of the last state on
-    entry and of the first one on return; grad_input (T, N, I) receives the input's.
+    entry and of the first one on return; grad_input (T, N, I) receives the input's. Without it, or without the need for
+    parameters (an empty list then), the products for these are spared.
     """
     cell, (w_ih, w_hh, b_ih, b_hh), reverse, lengths, input, gates, states, cells, extra = made
-    grad_w_ih, grad_w_hh = np.empty_like(w_ih), np.empty_like(w_hh)
-    grad_b_ih = None if b_ih is None else np.empty_like(b_ih)
-    grad_b_hh = None if b_hh is None else np.empty_like(b_hh)
+    wanted = (w_ih, w_hh, b_ih, b_hh) if need_params else (None,) * 4
+    grads = [None if parameter is None else np.empty_like(parameter) for parameter in wanted]
+    grad_w_ih, grad_w_hh, grad_b_ih, grad_b_hh = grads
     _core.recurrent_backward(
         grad_input,
         grad_w_ih,
@@ -146,4 +153,4 @@ def backward_pass(
         cell,
         reverse,
     )
-    return [grad for grad in (grad_w_ih, grad_w_hh, grad_b_ih, grad_b_hh) if grad is not None]
+    return [grad for grad in grads if grad is not None]

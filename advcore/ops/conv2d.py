@@ -11,6 +11,7 @@ from advcore._check import Array
 from advcore.ops._conv_algorithm import (
     ALGORITHMS,
     is_depthwise,
+    is_depthwise_back,
     turned,
     turned_around,
     turns_around,
@@ -138,6 +139,8 @@ def conv2d_input_grad(
         arrays = (_batch(result), _batch(grad_output), weight, None)
         last = weight.shape[2] - 1
         _core.winograd(*arrays, last - before_y, last - before_x, plan.groups, True, 0)
+    elif is_depthwise_back(weight.shape, plan):
+        _core.depthwise_input_grad(_batch(result), weight, _batch(grad_output), plan.kernel_args)
     elif turns_around(weight.shape, plan):
         back = turned(weight.shape, plan, result.shape[-2:])
         _forward(_batch(result), _batch(grad_output), turned_around(weight, groups), None, back, 0)

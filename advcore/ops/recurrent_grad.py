@@ -44,7 +44,7 @@ def rnn_tanh_grad(
     ValueError
         If the tape is another layer's or a shape does not fit.
     """
-    return _grad("rnn_tanh", (Cell.RNN_TANH,), tape, grad_output, grad_h_n, out)
+    return recurrent_grad("rnn_tanh", (Cell.RNN_TANH,), tape, grad_output, grad_h_n, out)
 
 
 def gru_grad(
@@ -67,7 +67,7 @@ def gru_grad(
     TypeError, ValueError
         As rnn_tanh_grad.
     """
-    return _grad("gru", (Cell.GRU_AFTER, Cell.GRU_BEFORE), tape, grad_output, grad_h_n, out)
+    return recurrent_grad("gru", (Cell.GRU_AFTER, Cell.GRU_BEFORE), tape, grad_output, grad_h_n, out)
 
 
 def lstm_grad(
@@ -98,12 +98,21 @@ def lstm_grad(
     TypeError, ValueError
         As rnn_tanh_grad, and if grad_h_n is not a pair.
     """
-    return _grad("lstm", (Cell.LSTM,), tape, grad_output, grad_h_n, out)
+    return recurrent_grad("lstm", (Cell.LSTM,), tape, grad_output, grad_h_n, out)
 
 
-def _grad(
-    name: str, cells: tuple[Cell, ...], tape: RecurrentTape, grad_output: Array, grad_h_n: object, out: Array | None
+def recurrent_grad(
+    name: str,
+    cells: tuple[Cell, ...],
+    tape: RecurrentTape,
+    grad_output: Array,
+    grad_h_n: object,
+    out: Array | None = None,
+    *,
+    need_input: bool = True,
+    need_params: bool = True,
 ) -> tuple[Any, Any, Any]:
+    """Return what the functions above do; None for the input and no parameters where they are not needed."""
     if not isinstance(tape, RecurrentTape):
         raise TypeError(f"tape must be what {name} returns with return_tape=True, got {type(tape).__name__}")
     if tape.cell not in cells:
@@ -118,7 +127,9 @@ def _grad(
     grad_output = _check.array("grad_output", grad_output, shape=outside(directions * hidden), dtype=dtype)
     shape = (len(tape.passes), samples, hidden)
     given_h, given_c = states(tape.cell, "grad_h_n", grad_h_n, shape, dtype)
-    result = _check.output(out, outside(features), dtype, (grad_output, given_h, given_c, tape.passes[0].input))
+    result = None
+    if need_input:
+        result = _check.output(out, outside(features), dtype, (grad_output, given_h, given_c, tape.passes[0].input))
     grad_h = np.zeros(shape, dtype) if given_h is None else given_h.copy()
     grad_c = None
     if tape.cell == Cell.LSTM:
@@ -128,21 +139,29 @@ def _grad(
     direct = directions == 1 and not batch_first
     grad_params: list[Array] = []
     for layer in reversed(range(tape.num_layers)):
-        grads, layer_params = [], []
+        grads: list[Any] = []
+        layer_params: list[Array] = []
         for direction in range(directions):
             index = layer * directions + direction
             made = tape.passes[index]
-            grads.append(result if layer == 0 and direct else np.empty(made.input.shape, dtype))
+            if layer == 0 and not need_input:
+                grads.append(None)
+            else:
+                grads.append(result if layer == 0 and direct else np.empty(made.input.shape, dtype))
             layer_params += backward_pass(
                 made,
                 grad[..., direction * hidden : (direction + 1) * hidden],
                 grad_h[index],
                 None if grad_c is None else grad_c[index],
                 grads[-1],
+                need_params=need_params,
             )
-        grad = grads[0] if directions == 1 else np.add(grads[0], grads[1], out=grads[0])
         grad_params = layer_params + grad_params
+        if grads[0] is not None:
+            grad = grads[0] if directions == 1 else np.add(grads[0], grads[1], out=grads[0])
+    grad_hx = grad_h if grad_c is None else (grad_h, grad_c)
+    if result is None:
+        return None, grad_hx, grad_params
     if not direct:
         result[...] = grad.swapaxes(0, 1) if batch_first else grad
-    grad_hx = grad_h if grad_c is None else (grad_h, grad_c)
     return _check.deliver(result, out), grad_hx, grad_params

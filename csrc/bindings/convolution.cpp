@@ -88,6 +88,15 @@ void bind_input_grad(Array<T> out, const Array<T>& weight, const Array<T>& grad_
 }
 
 template <class T>
+void bind_depthwise_input_grad(Array<T> out, const Array<T>& weight, const Array<T>& grad_output,
+                               const Options& options) {
+    if (out.size() == 0) return;
+    T* const to = out.mutable_data();
+    const py::gil_scoped_release unlocked;
+    depthwise_input_grad(shape_of(out, grad_output, weight, options), weight.data(), grad_output.data(), to);
+}
+
+template <class T>
 void bind_weight_grad(Array<T> out, const Array<T>& input, const Array<T>& grad_output, const Options& options) {
     T* const to = out.mutable_data();
     const py::gil_scoped_release unlocked;
@@ -152,6 +161,7 @@ void bind(py::module_& m) {
     m.def("conv2d_input_grad", &bind_input_grad<T>, fixed, fixed, fixed, plain);
     m.def("conv2d_weight_grad", &bind_weight_grad<T>, fixed, fixed, fixed, plain);
     m.def("depthwise", &bind_depthwise<T>, fixed, fixed, fixed, fixed, plain, plain);
+    m.def("depthwise_input_grad", &bind_depthwise_input_grad<T>, fixed, fixed, fixed, plain);
     m.def("depthwise_weight_grad", &bind_depthwise_weight_grad<T>, fixed, fixed, fixed, plain);
     m.def("winograd", &bind_winograd_forward<T>, fixed, fixed, fixed, fixed, plain, plain, plain, plain, plain);
     m.def("winograd_pack", &bind_winograd_pack<T>, fixed, plain);

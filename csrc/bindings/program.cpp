@@ -17,30 +17,43 @@ std::vector<T> copy_of(const MaybeArray<T>& array) {
     return array ? std::vector<T>(array->data(), array->data() + array->size()) : std::vector<T>{};
 }
 
+// Keeps the array alive as long as its numbers are in use, from whatever thread they are dropped.
+template <class T>
+Shared<T> shared(const Array<T>& array) {
+    const auto drop = [](const Array<T>* owner) {
+        const py::gil_scoped_acquire locked;
+        delete owner;
+    };
+    const std::shared_ptr<const Array<T>> owner(new Array<T>(array), drop);
+    return {owner, owner->data()};
+}
+
 // Stride, padding (before the first element) and dilation, each vertical and horizontal, and groups.
 using ConvOptions = std::array<int64_t, 7>;
 
-// A convolution of samples (channels, rows, cols), with its weight as the algorithm wants it.
-template <class T>
-Convolution<T> convolution(const Array<T>& weight, Pair input, Pair output, const ConvOptions& o, int algorithm) {
+// A convolution of samples (channels, rows, cols) to rows (a group) of planes.
+ConvPlan conv_plan(int64_t channels, int64_t rows, Pair taps, Pair input, Pair output, const ConvOptions& o,
+                   int algorithm) {
     const ConvShape shape{1,
                           o[6],
-                          extent(weight, 1),
-                          extent(weight, 0) / o[6],
-                          {input.first, output.first, extent(weight, 2), o[0], o[2], o[4]},
-                          {input.second, output.second, extent(weight, 3), o[1], o[3], o[5]}};
-    return {shape, static_cast<ConvAlgorithm>(algorithm), weight.data()};
+                          channels,
+                          rows,
+                          {input.first, output.first, taps.first, o[0], o[2], o[4]},
+                          {input.second, output.second, taps.second, o[1], o[3], o[5]}};
+    return {shape, static_cast<ConvAlgorithm>(algorithm)};
 }
 
 template <class T>
-Buffer conv2d_step(Program<T>& p, Buffer x, const Array<T>& weight, const MaybeArray<T>& bias, Pair input, Pair output,
-                   const ConvOptions& options, int algorithm, int activation, const MaybeArray<T>& turned,
-                   const ConvOptions& turned_options, int turned_algorithm) {
-    Convolution<T> forward = convolution<T>(weight, input, output, options, algorithm);
-    std::optional<Convolution<T>> backward;
-    if (turned) backward = convolution<T>(*turned, output, input, turned_options, turned_algorithm);
-    return add_convolution<T>(p, x, std::move(forward), std::move(backward), copy_of<T>(weight), copy_of<T>(bias),
-                              activation_from(activation));
+Buffer conv2d_step(Program<T>& p, Buffer x, const Array<T>& weight, const MaybeArray<double>& factors,
+                   const MaybeArray<T>& bias, Pair input, Pair output, const ConvOptions& options, int algorithm,
+                   int activation, const std::optional<ConvOptions>& turned_options, int turned_algorithm) {
+    const int64_t channels = extent(weight, 1), rows = extent(weight, 0) / options[6];
+    const Pair taps{extent(weight, 2), extent(weight, 3)};
+    const ConvPlan plan = conv_plan(channels, rows, taps, input, output, options, algorithm);
+    std::optional<ConvPlan> turned;
+    if (turned_options) turned = conv_plan(rows, channels, taps, output, input, *turned_options, turned_algorithm);
+    return add_convolution<T>(p, x, plan, {shared(weight), copy_of(factors)}, copy_of(bias),
+                              activation_from(activation), turned);
 }
 
 PoolAxis pool_axis(int64_t input, int64_t output, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
@@ -70,7 +83,7 @@ void bind(py::module_& m, const char* name) {
         .def(py::init<int64_t>())
         .def("linear",
              [](Program<T>& p, Buffer x, const Array<T>& weight, const MaybeArray<T>& bias, int activation) {
-                 return add_linear<T>(p, x, copy_of<T>(weight), copy_of<T>(bias), extent(weight, 1), extent(weight, 0),
+                 return add_linear<T>(p, x, shared(weight), copy_of(bias), extent(weight, 1), extent(weight, 0),
                                       activation_from(activation));
              })
         .def("conv2d", &conv2d_step<T>)

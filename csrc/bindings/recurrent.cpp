@@ -175,7 +175,7 @@ void recurrent_forward(Strided<T> output, Array<T> last_state, std::optional<Arr
 
     const int64_t items = deal(args);
     args.packing = args.steps * args.samples <= max_thin_rows ? Packing::none
-                   : args.steps == 1                          ? Packing::by_item
+                   : args.steps == 1                          ? Packing::of_rows
                                                               : Packing::ahead;
     const bool pack = args.packing == Packing::ahead;
     const int64_t width = step_gates * args.hidden;
@@ -231,7 +231,8 @@ T* mutable_or_null(std::optional<Array<T>>& array) {
 }
 
 template <class T>
-void recurrent_backward(Array<T> grad_input, Array<T> grad_w_ih, Array<T> grad_w_hh, std::optional<Array<T>> grad_b_ih,
+void recurrent_backward(std::optional<Array<T>> grad_input, std::optional<Array<T>> grad_w_ih,
+                        std::optional<Array<T>> grad_w_hh, std::optional<Array<T>> grad_b_ih,
                         std::optional<Array<T>> grad_b_hh, Array<T> grad_state, std::optional<Array<T>> grad_cell,
                         const Strided<T>& grad_output, const Array<T>& input, const Array<T>& w_ih,
                         const Array<T>& w_hh, const Lengths& lengths, const Array<T>& gates, const Array<T>& states,
@@ -246,8 +247,8 @@ void recurrent_backward(Array<T> grad_input, Array<T> grad_w_ih, Array<T> grad_w
     args.grad_output = grad_output.data();
     args.output_step = stride(grad_output, 0), args.output_sample = stride(grad_output, 1);
     args.grad_state = grad_state.mutable_data(), args.grad_cells = mutable_or_null(grad_cell);
-    T *const to_input = grad_input.mutable_data(), *const to_w_ih = grad_w_ih.mutable_data();
-    T *const to_w_hh = grad_w_hh.mutable_data(), *const to_b_ih = mutable_or_null(grad_b_ih);
+    T *const to_input = mutable_or_null(grad_input), *const to_w_ih = mutable_or_null(grad_w_ih);  // null: not needed
+    T *const to_w_hh = mutable_or_null(grad_w_hh), *const to_b_ih = mutable_or_null(grad_b_ih);
     T* const to_b_hh = mutable_or_null(grad_b_hh);
     const T *const from_input = input.data(), *const w_ih_data = w_ih.data(), *const w_hh_data = w_hh.data();
 
@@ -276,11 +277,14 @@ void recurrent_backward(Array<T> grad_input, Array<T> grad_w_ih, Array<T> grad_w
         run(kernels<T>().recurrent_backward, args, items);
 
         const int64_t row = args.first_step * samples;
-        MatmulArgs<T> product{};
-        product.a = args.grad_gates, product.b = w_ih_data, product.c = to_input + row * inputs;
-        product.batch = 1, product.rows = rows, product.cols = inputs, product.depth = width;
-        product.a_row = width, product.a_depth = 1, product.b_depth = inputs, product.b_col = 1;
-        matmul(product);
+        if (to_input) {
+            MatmulArgs<T> product{};
+            product.a = args.grad_gates, product.b = w_ih_data, product.c = to_input + row * inputs;
+            product.batch = 1, product.rows = rows, product.cols = inputs, product.depth = width;
+            product.a_row = width, product.a_depth = 1, product.b_depth = inputs, product.b_col = 1;
+            matmul(product);
+        }
+        if (!to_w_ih) continue;
 
         const bool more = done > 0;
         add_outer_products(args.grad_gates, width, width, from_input + row * inputs, inputs, rows, more, to_w_ih);

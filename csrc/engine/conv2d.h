@@ -57,6 +57,10 @@ int64_t conv2d_weight_grad_segments(int64_t samples, int64_t positions, int64_t 
 template <class T>
 void depthwise(const ConvShape& s, const T* input, const T* weight, const T* bias, T* out, Activation activation);
 
+// For groups of one channel and one output.
+template <class T>
+void depthwise_input_grad(const ConvShape& s, const T* weight, const T* grad_output, T* grad_input);
+
 template <class T>
 void depthwise_weight_grad(const ConvShape& s, const T* input, const T* grad_output, T* grad_weight);
 

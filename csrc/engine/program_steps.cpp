@@ -1,7 +1,9 @@
 #include "program_steps.h"
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <numeric>
 
 #include "linear.h"
@@ -21,7 +23,66 @@ Buffer before_activation(Program<T>& p, Activation activation, Buffer output, Bu
     });
 }
 
+// The weight[groups * rows, channels, taps] with its taps turned around: [groups * channels, rows, taps].
+template <class T>
+std::vector<T> turned_around(const ConvShape& s, const std::vector<T>& weight) {
+    const int64_t taps = s.vertical.taps * s.horizontal.taps;
+    std::vector<T> turned(weight.size());
+    for (int64_t g = 0; g < s.groups; ++g)
+        for (int64_t row = 0; row < s.rows; ++row)
+            for (int64_t channel = 0; channel < s.channels; ++channel) {
+                const T* const from = weight.data() + ((g * s.rows + row) * s.channels + channel) * taps;
+                std::reverse_copy(from, from + taps,
+                                  turned.data() + ((g * s.channels + channel) * s.rows + row) * taps);
+            }
+    return turned;
+}
+
+// What a convolution's way back needs, made by the first thread that asks for it.
+template <class T>
+class WayBack {
+public:
+    WayBack(const ConvPlan& forward, ConvWeight<T> weight, const std::optional<ConvPlan>& turned)
+        : forward_(forward), given_(std::move(weight)), turned_(turned) {}
+
+    void operator()(const T* grad_output, T* grad_input, int64_t samples) {
+        std::call_once(made_, [this] { make(); });
+        if (convolution_) return (*convolution_)(grad_output, nullptr, grad_input, samples, Activation::none);
+        ConvShape s = forward_.shape;
+        s.samples = samples;
+        const bool by_planes = forward_.algorithm == ConvAlgorithm::depthwise && s.rows == 1;
+        const auto call = by_planes ? depthwise_input_grad<T> : conv2d_input_grad<T>;
+        call(s, weight_.empty() ? given_.numbers.get() : weight_.data(), grad_output, grad_input);
+    }
+
+private:
+    void make() {
+        if (turned_) {
+            const std::vector<T> weight = turned_around(forward_.shape, given_.scaled(forward_.shape));
+            convolution_.emplace(turned_->shape, turned_->algorithm, weight.data());
+        } else if (!given_.factors.empty()) {
+            weight_ = given_.scaled(forward_.shape);
+        }
+    }
+
+    ConvPlan forward_;
+    ConvWeight<T> given_;
+    std::optional<ConvPlan> turned_;
+    std::once_flag made_;
+    std::optional<Convolution<T>> convolution_;
+    std::vector<T> weight_;
+};
+
 }  // namespace
+
+template <class T>
+std::vector<T> ConvWeight<T>::scaled(const ConvShape& s) const {
+    std::vector<T> result(numbers.get(), numbers.get() + s.weight_size());
+    const std::size_t size = factors.empty() ? 0 : result.size() / factors.size();  // of a row
+    for (std::size_t i = 0; i < factors.size() * size; ++i)
+        result[i] = static_cast<T>(static_cast<double>(result[i]) * factors[i / size]);
+    return result;
+}
 
 template <class T>
 Convolution<T>::Convolution(const ConvShape& s, ConvAlgorithm a, const T* weight) : shape(s), algorithm(a) {
@@ -47,26 +108,14 @@ void Convolution<T>::operator()(const T* input, const T* bias, T* out, int64_t s
 }
 
 template <class T>
-Buffer add_convolution(Program<T>& p, Buffer x, Convolution<T> forward, std::optional<Convolution<T>> backward,
-                       std::vector<T> weight, std::vector<T> bias, Activation activation) {
-    const auto convolve = std::make_shared<const Convolution<T>>(std::move(forward));
+Buffer add_convolution(Program<T>& p, Buffer x, const ConvPlan& plan, ConvWeight<T> weight, std::vector<T> bias,
+                       Activation activation, const std::optional<ConvPlan>& turned) {
+    const ConvShape shape = plan.shape;
+    const auto convolve = std::make_shared<const Convolution<T>>(
+        shape, plan.algorithm, weight.factors.empty() ? weight.numbers.get() : weight.scaled(shape).data());
     const auto biases = std::make_shared<const std::vector<T>>(std::move(bias));
-    const ConvShape shape = convolve->shape;
+    const auto way_back = std::make_shared<WayBack<T>>(plan, std::move(weight), turned);
     p.count_weights(static_cast<int64_t>(convolve->packed.size()));
-    std::function<void(const Operands<T>&, int64_t)> give_back;
-    if (backward) {
-        give_back = [turned = std::make_shared<const Convolution<T>>(std::move(*backward))](const Operands<T>& at,
-                                                                                            int64_t samples) {
-            (*turned)(at.in(0), nullptr, at.out(), samples, Activation::none);
-        };
-    } else {
-        give_back = [=, weights = std::make_shared<const std::vector<T>>(std::move(weight))](const Operands<T>& at,
-                                                                                             int64_t samples) {
-            ConvShape s = shape;
-            s.samples = samples;
-            conv2d_input_grad<T>(s, weights->data(), at.in(0), at.out());
-        };
-    }
     return p.add_step(
         {x}, shape.output_size(),
         [=](const Operands<T>& at, int64_t samples) {
@@ -74,27 +123,28 @@ Buffer add_convolution(Program<T>& p, Buffer x, Convolution<T> forward, std::opt
         },
         [=](Program<T>& q, Buffer output, Buffer grad_output) {
             const Buffer grad = before_activation(q, activation, output, grad_output);
-            return std::vector<Buffer>{q.emit({grad}, shape.input_size(), give_back)};
+            return std::vector<Buffer>{q.emit({grad}, shape.input_size(), [=](const Operands<T>& at, int64_t samples) {
+                (*way_back)(at.in(0), at.out(), samples);
+            })};
         });
 }
 
 template <class T>
-Buffer add_linear(Program<T>& p, Buffer x, std::vector<T> weight, std::vector<T> bias, int64_t inputs, int64_t outputs,
+Buffer add_linear(Program<T>& p, Buffer x, Shared<T> weights, std::vector<T> bias, int64_t inputs, int64_t outputs,
                   Activation activation) {
-    const auto weights = std::make_shared<const std::vector<T>>(std::move(weight));
     const auto biases = std::make_shared<const std::vector<T>>(std::move(bias));
     const int64_t rows = p.size_of(x) / inputs;  // of a sample
     p.count_weights(inputs * outputs);
     return p.add_step(
         {x}, rows * outputs,
         [=](const Operands<T>& at, int64_t samples) {
-            linear<T>({samples * rows, inputs, outputs}, at.in(0), weights->data(),
+            linear<T>({samples * rows, inputs, outputs}, at.in(0), weights.get(),
                       biases->empty() ? nullptr : biases->data(), at.out(), activation);
         },
         [=](Program<T>& q, Buffer output, Buffer grad_output) {
             const Buffer grad = before_activation(q, activation, output, grad_output);
             return std::vector<Buffer>{q.emit({grad}, rows * inputs, [=](const Operands<T>& at, int64_t samples) {
-                linear_input_grad<T>({samples * rows, inputs, outputs}, at.in(0), weights->data(), at.out());
+                linear_input_grad<T>({samples * rows, inputs, outputs}, at.in(0), weights.get(), at.out());
             })};
         });
 }
@@ -228,17 +278,18 @@ Buffer add_adaptive_avg_pool(Program<T>& p, Buffer x, int64_t channels, const Pl
         });
 }
 
-#define ADVCORE_STEPS(T)                                                                                              \
-    template struct Convolution<T>;                                                                                   \
-    template Buffer add_convolution<T>(Program<T>&, Buffer, Convolution<T>, std::optional<Convolution<T>>,            \
-                                       std::vector<T>, std::vector<T>, Activation);                                   \
-    template Buffer add_linear<T>(Program<T>&, Buffer, std::vector<T>, std::vector<T>, int64_t, int64_t, Activation); \
-    template Buffer add_pointwise<T>(Program<T>&, Buffer, Pointwise);                                                 \
-    template Buffer add_softmax<T>(Program<T>&, Buffer, int64_t, bool);                                               \
-    template Buffer add_sum<T>(Program<T>&, Buffer, Buffer, bool);                                                    \
-    template Buffer add_concatenation<T>(Program<T>&, const std::vector<Buffer>&);                                    \
-    template Buffer add_max_pool<T>(Program<T>&, Buffer, int64_t, const PoolAxis&, const PoolAxis&);                  \
-    template Buffer add_avg_pool<T>(Program<T>&, Buffer, int64_t, const PoolAxis&, const PoolAxis&, bool);            \
+#define ADVCORE_STEPS(T)                                                                                         \
+    template struct Convolution<T>;                                                                              \
+    template struct ConvWeight<T>;                                                                               \
+    template Buffer add_convolution<T>(Program<T>&, Buffer, const ConvPlan&, ConvWeight<T>, std::vector<T>,      \
+                                       Activation, const std::optional<ConvPlan>&);                              \
+    template Buffer add_linear<T>(Program<T>&, Buffer, Shared<T>, std::vector<T>, int64_t, int64_t, Activation); \
+    template Buffer add_pointwise<T>(Program<T>&, Buffer, Pointwise);                                            \
+    template Buffer add_softmax<T>(Program<T>&, Buffer, int64_t, bool);                                          \
+    template Buffer add_sum<T>(Program<T>&, Buffer, Buffer, bool);                                               \
+    template Buffer add_concatenation<T>(Program<T>&, const std::vector<Buffer>&);                               \
+    template Buffer add_max_pool<T>(Program<T>&, Buffer, int64_t, const PoolAxis&, const PoolAxis&);             \
+    template Buffer add_avg_pool<T>(Program<T>&, Buffer, int64_t, const PoolAxis&, const PoolAxis&, bool);       \
     template Buffer add_adaptive_avg_pool<T>(Program<T>&, Buffer, int64_t, const PlaneSize&, const PlaneSize&);
 ADVCORE_STEPS(float)
 ADVCORE_STEPS(double)

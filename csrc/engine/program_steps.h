@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -22,14 +23,34 @@ struct Convolution {
     void operator()(const T* input, const T* bias, T* out, int64_t samples, Activation activation) const;
 };
 
-// `backward` is the convolution of the output's gradient that gives the input's; where there is none, `weight` serves.
+// Numbers that the steps keep alive and do not copy: large weights would take their memory twice.
 template <class T>
-Buffer add_convolution(Program<T>& p, Buffer x, Convolution<T> forward, std::optional<Convolution<T>> backward,
-                       std::vector<T> weight, std::vector<T> bias, Activation activation);
+using Shared = std::shared_ptr<const T>;
+
+// weight[groups * rows, channels, taps] as it was given; each row is to be multiplied by its factor, if there are any.
+template <class T>
+struct ConvWeight {
+    Shared<T> numbers;
+    std::vector<double> factors;
+
+    std::vector<T> scaled(const ConvShape& s) const;
+};
+
+// How a convolution is computed.
+struct ConvPlan {
+    ConvShape shape;
+    ConvAlgorithm algorithm;
+};
+
+// `turned` is the convolution, with the taps turned around, that gives the input's gradient; without one the weight
+// serves as it is. What the way back needs is made when it is first gone.
+template <class T>
+Buffer add_convolution(Program<T>& p, Buffer x, const ConvPlan& plan, ConvWeight<T> weight, std::vector<T> bias,
+                       Activation activation, const std::optional<ConvPlan>& turned);
 
 // weight[outputs, inputs]; bias[outputs] or empty.
 template <class T>
-Buffer add_linear(Program<T>& p, Buffer x, std::vector<T> weight, std::vector<T> bias, int64_t inputs, int64_t outputs,
+Buffer add_linear(Program<T>& p, Buffer x, Shared<T> weights, std::vector<T> bias, int64_t inputs, int64_t outputs,
                   Activation activation);
 
 template <class T>

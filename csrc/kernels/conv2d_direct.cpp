@@ -41,6 +41,50 @@ void multiply_spans(const RowPanels& panels, int64_t first, int64_t last, const 
     }
 }
 
+constexpr int64_t fewest_rows = 96;  // that repay a copy of the right panels
+template <class T>
+constexpr int64_t copied_panels = tile_cols<T> / panel_cols<T>;  // stay in the second-level cache
+
+// The same with the right panels copied from the slab first, as many as stay near: what every row panel reads then lies
+// in its order, and aligned.
+template <class T>
+void multiply_copied_spans(const RowPanels& panels, int64_t first, int64_t last, const Spans<T> spans,
+                           PanelPair<T> pair, const T* packed, const T* slab, const T* row_bias, T* copies) {
+    struct Columns {
+        const T* panel;
+        T* to;
+        int count;
+    };
+    Columns columns[copied_panels<T>];
+    const int64_t* const offset = pair.b_offset;
+    pair.b_offset = nullptr;
+    for (int64_t i = 0, col = 0; i < spans.count;) {
+        int64_t count = 0;
+        for (T* copy = copies; count < copied_panels<T> && i < spans.count; ++count) {
+            const int64_t in_group = i % spans.group, group = i / spans.group;
+            const T* const from = slab + group * spans.slab_group + in_group * spans.slab_stride + col;
+            const int64_t cols = smaller(panel_cols<T>, spans.length - col), width = panel_width<T>(cols);
+            columns[count] = {copy, spans.to + group * spans.to_group + in_group * spans.to_stride + col,
+                              static_cast<int>(cols)};
+            for (int64_t k = 0; k < pair.depth; ++k, copy += width)
+                for (int64_t at = 0; at < width; at += lanes<T>) store(copy + at, load(from + offset[k] + at));
+            col += cols;
+            if (col == spans.length) ++i, col = 0;
+        }
+        for (int64_t panel = first; panel < last; ++panel) {
+            const int64_t row = panels.begin(panel) - panels.begin(first);
+            const int rows = static_cast<int>(panels.begin(panel + 1) - panels.begin(panel));
+            pair.a = packed + panels.begin(panel) * pair.depth;
+            pair.row_bias = row_bias ? row_bias + row : nullptr;
+            for (int64_t c = 0; c < count; ++c) {
+                pair.b = columns[c].panel, pair.c = columns[c].to + row * spans.row_stride;
+                pair.cols = columns[c].count;
+                multiply_panels<T>(rows, pair);
+            }
+        }
+    }
+}
+
 // Copies rows of positions from a tile, where they lie a slab's pitch apart, to the result.
 template <class T>
 void deal_out(const Spans<T>& tile, int64_t samples, int64_t rows, int64_t height, int64_t width, int64_t pitch, T* out,
@@ -64,7 +108,8 @@ void conv2d_direct(const Conv2dDirectArgs<T>& args, int64_t begin, int64_t end, 
     const int64_t width = m.horizontal.positions, taps = m.taps(), depth = m.rows();
     int64_t* const offset = static_cast<int64_t*>(scratch);
     T* const tile = reinterpret_cast<T*>(offset + block_depth);
-    T* const slab = tile + tile_rows * direct_tile_pitch<T>;
+    T* const copies = tile + tile_rows * direct_tile_pitch<T>;
+    T* const slab = copies + copied_panels<T> * panel_cols<T> * block_depth;
     for (int64_t item = begin; item < end; ++item) {
         const int64_t row_tile = item % args.row_tiles, rest = item / args.row_tiles;
         const int64_t y = rest % args.height_tiles * args.height_per_tile;
@@ -109,8 +154,12 @@ void conv2d_direct(const Conv2dDirectArgs<T>& args, int64_t begin, int64_t end, 
                 layout.fill(m, args.input + (sample + n) * m.sample_size() + group * m.channels * m.plane(), channel,
                             channels, y, slab + n * spans.slab_group);
             layout.find_offsets(k, pair.depth, channel, m.vertical.taps, m.horizontal.taps, offset);
-            multiply_spans(panels, first, last, spans, pair, args.packed + group * args.rows * depth + k * args.rows,
-                           slab, args.bias ? args.bias + out_row : nullptr);
+            const T* const packed = args.packed + group * args.rows * depth + k * args.rows;
+            const T* const bias = args.bias ? args.bias + out_row : nullptr;
+            if (panels.begin(last) - panels.begin(first) < fewest_rows)
+                multiply_spans(panels, first, last, spans, pair, packed, slab, bias);
+            else
+                multiply_copied_spans(panels, first, last, spans, pair, packed, slab, bias, copies);
         }
         if (!in_place)
             deal_out(spans, samples, panels.begin(last) - panels.begin(first), height, width, layout.pitch, out,

@@ -1,6 +1,7 @@
 #include "matmul.h"
 
 #include "kernel_list.h"
+#include "narrow_product.h"
 #include "thin_product.h"
 
 namespace advcore::ADVCORE_LEVEL {
@@ -22,6 +23,9 @@ void matmul(const MatmulArgs<T>& args, int64_t begin, int64_t end, void* scratch
         if (rows <= most_thin_rows && args.b_depth == 1)
             thin_product<T>(rows, cols, args.depth, left.data, args.a_row, args.a_depth, right.data, args.b_col, c,
                             args.cols, args.accumulate, finish);
+        else if (args.b_depth == 1 && !args.accumulate && is_narrow<T>(rows, args.depth))
+            narrow_product<T>(rows, cols, args.depth, left, right.data, args.b_col, c, args.cols, finish,
+                              static_cast<T*>(scratch));
         else
             product<T>(rows, cols, args.depth, left, right, c, args.cols, args.accumulate, finish,
                        static_cast<T*>(scratch));

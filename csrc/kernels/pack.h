@@ -19,6 +19,19 @@ struct Constant {
     static constexpr int value = N;
 };
 
+// Calls f with the step as a constant where there is fast code for it, else with 0.
+template <class F>
+ADVCORE_INLINE void with_step(int64_t step, const F& f) {
+    if (step == 1)
+        f(Constant<1>{});
+    else if (step == 2)
+        f(Constant<2>{});
+    else if (step == 4)
+        f(Constant<4>{});
+    else
+        f(Constant<0>{});
+}
+
 // Turns Rows <= lanes rows into columns of a panel, whole registers at a time, as long as what a register stores too
 // much stays within `room` elements, where it is stored over later. Returns how far it went along the depth.
 template <class T, int Rows>

@@ -128,19 +128,6 @@ ADVCORE_INLINE void add_spaced(T* to, Vec<T> x) {
     }
 }
 
-// Calls f with the step as a constant where there is fast code for it, else with 0.
-template <class F>
-ADVCORE_INLINE void with_step(int64_t step, const F& f) {
-    if (step == 1)
-        f(Constant<1>{});
-    else if (step == 2)
-        f(Constant<2>{});
-    else if (step == 4)
-        f(Constant<4>{});
-    else
-        f(Constant<0>{});
-}
-
 // to[(row - k) * pitch + i] = entry (row, col + i) for rows [k, k + depth); whole registers are stored, with zeros from
 // `cols` on.
 template <class T>

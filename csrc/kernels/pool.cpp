@@ -66,22 +66,30 @@ struct WindowRows {
         for (int k = 1; k < Taps; ++k) result = Op::combine(result, load(row[k] + col));
         return result;
     }
+    ADVCORE_INLINE Neighbours<T> down_neighbours(int64_t col) const {
+        Neighbours<T> result = load_neighbours(row[0] + col);
+#pragma GCC unroll 3
+        for (int k = 1; k < Taps; ++k) {
+            const Neighbours<T> x = load_neighbours(row[k] + col);
+            result = {Op::combine(result.low, x.low), Op::combine(result.high, x.high)};
+        }
+        return result;
+    }
     static constexpr int64_t ahead = 16384 / sizeof(T);  // rows read side by side mislead the hardware's own guesses
 
     // The windows that start at columns col, col + Stride, ...
     template <int Stride>
     ADVCORE_INLINE Vec<T> windows(int64_t col) const {
         static_assert(Taps == 2 || Taps == 3);
-        constexpr int L = lanes<T>;
         if constexpr (Stride == 1) {
             Vec<T> result = Op::combine(down(col), down(col + 1));
             if constexpr (Taps == 3) result = Op::combine(result, down(col + 2));
             return result;
         } else {
-            const Vec<T> low = down(col), high = down(col + L);
+            const Neighbours<T> columns = down_neighbours(col);
             for (int k = 0; k < Taps; ++k) prefetch(row[k] + col, ahead);
-            Vec<T> result = Op::combine(even_lanes<T>(low, high), odd_lanes<T>(low, high));
-            if constexpr (Taps == 3) result = Op::combine(result, even_lanes<T>(down(col + 2), down(col + 2 + L)));
+            Vec<T> result = Op::combine(even_lanes<T>(columns), odd_lanes<T>(columns));
+            if constexpr (Taps == 3) result = Op::combine(result, even_lanes<T>(down_neighbours(col + 2)));
             return result;
         }
     }

@@ -115,6 +115,27 @@ void avg_pool_grad_rows(const AvgPoolGradArgs<T> args, int64_t begin, int64_t en
     }
 }
 
+// Windows of 2 x 2 side by side: each gradient is halved twice and stored four times.
+template <class T>
+void double_rows(const AvgPoolGradArgs<T> args, int64_t begin, int64_t end) {
+    constexpr int L = lanes<T>;
+    const int64_t cols = args.cols.output;
+    for (int64_t row = begin, rows; row < end; row += rows) {
+        rows = row % 2 == 0 && row + 1 < end ? 2 : 1;
+        const T* const from = args.grad_output + row / 2 * cols;
+        T* const to = args.grad_input + row * 2 * cols;
+        cover<T>(cols, [=](int64_t at, int used) {
+            const Vec<T> share = load_used(from + at, used) / args.divisor;
+            const Vec<T> low = interleave<T, 0>(share, share), high = interleave<T, 1>(share, share);
+            for (int64_t i = 0; i < rows; ++i) {
+                T* const pairs = to + i * 2 * cols + 2 * at;
+                store_used(pairs, low, static_cast<int>(smaller(L, 2 * used)));
+                if (2 * used > L) store_used(pairs + L, high, 2 * used - L);
+            }
+        });
+    }
+}
+
 // One window over the whole plane: all elements share alike.
 template <class T>
 void fill_planes(const AvgPoolGradArgs<T>& args, int64_t begin, int64_t end) {
@@ -142,6 +163,10 @@ template <class T>
 void avg_pool_grad(const AvgPoolGradArgs<T>& args, int64_t begin, int64_t end, void* scratch) {
     T* const buffer = static_cast<T*>(scratch);
     if (args.whole) return fill_planes(args, begin, end);
+    const auto side_by_side = [](const PoolAxis& axis) {
+        return axis.kernel == 2 && axis.stride == 2 && axis.padding == 0 && axis.input == 2 * axis.output;
+    };
+    if (!args.row_divisor && side_by_side(args.rows) && side_by_side(args.cols)) return double_rows(args, begin, end);
     if (args.cols.kernel == 2) return avg_pool_grad_by_stride<T, 2>(args, begin, end, buffer);
     if (args.cols.kernel == 3) return avg_pool_grad_by_stride<T, 3>(args, begin, end, buffer);
     avg_pool_grad_by_stride<T, 0>(args, begin, end, buffer);

@@ -51,7 +51,7 @@ ADVCORE_INLINE Vec<T> load_strided(const T* from, int64_t stride, int used) {
     if constexpr (Stride == 1) {
         return load(from);
     } else if constexpr (Stride == 2) {
-        return even_lanes<T>(load(from), load(from + lanes<T>));
+        return load_spaced<T, 2>(from);
     } else {
         T lane[lanes<T>] = {};
         for (int i = 0; i < used; ++i) lane[i] = from[i * stride];

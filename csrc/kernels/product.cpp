@@ -8,12 +8,13 @@ namespace {
 // An activation too long to be repeated for every register of multiply(): a pass over what that has stored.
 template <class T>
 void activate_stored(int rows, const PanelPair<T>& p) {
+    constexpr int L = lanes<T>;
     T* c = p.c;
-    for (int r = 0; r < rows; ++r, c += p.c_stride)
-        for (int col = 0; col < p.cols; col += lanes<T>) {
-            const int used = p.cols - col < lanes<T> ? p.cols - col : lanes<T>;
-            store_part(c + col, activate<T>(load_part(c + col, used), p.activation), used);
-        }
+    for (int r = 0; r < rows; ++r, c += p.c_stride) {
+        int col = 0;
+        for (; col + L <= p.cols; col += L) store(c + col, gelu<T>(load(c + col)));
+        if (col < p.cols) store_part(c + col, gelu<T>(load_part(c + col, p.cols - col)), p.cols - col);
+    }
 }
 
 // Which factor lies where its offsets say.

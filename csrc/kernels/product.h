@@ -28,7 +28,7 @@ struct Finish {
 // Rows are dealt evenly: 17 rows make panels of 9 and 8, not of 14 and 3.
 struct RowPanels {
     int64_t rows, count;
-    explicit RowPanels(int64_t rows_) : rows(rows_), count(ceil_div(rows_, max_panel_rows)) {}
+    explicit RowPanels(int64_t rows_, int64_t most = max_panel_rows) : rows(rows_), count(ceil_div(rows_, most)) {}
     int64_t begin(int64_t panel) const { return panel * (rows / count) + smaller(panel, rows % count); }
 };
 

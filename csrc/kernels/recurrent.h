@@ -20,6 +20,7 @@ enum class Cell : int32_t { rnn_tanh = 0, gru_after = 1, gru_before = 2, lstm = 
 
 // A packed matrix is cut into strips of this many columns (or units): whole panels at every level.
 constexpr int64_t packed_strip_cols = 32;
+constexpr int64_t most_lanes = 16;  // of a register at any level
 
 // Packs right[depth, cols] for the product of recurrent_product.h. An item is one strip.
 template <class T>
@@ -41,8 +42,8 @@ struct RecurrentPackGatesArgs {
 constexpr int64_t max_samples_per_item = 84;  // 6 panels of 14, 14 of 6
 constexpr int64_t max_thin_rows = 4;          // so few are multiplied with weights as they are
 
-// The weights of forward: as they are for so few rows, packed ahead, or packed block by block by an item of one step.
-enum class Packing : int32_t { none, ahead, by_item };
+// What of forward's products is packed: nothing for so few rows, the weights ahead, or in a single step the rows alone.
+enum class Packing : int32_t { none, ahead, of_rows };
 
 // What both directions share. `states` and `cells` have a slot before the first step and one after each: a step of
 // the forward direction goes from slot t to t + 1, of the reverse direction from slot t + 1 to t.
@@ -80,7 +81,7 @@ struct RecurrentForwardArgs : RecurrentSteps<T> {
 
 // The elements of scratch memory that recurrent_forward uses: rows are steps_at_once times samples_per_item.
 constexpr int64_t recurrent_forward_scratch(int64_t rows, int64_t gates, int64_t hidden) {
-    return rows * (3 * hidden + gates * (hidden + packed_strip_cols)) +
+    return rows * (3 * hidden + gates * (hidden + packed_strip_cols)) + most_lanes * hidden +
            (2 * max_samples_per_item + gates * packed_strip_cols) * block_depth;
 }
 

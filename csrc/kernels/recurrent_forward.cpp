@@ -1,4 +1,5 @@
 #include "kernel_list.h"
+#include "narrow_product.h"
 #include "recurrent_cells.h"
 #include "recurrent_product.h"
 #include "thin_product.h"
@@ -12,7 +13,7 @@ struct ForwardItem {
     const RecurrentForwardArgs<T>& args;
     int64_t begin, end, first_unit, last_unit;
     int64_t samples, gates;
-    T *left, *input_part, *state_part, *update, *reset_state, *packed_units;
+    T *left, *input_part, *state_part, *update, *reset_state, *turned_sums;
 
     ForwardItem(const RecurrentForwardArgs<T>& all, int64_t item, T* scratch) : args(all) {
         const int64_t ranges = ceil_div(args.hidden, args.units_per_item);
@@ -23,9 +24,9 @@ struct ForwardItem {
         samples = end - begin, gates = gate_count(args.cell);
         update = scratch, reset_state = update + samples * args.hidden;
         state_part = reset_state + samples * args.hidden;
-        packed_units = state_part + samples * gates * units_at_once<T>;
-        left = packed_units + gates * packed_strip_cols * block_depth;
-        input_part = left + samples * args.hidden + 2 * max_samples_per_item * block_depth;
+        turned_sums = state_part + samples * gates * units_at_once<T>;
+        left = turned_sums + gates * packed_strip_cols * block_depth;
+        input_part = left + (samples + most_lanes) * args.hidden + 2 * max_samples_per_item * block_depth;
     }
 
     int64_t part_stride() const { return gates * (last_unit - first_unit); }
@@ -55,10 +56,12 @@ struct ForwardItem {
                          Target<T> to) const {
         const int64_t terms = smaller(block_depth, w.depth - k);
         to.accumulate = k > 0;
-        if (args.packing == Packing::by_item) {
-            pack_units(w, unit, units, k, terms, packed_units);
-            return multiply_block(RowPanels(rows), a, PackedRight<T>{packed_units, terms, w.gates * units}, 0, terms,
-                                  to);
+        if (args.packing == Packing::of_rows) {
+            for (int64_t gate = 0; gate < w.gates; ++gate) {
+                multiply_narrow<T>(rows, units, terms, a, w.row(gate, unit) + k, w.depth, turned_sums, false, nullptr);
+                turn(turned_sums, rows, units, to.data + gate * units, to.stride, to.accumulate);
+            }
+            return;
         }
         const PackedRight<T> right{w.data + unit * w.gates * w.depth, w.depth, w.gates * units};
         multiply_block(RowPanels(rows), a, right, k, terms, to);
@@ -95,7 +98,9 @@ struct ForwardItem {
 
     // One block of depth of a left factor.
     void pack_rows_of(const T* from, int64_t stride, int64_t rows, int64_t terms, T* to) const {
-        if (rows == 1)
+        if (args.packing == Packing::of_rows)
+            pack_narrow<T>({from, stride, 1}, rows, terms, to);
+        else if (rows == 1)
             copy_row(to, from, terms);
         else
             pack_left<T>(LeftMatrix<T>{from, stride, 1}, rows, terms, 0, to);
@@ -104,16 +109,18 @@ struct ForwardItem {
     // Makes rows of `hidden` numbers the left factor of multiply_state: the states may be overwritten then.
     void take_left(const T* from) const {
         for (int64_t k = 0; args.packing != Packing::none && k < args.hidden; k += block_depth)
-            pack_rows_of(from + k, args.hidden, samples, smaller(block_depth, args.hidden - k), left + k * samples);
+            pack_rows_of(from + k, args.hidden, samples, smaller(block_depth, args.hidden - k), left + k * left_rows());
         for (int64_t i = 0; args.packing == Packing::none && i < samples; ++i)
             copy_row(left + i * args.hidden, from + i * args.hidden, args.hidden);
     }
+
+    int64_t left_rows() const { return args.packing == Packing::of_rows ? padded_rows<T>(samples) : samples; }
 
     void multiply_state(const GateWeights<T>& w, int64_t unit, int64_t units) const {
         const Target<T> to{state_part, w.gates * units, false};
         if (args.packing == Packing::none) return multiply_thin(samples, left, args.hidden, w, unit, units, to);
         for (int64_t k = 0; k < w.depth; k += block_depth)
-            multiply_packed(samples, left + k * samples, w, unit, units, k, to);
+            multiply_packed(samples, left + k * left_rows(), w, unit, units, k, to);
     }
 
     // The state before or after step t.

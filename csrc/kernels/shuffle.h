@@ -33,23 +33,47 @@ ADVCORE_INLINE Vec<T> even_lanes(Vec<T> a, Vec<T> b) {
     return even_lanes<T>(a, b, typename Iota<lanes<T>>::type{});
 }
 
+// Two registers of neighbouring elements in the order in which telling even and odd ones apart takes fewest
+// instructions: with registers of 32 bytes, each holds halves of both.
+template <class T>
+struct Neighbours {
+    Vec<T> low, high;
+};
+template <class T>
+ADVCORE_INLINE Neighbours<T> load_neighbours(const T* from) {
+    constexpr int L = lanes<T>;
+    if constexpr (vector_bytes == 32)
+        return {load_halves(from, from + L), load_halves(from + L / 2, from + L + L / 2)};
+    else
+        return {load(from), load(from + L)};
+}
+template <class T, int Odd, int... I>
+ADVCORE_INLINE Vec<T> every_second(Neighbours<T> x, Lanes<I...>) {
+    constexpr int L = lanes<T>, half = L / 2;
+    if constexpr (vector_bytes == 32)
+        return __builtin_shufflevector(
+            x.low, x.high, (I / half * half + 2 * (I % (half / 2)) + Odd + (I % half < half / 2 ? 0 : L))...);
+    else
+        return __builtin_shufflevector(x.low, x.high, (2 * I + Odd)...);
+}
+template <class T>
+ADVCORE_INLINE Vec<T> even_lanes(Neighbours<T> x) {
+    return every_second<T, 0>(x, typename Iota<lanes<T>>::type{});
+}
+template <class T>
+ADVCORE_INLINE Vec<T> odd_lanes(Neighbours<T> x) {
+    return every_second<T, 1>(x, typename Iota<lanes<T>>::type{});
+}
+
 // A register of elements 0, Step, 2 Step, ...
 template <class T, int Step>
 ADVCORE_INLINE Vec<T> load_spaced(const T* from) {
     if constexpr (Step == 1)
         return load(from);
+    else if constexpr (Step == 2)
+        return even_lanes<T>(load_neighbours(from));
     else
         return even_lanes<T>(load_spaced<T, Step / 2>(from), load_spaced<T, Step / 2>(from + lanes<T> * (Step / 2)));
-}
-
-// And from the second on.
-template <class T, int... I>
-ADVCORE_INLINE Vec<T> odd_lanes(Vec<T> a, Vec<T> b, Lanes<I...>) {
-    return __builtin_shufflevector(a, b, (2 * I + 1)...);
-}
-template <class T>
-ADVCORE_INLINE Vec<T> odd_lanes(Vec<T> a, Vec<T> b) {
-    return odd_lanes<T>(a, b, typename Iota<lanes<T>>::type{});
 }
 
 // The sum of all lanes, in every lane: halves, quarters, ... are added.

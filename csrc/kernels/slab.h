@@ -31,24 +31,22 @@ struct Phases {
     }
 };
 
-// to[i] = row[first + i * step], zeros outside; up to a register more is stored.
-template <class T>
+// to[i] = row[first + i * step], zeros outside; up to a register more is stored. Step is the step, or 0.
+template <class T, int Step>
 ADVCORE_INLINE void sort_row(const T* row, int64_t source, int64_t step, int64_t first, int64_t length, T* to) {
     constexpr int L = lanes<T>;
-    int64_t i = 0;
-    for (; i < length && first < 0; ++i, first += step) to[i] = T(0);
-    const T* from = row + first;
-    const int64_t begin = i, end = smaller(length, i + (source - first + step - 1) / step);
-    if (step == 1) {
+    if constexpr (Step != 0) step = Step;
+    const int64_t begin = first >= 0 ? 0 : smaller(length, ceil_div(-first, step));
+    for (int64_t i = 0; i < begin; i += L) store(to + i, Vec<T>{});
+    const T* from = row + first + begin * step;
+    const int64_t end = smaller(length, first < source ? ceil_div(source - first, step) : 0);
+    int64_t i = begin;
+    if constexpr (Step == 1) {
         for (; i + L <= end; i += L, from += L) store(to + i, load(from));
-        if (i < end && end - begin >= L) {  // the last register overlaps the one before it
-            store(to + end - L, load(from + end - L - i));
-            i = end;
-        }
-    } else if (step == 2) {
-        for (; i + L < end; i += L, from += 2 * L) store(to + i, load_spaced<T, 2>(from));
-    } else if (step == 4) {
-        for (; i + L < end; i += L, from += 4 * L) store(to + i, load_spaced<T, 4>(from));
+        if (i < end) store(to + i, load_part(from, static_cast<int>(end - i)));
+        i = larger(i, end);
+    } else if constexpr (Step != 0) {
+        for (; i + L < end; i += L, from += Step * L) store(to + i, load_spaced<T, Step>(from));
     }
     for (; i < end; ++i, from += step) to[i] = *from;
     for (; i < length; i += L) store(to + i, Vec<T>{});
@@ -69,20 +67,27 @@ struct SlabLayout {
     // Copies channels [channel, channel + channels) of a sample's group for output rows from y on.
     template <class T>
     void fill(const PatchMatrix& m, const T* group_planes, int64_t channel, int64_t channels, int64_t y, T* to) const {
+        with_step(m.horizontal.step, [&](auto constant) {
+            for (int64_t c = channel; c < channel + channels; ++c, to += plane)
+                fill_plane<T, constant.value>(m, group_planes + c * m.plane(), y, to);
+        });
+    }
+
+    template <class T, int Step>
+    ADVCORE_INLINE void fill_plane(const PatchMatrix& m, const T* from, int64_t y, T* to) const {
         const PatchAxis &v = m.vertical, &h = m.horizontal;
-        for (int64_t c = channel; c < channel + channels; ++c)
-            for (int64_t slot = 0; slot < vertical.slots; ++slot)
-                for (int64_t column = 0; column < horizontal.slots; ++column)
-                    for (int64_t row = 0; row < rows; ++row, to += pitch) {
-                        const int64_t at = (y + vertical.least + row) * v.step + vertical.residue[slot];
-                        const bool inside = at >= 0 && at < v.source;
-                        const T* const from = inside ? group_planes + c * m.plane() + at * h.source : nullptr;
-                        if (inside && column == 0)
-                            for (int64_t i = 0; i < h.source; i += 64 / static_cast<int64_t>(sizeof(T)))
-                                prefetch(from + i, m.plane());  // the next channel
-                        sort_row(from, inside ? h.source : 0, h.step,
-                                 horizontal.least * h.step + horizontal.residue[column], pitch, to);
-                    }
+        for (int64_t slot = 0; slot < vertical.slots; ++slot)
+            for (int64_t column = 0; column < horizontal.slots; ++column)
+                for (int64_t row = 0; row < rows; ++row, to += pitch) {
+                    const int64_t at = (y + vertical.least + row) * v.step + vertical.residue[slot];
+                    const bool inside = at >= 0 && at < v.source;
+                    const T* const source = inside ? from + at * h.source : from;
+                    if (inside && column == 0)
+                        for (int64_t i = 0; i < h.source; i += 64 / static_cast<int64_t>(sizeof(T)))
+                            prefetch(source + i, m.plane());  // the next channel
+                    sort_row<T, Step>(source, inside ? h.source : 0, h.step,
+                                      horizontal.least * h.step + horizontal.residue[column], pitch, to);
+                }
     }
 
     // offset[i]: where the tap of row k + i of the patch matrix lies, in a slab that begins with `channel`.

@@ -69,6 +69,12 @@ ADVCORE_INLINE Vec<T> load_halves(const T* low, const T* high) {
     Half a, b;
     __builtin_memcpy(&a, low, sizeof a);
     __builtin_memcpy(&b, high, sizeof b);
+#if defined(ADVCORE_LEVEL_IS_avx2) && !defined(__clang__)
+    // Of shuffled halves GCC makes a load and an insertion, of this one instruction.
+    typedef float Floats __attribute__((vector_size(vector_bytes / 2)));
+    const Floats lower = reinterpret_cast<Floats>(a), upper = reinterpret_cast<Floats>(b);
+    return reinterpret_cast<Vec<T>>(__builtin_ia32_vinsertf128_ps256(__builtin_ia32_ps256_ps(lower), upper, 1));
+#else
     if constexpr (lanes<T> == 2)
         return __builtin_shufflevector(a, b, 0, 1);
     else if constexpr (lanes<T> == 4)
@@ -77,6 +83,7 @@ ADVCORE_INLINE Vec<T> load_halves(const T* low, const T* high) {
         return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7);
     else
         return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+#endif
 }
 
 template <class T>

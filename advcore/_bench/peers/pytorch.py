@@ -6,9 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from advcore._bench.peers import pytorch_backward, pytorch_recurrent
+from advcore._bench.peers import pytorch_backward, pytorch_networks, pytorch_recurrent
 from advcore._bench.peers.participant import Call, Participant
 from advcore._cases import Case, run_reference
+from advcore._cases.network import OPERATIONS
 
 _FORWARD = (
     *("matmul", "linear", "conv2d", "PackedConv2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"),
@@ -20,9 +21,14 @@ _IMAGES = (
     *("max_pool2d", "max_pool2d_grad", "avg_pool2d", "avg_pool2d_grad", "adaptive_avg_pool2d"),
 )
 
+_NETWORKS = ("logits", "loss_gradient", "training_step")  # of attacks it has none
+
 
 def _prepare(case: Case, inputs: dict[str, Any], *, channels_last: bool = False) -> Call:
     import torch
+
+    if case.op in OPERATIONS:
+        return pytorch_networks.prepare(case, inputs, channels_last=channels_last)
 
     def convert(value: Any) -> Any:
         if isinstance(value, tuple):
@@ -57,16 +63,18 @@ def _forward(op: str, **arguments: Any) -> Callable[[], Any]:
 
 
 def _yardstick(case: Case, inputs: dict[str, Any]) -> Call:
+    if case.op in OPERATIONS:
+        return pytorch_networks.prepare(case, inputs, wide=True)
     return Call(partial(run_reference, case, inputs))
 
 
 PLAIN = Participant(
     "torch",
     ("torch",),
-    frozenset({*_FORWARD, *pytorch_backward.OPERATIONS, *pytorch_recurrent.OPERATIONS}),
+    frozenset({*_FORWARD, *pytorch_backward.OPERATIONS, *pytorch_recurrent.OPERATIONS, *_NETWORKS}),
     _prepare,
 )
 CHANNELS_LAST = Participant(
-    "torch channels_last", ("torch",), frozenset(_IMAGES), partial(_prepare, channels_last=True)
+    "torch channels_last", ("torch",), frozenset({*_IMAGES, "logits"}), partial(_prepare, channels_last=True)
 )
 YARDSTICK = Participant("reference", ("torch",), frozenset(), _yardstick)

@@ -1,0 +1,60 @@
+"""The checklist's comparisons, on rows whose answer is known."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from advcore.evaluation import checks, probes
+from advcore.evaluation.plan import PLANS
+from advcore.evaluation.results import About, Results
+from advcore.evaluation.rows import Row
+
+EPS = 0.3
+WHITE = range(60)  # of 100 images
+SURVIVORS = range(60, 100)
+
+
+def rows_of(attack: str, samples: range, broken: range) -> list[Row]:
+    """Return rows of an attack on some samples, of which it breaks some."""
+    return [
+        Row(s, attack, EPS, s in broken, "success" if s in broken else "failed", linf=EPS if s in broken else 0.0)
+        for s in samples
+    ]
+
+
+def judged(rows: list[Row]) -> checks.Check:
+    """Return the check of white-box against black-box attacks."""
+    plan = [asdict(p) | {"access": p.access, "has_budget": p.has_budget} for p in PLANS["standard"]]
+    about = About(
+        "linf", (EPS,), 0, (0, 1), "standard", plan, np.zeros(100, np.int64), "gradients", False, 100, {}, {}, {}, ""
+    )
+    rows = [Row(s, probes.CLEAN, 0.0, False, "failed") for s in range(100)] + rows
+    found = {check.name: check for check in checks.checklist(Results(about, rows))}
+    return found["white-box attacks beat black-box ones"]
+
+
+@pytest.mark.parametrize(
+    ("on_all", "verdict"),
+    [
+        (range(52, 68), checks.PASS),  # 8 survivors, but of what gradients break only 8
+        (range(20, 100), checks.FAIL),  # 40 that gradients did not break, and all but 20 that they did
+    ],
+)
+def test_an_attack_on_survivors_is_judged_by_a_sample_of_all(on_all: range, verdict: str) -> None:
+    """On survivors it can only win."""
+    survivors = range(max(60, on_all.start), on_all.stop)
+    check = judged(
+        rows_of("APGD-CE", range(100), WHITE)
+        + rows_of("Square", SURVIVORS, survivors)
+        + rows_of(probes.BLACK_BOX, range(100), on_all)
+    )
+    assert check.verdict == verdict
+    assert f"Square broke {len(survivors)} at eps 0.3" in check.evidence
+
+
+def test_without_that_sample_survivors_count() -> None:
+    """A plan whose checks are off has no other evidence."""
+    rows = rows_of("APGD-CE", range(100), WHITE) + rows_of("Square", SURVIVORS, range(60, 68))
+    assert judged(rows).verdict == checks.FAIL
+    assert judged(rows_of("APGD-CE", range(100), WHITE) + rows_of("Square", SURVIVORS, range(0))).verdict == checks.PASS
