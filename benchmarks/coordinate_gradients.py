@@ -33,6 +33,7 @@ class Work(NamedTuple):
     coordinates: int
     batch: int
     flat: bool = False
+    hidden: int = 0  # units, of recurrent models
 
 
 WORKS = {
@@ -40,6 +41,10 @@ WORKS = {
     "the same, flat background": Work("carlini_mnist", (1, 28, 28), 128, 257, flat=True),
     "all of carlini_mnist": Work("carlini_mnist", (1, 28, 28), 784, 257),
     "all of carlini_cifar": Work("carlini_cifar", (3, 32, 32), 3072, 257),
+    "128 of lstm_classifier, 128 units": Work("lstm_classifier", (1, 28, 28), 128, 257, hidden=128),
+    "all of lstm_classifier, 128 units": Work("lstm_classifier", (1, 28, 28), 784, 257, hidden=128),
+    "128 of gru_classifier, 128 units": Work("gru_classifier", (1, 28, 28), 128, 257, hidden=128),
+    "all of gru_classifier, 128 units": Work("gru_classifier", (1, 28, 28), 784, 257, hidden=128),
     "1024 of resnet18, 224 x 224": Work("resnet18", (3, 224, 224), 1024, 16),
 }
 
@@ -48,7 +53,8 @@ def model_of(work: Work) -> Any:
     """Return a network whose ReLUs are on and off as in a trained one: biases are drawn, not zero."""
     from advcore import models
 
-    return getattr(models, work.model)(seed=0)
+    options = {"hidden_size": work.hidden} if work.hidden else {}
+    return getattr(models, work.model)(seed=0, **options)
 
 
 def input_of(work: Work) -> np.ndarray:

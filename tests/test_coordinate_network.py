@@ -11,33 +11,9 @@ from hypothesis import strategies as st
 import advcore
 from advcore import models, nn, ops
 from advcore._perturb import Perturbed
-from advcore.nn._coordinates import CoordinateProbe, cast
+from advcore.nn._coordinates import CoordinateProbe
 
 ONE, TWO = (1, 1), (2, 2)
-
-
-def whole(network, x, coordinates, h, bounds=None):
-    """Evaluate the same moved copies by whole passes of the network in float64."""
-    moved = Perturbed(x, coordinates, h, bounds, keep=True)
-    logits = (
-        cast(network, np.float64)
-        .logits(moved.batch().astype(np.float64))
-        .reshape(len(x), 2 * coordinates.shape[1] + 1, -1)
-    )
-    count = coordinates.shape[1]
-    return logits[:, 0], logits[:, 1 : count + 1], logits[:, count + 1 :]
-
-
-def assert_agree(network, x, coordinates, h, bounds=None, rtol=1e-6, propagated=True):
-    probe = CoordinateProbe(network)
-    got = probe.values(x, coordinates, h, bounds)
-    assert (probe.propagation(x.shape[1:]) is not None) == propagated
-    base, plus, minus = whole(network, x, coordinates, h, bounds)
-    scale = max(np.abs(plus - base[:, None]).max(), np.abs(minus - base[:, None]).max(), 1e-9)
-    np.testing.assert_allclose(got.base, base, rtol=rtol, atol=rtol * np.abs(base).max())
-    np.testing.assert_allclose(got.plus - got.base[:, None], plus - base[:, None], rtol=0, atol=rtol * scale)
-    np.testing.assert_allclose(got.minus - got.base[:, None], minus - base[:, None], rtol=0, atol=rtol * scale)
-    return got
 
 
 def pair(draw, low, high):
@@ -128,7 +104,7 @@ def networks(draw):
 
 @settings(deadline=None, max_examples=60)
 @given(networks(), st.booleans(), st.sampled_from([1e-3, 0.25]), st.sampled_from([None, (0.0, 1.0)]))
-def test_random_networks(drawn, flat, h, bounds):
+def test_random_networks(assert_agree, drawn, flat, h, bounds):
     network, shape, rng = drawn
     x = rng.uniform(0, 1, (2, *shape)).astype(network.dtype)
     if flat:
@@ -142,7 +118,7 @@ def test_random_networks(drawn, flat, h, bounds):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("background", [0.0, 0.7, None])
-def test_carlini(dtype, background):
+def test_carlini(assert_agree, dtype, background):
     network = models.carlini_mnist(dtype=dtype)
     rng = np.random.default_rng(0)
     x = rng.uniform(0, 1, (2, 1, 28, 28)).astype(dtype)
@@ -154,7 +130,7 @@ def test_carlini(dtype, background):
         assert got.reflected > 10
 
 
-def test_cosine_with_the_gradient_in_float32():
+def test_cosine_with_the_gradient_in_float32(whole):
     network = models.carlini_mnist()
     x = np.random.default_rng(3).uniform(0, 1, (1, 1, 28, 28)).astype(np.float32)
     coordinates = np.arange(0, 784, 5)
@@ -217,13 +193,13 @@ def test_same_bits_for_any_threads_and_company(network):
         np.testing.assert_array_equal(alone.minus[0], results[0].minus[n, ::-1][:3])
 
 
-def test_layers_that_do_not_propagate_run_whole():
-    network = nn.Sequential(nn.GRU(4, 3), nn.Flatten(), nn.Linear(15, 2))
-    x = np.random.default_rng(0).uniform(0, 1, (2, 5, 4)).astype(np.float32)
+def test_layers_that_do_not_propagate_run_whole(assert_agree):
+    network = models.lstm_classifier((1, 5, 4), 2, hidden_size=3, batch_norm=True)
+    x = np.random.default_rng(0).uniform(0, 1, (2, 1, 5, 4)).astype(np.float32)
     assert_agree(network, x, np.array([[0, 19, 7]] * 2), 1e-4, rtol=1e-9, propagated=False)
 
 
-def test_bounds_and_long_steps():
+def test_bounds_and_long_steps(assert_agree):
     network = models.carlini_mnist(dtype=np.float64)
     x = np.zeros((1, 1, 28, 28))
     x[..., 10:15, 10:15] = 1
@@ -233,13 +209,13 @@ def test_bounds_and_long_steps():
     np.testing.assert_array_equal(got.plus[0, 1], got.base[0])
 
 
-def test_rows_of_numbers():
+def test_rows_of_numbers(assert_agree):
     network = nn.Sequential(nn.Linear(300, 40), nn.ReLU(), nn.Linear(40, 3), dtype=np.float64)
     x = np.random.default_rng(0).normal(size=(3, 300))
     assert_agree(network, x, np.array([[0, 299, 1, 256]] * 3), 1e-2)
 
 
-def test_changed_weights_are_noticed_and_copies_are_independent():
+def test_changed_weights_are_noticed_and_copies_are_independent(assert_agree):
     network = models.carlini_mnist()
     x = np.random.default_rng(0).uniform(0, 1, (1, 1, 28, 28)).astype(np.float32)
     coordinates = np.array([[5, 100, 391]])

@@ -20,7 +20,7 @@ from advcore import _check, _core
 from advcore._check import Array
 from advcore._perturb import Perturbed
 from advcore.nn._propagation import LayerCost, Propagation
-from advcore.nn._propagation_layers import UnsupportedError
+from advcore.nn._propagation_layout import UnsupportedError
 from advcore.nn._watch import by_the_network
 from advcore.nn.layer import Shape
 from advcore.nn.network import Network

@@ -60,6 +60,21 @@ void bind(py::module_& m, const char* name) {
         .def("softmax", &P::softmax)
         .def("sum", &P::sum)
         .def("concatenate", &P::concatenate)
+        .def("product", &P::product)
+        .def("gather",
+             [](P& p, int x, const Array<int64_t>& source, const std::vector<Pair>& rows,
+                const std::vector<Pair>& cols) {
+                 return p.gather(x, source.data(), extent(source, 0), intervals(rows), intervals(cols));
+             })
+        .def("normalize", [](P& p, int x, int base, int64_t groups, bool by_position, const Array<T>& weight,
+                             double eps) { return p.normalize(x, base, groups, by_position, weight.data(), eps); })
+        .def("recurrent",
+             [](P& p, int x, int base, int cell, const Array<T>& w_ih, const Array<T>& w_hh, bool reverse, bool last) {
+                 const RecurrentWeights<T> weights{static_cast<DifferenceCell>(cell), extent(w_hh, 1), w_ih.data(),
+                                                   w_hh.data()};
+                 return p.recurrent(x, base, weights, reverse, last);
+             })
+        .def("base_of", &P::base_of)
         .def("finish", &P::finish)
         .def("prepare",
              [](P& p, const std::vector<Array<T>>& bases, int64_t samples) {

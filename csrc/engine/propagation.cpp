@@ -50,6 +50,12 @@ std::vector<const T*> ProbeGroup<T>::base(int index) const {
 }
 
 template <class T>
+const T* ProbeGroup<T>::base_at(int index, int map, int64_t probe, int64_t row, int64_t col) const {
+    const DifferenceMap<T>& m = propagation->map(map);
+    return propagation->base(index, probes[probe].sample) + (row * m.cols + col) * m.pitch;
+}
+
+template <class T>
 Propagation<T>::Propagation(int64_t channels, int64_t rows, int64_t cols) {
     maps_.emplace_back(channels, rows, cols, reach_of_input(rows), reach_of_input(cols));
 }
@@ -80,6 +86,12 @@ auto Propagation<T>::add_in_place(Value x, std::function<void(ProbeGroup<T>&, Va
 template <class T>
 int Propagation<T>::base_like(Value x) {
     bases_.push_back({x, {}});
+    return static_cast<int>(bases_.size()) - 1;
+}
+
+template <class T>
+int Propagation<T>::base_of(int64_t size) {
+    bases_.push_back({-1, {}, size});
     return static_cast<int>(bases_.size()) - 1;
 }
 
@@ -130,6 +142,7 @@ int64_t Propagation<T>::output_size() const {
 template <class T>
 const T* Propagation<T>::base(int index, int64_t sample) const {
     const Base& b = bases_[static_cast<std::size_t>(index)];
+    if (b.like < 0) return b.values.data() + sample * b.size;
     const DifferenceMap<T>& m = map(b.like);
     return b.values.data() + sample * m.rows * m.cols * m.pitch;
 }
@@ -137,6 +150,10 @@ const T* Propagation<T>::base(int index, int64_t sample) const {
 template <class T>
 void Propagation<T>::prepare(const std::vector<const T*>& given, int64_t samples) {
     for (std::size_t i = 0; i < bases_.size(); ++i) {
+        if (bases_[i].like < 0) {
+            bases_[i].values.assign(given[i], given[i] + samples * bases_[i].size);
+            continue;
+        }
         const DifferenceMap<T>& m = map(bases_[i].like);
         bases_[i].values.resize(static_cast<std::size_t>(samples * m.rows * m.cols * m.pitch));
         struct Work {
@@ -175,7 +192,7 @@ int64_t Propagation<T>::group_size(int64_t count) const {
     const int64_t size = std::clamp<int64_t>(fits / difference_rows * difference_rows, difference_rows, most_probes);
     const int64_t threads = get_num_threads();
     const int64_t groups = rounded(ceil_div(count, size), threads);  // so that all threads end at about the same time
-    return ceil_div(count, groups);
+    return std::min(size, rounded(ceil_div(count, groups), difference_rows));
 }
 
 template <class T>

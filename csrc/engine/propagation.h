@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "../kernels/difference.h"
+#include "../kernels/difference_recurrent.h"
 #include "conv2d.h"
 #include "program.h"
 #include "reach.h"
@@ -67,11 +68,21 @@ struct ProbeGroup {
     std::vector<uint8_t> kinked;
     std::vector<TouchedPosition> touched;
     DifferencePanels panels;
+    std::vector<T> work;  // of a recurrent layer
     int64_t multiply_adds = 0;
 
     T* at(int map) const;
     const std::vector<DifferenceWindow>& windows_of(int map) const { return windows[static_cast<std::size_t>(map)]; }
-    std::vector<const T*> base(int index) const;  // of each probe
+    std::vector<const T*> base(int index) const;                                          // of each probe
+    const T* base_at(int index, int map, int64_t probe, int64_t row, int64_t col) const;  // one that is like that map
+};
+
+// A recurrent layer in one direction; weights have torch's gates, one after the other.
+template <class T>
+struct RecurrentWeights {
+    DifferenceCell cell;
+    int64_t hidden;
+    const T *input, *state;  // [gates * hidden][features], [gates * hidden][hidden]
 };
 
 // What a layer costs. The multiply-adds of a probe are per_product by_row[its row] by_col[its column].
@@ -102,10 +113,20 @@ public:
     Value max_pool(Value x, int base, int base_out, const PoolAxis& rows, const PoolAxis& cols, bool relu);
     Value mean(Value x, std::vector<Interval> rows, std::vector<Interval> cols, std::vector<T> row_divisors,
                std::vector<T> col_divisors);
-    Value softmax(Value x, int base_out, bool log);  // over the channels of a map of one position
+    Value softmax(Value x, int base_out, bool log);  // over the channels of each position
+    // Over groups of channels, at each position or over all of them; weight[channels, rows, cols].
+    Value normalize(Value x, int base, int64_t groups, bool by_position, const T* weight, double eps);
+    Value product(Value x, Value y, int base_x, int base_y);  // extents of 1 are stretched
+    // Element i of the output, (channels, rows, cols) in order, is element source[i] of x, or fixed where it is -1;
+    // rows and cols say which of x's a row or a column of the output takes.
+    Value gather(Value x, const int64_t* source, int64_t channels, const std::vector<Interval>& rows,
+                 const std::vector<Interval>& cols);
+    // Steps are rows of a map of one column. `base` is of rows: see difference_recurrent.h.
+    Value recurrent(Value x, int base, const RecurrentWeights<T>& weights, bool reverse, bool last);
     Value sum(const std::vector<Value>& inputs);
     Value concatenate(const std::vector<Value>& inputs);
     int base_like(Value x);
+    int base_of(int64_t size);  // taken as it is, `size` elements a sample
     void finish(Value output);
 
     // Takes what the layers want of some samples: for each base an array (samples, channels, rows, cols).
@@ -130,8 +151,9 @@ private:
         bool in_place;
     };
     struct Base {
-        Value like;
+        Value like;             // -1: none, values lie as they were given
         std::vector<T> values;  // [samples][rows][cols][pitch]
+        int64_t size = 0;       // of a sample, if it is like no map
     };
 
     Value add_step(std::vector<Value> inputs, DifferenceMap<T> output, std::function<void(ProbeGroup<T>&)> call,

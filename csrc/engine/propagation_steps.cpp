@@ -5,30 +5,10 @@
 
 #include "dispatch.h"
 #include "propagation.h"
+#include "propagation_windows.h"
 
 namespace advcore {
 namespace {
-
-// Calls f(position's differences, probe) for every position of the windows of a map.
-template <class T, class Function>
-void each_position(const ProbeGroup<T>& g, int value, const Function& f) {
-    const DifferenceMap<T>& m = g.propagation->map(value);
-    for (int64_t i = 0; i < g.count; ++i) {
-        const DifferenceWindow& w = g.windows_of(value)[static_cast<std::size_t>(i)];
-        T* at = g.at(value) + i * m.size;
-        for (int64_t row = w.row; row < w.row + w.rows; ++row)
-            for (int64_t col = w.col; col < w.col + w.cols; ++col, at += m.pitch) f(at, i, row, col);
-    }
-}
-
-// A probe's differences at a position of another map, null outside of its window there.
-template <class T>
-const T* differences_at(const ProbeGroup<T>& g, int value, int64_t probe, int64_t row, int64_t col) {
-    const DifferenceMap<T>& m = g.propagation->map(value);
-    const DifferenceWindow& w = g.windows_of(value)[static_cast<std::size_t>(probe)];
-    if (row < w.row || row >= w.row + w.rows || col < w.col || col >= w.col + w.cols) return nullptr;
-    return g.at(value) + probe * m.size + ((row - w.row) * w.cols + col - w.col) * m.pitch;
-}
 
 ReachAxis reach_axis(const PoolAxis& a) { return {a.input, a.output, a.kernel, a.stride, a.padding, a.dilation}; }
 
@@ -119,8 +99,8 @@ template <class T>
 auto Propagation<T>::softmax(Value x, int base_out, bool log) -> Value {
     return add_in_place(x, [=](ProbeGroup<T>& g, Value y) {
         const int64_t channels = g.propagation->map(y).channels;
-        each_position(g, y, [&](T* d, int64_t probe, int64_t, int64_t) {
-            const T* const base = g.propagation->base(base_out, g.probes[probe].sample);
+        each_position(g, y, [&](T* d, int64_t probe, int64_t row, int64_t col) {
+            const T* const base = g.base_at(base_out, y, probe, row, col);
             const auto share = [&](int64_t c) { return log ? std::exp(double(base[c])) : double(base[c]); };
             double e = 0;
             for (int64_t c = 0; c < channels; ++c) e += share(c) * std::expm1(double(d[c]));
@@ -176,6 +156,83 @@ auto Propagation<T>::concatenate(const std::vector<Value>& inputs) -> Value {
                     });
 }
 
+// (a + da) (b + db) - a b = da (b + db) + a db
+template <class T>
+auto Propagation<T>::product(Value x, Value y, int base_x, int base_y) -> Value {
+    struct Factor {
+        Value value;
+        int base;
+        int64_t channels, rows, cols;
+        const T* at(const ProbeGroup<T>& g, int64_t probe, int64_t row, int64_t col) const {
+            return g.base_at(base, value, probe, std::min(row, rows - 1), std::min(col, cols - 1));
+        }
+        const T* difference(const ProbeGroup<T>& g, int64_t probe, int64_t row, int64_t col) const {
+            return differences_at(g, value, probe, std::min(row, rows - 1), std::min(col, cols - 1));
+        }
+        int64_t channel(int64_t c) const { return std::min(c, channels - 1); }
+    };
+    const DifferenceMap<T> a = map(x), b = map(y);
+    const auto stretched = [](const Reach& reach, int64_t extent, int64_t to) {
+        return reach_of_windows(reach, extent == to ? reach_of_input(to) : Reach(static_cast<std::size_t>(to), {0, 1}));
+    };
+    const int64_t channels = std::max(a.channels, b.channels);
+    const int64_t rows = std::max(a.rows, b.rows), cols = std::max(a.cols, b.cols);
+    DifferenceMap<T> to(channels, rows, cols,
+                        reach_of_both(stretched(a.row_reach, a.rows, rows), stretched(b.row_reach, b.rows, rows)),
+                        reach_of_both(stretched(a.col_reach, a.cols, cols), stretched(b.col_reach, b.cols, cols)));
+    const Factor first{x, base_x, a.channels, a.rows, a.cols}, second{y, base_y, b.channels, b.rows, b.cols};
+    const Value result = static_cast<Value>(maps_.size());
+    return add_step({x, y}, std::move(to), [=](ProbeGroup<T>& g) {
+        const int64_t pitch = g.propagation->map(result).pitch;
+        each_position(g, result, [&](T* d, int64_t probe, int64_t row, int64_t col) {
+            std::fill(d, d + pitch, T(0));
+            const T* const da = first.difference(g, probe, row, col);
+            const T* const db = second.difference(g, probe, row, col);
+            const T *const p = first.at(g, probe, row, col), *const q = second.at(g, probe, row, col);
+            for (int64_t c = 0; c < channels; ++c) {
+                const int64_t i = first.channel(c), j = second.channel(c);
+                const T moved = db ? db[j] : T(0);
+                d[c] = (da ? da[i] * (q[j] + moved) : T(0)) + p[i] * moved;
+            }
+        });
+        std::fill(g.kinked.begin(), g.kinked.end(), uint8_t{1});
+    });
+}
+
+template <class T>
+auto Propagation<T>::gather(Value x, const int64_t* source, int64_t channels, const std::vector<Interval>& rows,
+                            const std::vector<Interval>& cols) -> Value {
+    const DifferenceMap<T> from = map(x);
+    DifferenceMap<T> to(channels, static_cast<int64_t>(rows.size()), static_cast<int64_t>(cols.size()),
+                        reach_of_windows(from.row_reach, rows), reach_of_windows(from.col_reach, cols));
+    struct Element {
+        int32_t channel, row, col;  // channel -1: none
+    };
+    auto elements = std::make_shared<std::vector<Element>>();  // [rows][cols][channels]
+    for (int64_t row = 0; row < to.rows; ++row)
+        for (int64_t col = 0; col < to.cols; ++col)
+            for (int64_t c = 0; c < channels; ++c) {
+                const int64_t at = source[(c * to.rows + row) * to.cols + col], position = at % (from.rows * from.cols);
+                elements->push_back(at < 0 ? Element{-1, 0, 0}
+                                           : Element{static_cast<int32_t>(at / (from.rows * from.cols)),
+                                                     static_cast<int32_t>(position / from.cols),
+                                                     static_cast<int32_t>(position % from.cols)});
+            }
+    const Value y = static_cast<Value>(maps_.size());
+    return add_step({x}, std::move(to), [=, to_cols = static_cast<int64_t>(cols.size())](ProbeGroup<T>& g) {
+        const int64_t pitch = g.propagation->map(y).pitch;
+        each_position(g, y, [&](T* d, int64_t probe, int64_t row, int64_t col) {
+            std::fill(d, d + pitch, T(0));
+            const Element* const own = elements->data() + (row * to_cols + col) * channels;
+            for (int64_t c = 0; c < channels; ++c) {
+                if (own[c].channel < 0) continue;
+                if (const T* const moved = differences_at(g, x, probe, own[c].row, own[c].col))
+                    d[c] = moved[own[c].channel];
+            }
+        });
+    });
+}
+
 #define ADVCORE_PROPAGATION(T)                                                                           \
     template int Propagation<T>::scale(int, std::vector<T>);                                             \
     template int Propagation<T>::clip(int, int, T, T, T);                                                \
@@ -185,7 +242,10 @@ auto Propagation<T>::concatenate(const std::vector<Value>& inputs) -> Value {
                                       std::vector<T>);                                                   \
     template int Propagation<T>::softmax(int, int, bool);                                                \
     template int Propagation<T>::sum(const std::vector<int>&);                                           \
-    template int Propagation<T>::concatenate(const std::vector<int>&);
+    template int Propagation<T>::concatenate(const std::vector<int>&);                                   \
+    template int Propagation<T>::product(int, int, int, int);                                            \
+    template int Propagation<T>::gather(int, const int64_t*, int64_t, const std::vector<Interval>&,      \
+                                        const std::vector<Interval>&);
 ADVCORE_PROPAGATION(float)
 ADVCORE_PROPAGATION(double)
 

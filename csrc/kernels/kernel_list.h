@@ -8,6 +8,7 @@
 #include "conv2d.h"
 #include "depthwise.h"
 #include "difference.h"
+#include "difference_recurrent.h"
 #include "finite.h"
 #include "knn.h"
 #include "lid.h"
@@ -76,7 +77,9 @@
     KERNEL(difference_depthwise, DifferenceDepthwiseArgs)       \
     KERNEL(difference_clip, DifferenceClipArgs)                 \
     KERNEL(difference_smooth, DifferenceSmoothArgs)             \
-    KERNEL(difference_max_pool, DifferenceMaxPoolArgs)
+    KERNEL(difference_max_pool, DifferenceMaxPoolArgs)          \
+    KERNEL(difference_cell, DifferenceCellArgs)                 \
+    KERNEL(difference_reset, DifferenceCellArgs)
 
 namespace advcore {
 
