@@ -42,7 +42,7 @@ def test_batch_normalisation_is_ahead_on_permuted_pixels(example, tmp_path):
 
 STUDIES = (
     *("adversarial_training", "distillation", "self_ensemble", "feature_squeezing", "randomised_smoothing"),
-    *("hinge_and_rbf", "hierarchical"),
+    *("hinge_and_rbf", "hierarchical", "ensemble_robustness", "semi_supervised", "normalisation"),
 )
 
 
@@ -140,6 +140,36 @@ def test_trees_and_the_product_rule(study):
         assert row["measured"] <= min(row["root"], row["leaves, given the true group"])
 
 
+def test_worst_changes_in_cells_rank_learners_as_their_gaps_do(study):
+    learners, dropout, correlations = study("ensemble_robustness")[0].values()
+    assert len(learners) >= 7
+    small, _, large, variance = correlations
+    assert small["measure"] == large["measure"] == "worst change"
+    assert large["learners: gap of the loss"] >= 0.7
+    assert variance["learners: gap of the loss"] >= 0.6
+    assert small["learners: gap of the loss"] <= 0.3  # near a loss of 0 nothing is steep
+    gaps, changes = ([row[key] for row in dropout] for key in ("gap of the loss", "worst change, 0.1"))
+    assert gaps == sorted(gaps, reverse=True)  # dropout closes the gap
+    assert changes == sorted(changes, reverse=True)  # and makes its cells flatter
+
+
+def test_points_without_labels_lower_the_error(study):
+    rows = next(iter(study("semi_supervised")[0].values()))
+    assert [row["labels"] for row in rows] == [20, 20, 20, 100, 100, 100]
+    for alone, few, everything in (rows[:3], rows[3:]):
+        assert everything["test error, %"] <= alone["test error, %"] - 1
+        assert everything["test error, %"] <= few["test error, %"] - 1
+    assert rows[5]["test error, %"] <= 10
+
+
+def test_batch_normalisation_needs_batches_and_group_normalisation_does_not(study):
+    batch, group, layer, exact = next(iter(study("normalisation")[0].values()))
+    assert batch["2"] >= group["2"] + 10  # the two curves cross
+    assert batch["32"] <= group["32"] - 5
+    assert batch["2"] >= layer["2"] + 10
+    assert exact["2"] >= group["2"] + 10  # better statistics for the test do not mend it
+
+
 def test_gradients_by_hand(study):
     bumps, steps, pieces = study("by_hand")[0].values()
     for row in bumps:
@@ -171,7 +201,7 @@ def test_explanations_tell_the_class_and_follow_it_where_it_is_wrong(study):
     assert wrong["explanation"]["background: of the image"] >= 45
 
 
-@pytest.mark.parametrize("name", ["hierarchical", "by_hand"])
+@pytest.mark.parametrize("name", ["hierarchical", "by_hand", "semi_supervised"])
 def test_one_seed_gives_the_same_numbers(study, example, name, tmp_path):
     again = example(name)([*(() if name == "by_hand" else ("--quick",)), "--output", str(tmp_path)])
     assert (again["tables"], again["findings"]) == study(name)

@@ -90,6 +90,15 @@ def test_a_layer_without_a_compiled_form_leaves_the_network_to_its_layers():
     assert not compiled.compiles(compiled.join(only_reshapes._nodes), {"input": (3, 4), "0": (12,)})
 
 
+def test_linear_layers_alone_keep_nothing_and_have_gradients():
+    x, logit = np.zeros((3, 4), np.float32), np.eye(2, dtype=np.float32)[[0, 1, 0]]
+    network = nn.Sequential(nn.Linear(4, 2))
+    weight = network.parameters()["0.weight"]
+    np.testing.assert_array_equal(network.value_and_vjp(x, lambda logits: logit)[1], weight[[0, 1, 0]])
+    both = network.value_and_vjps(x, lambda logits: np.stack([logit, 2 * logit]), 2)[1]
+    np.testing.assert_array_equal(both, [weight[[0, 1, 0]], 2 * weight[[0, 1, 0]]])
+
+
 def test_values_that_are_used_twice_gather_their_gradients():
     layers = {"a": nn.Linear(6, 6), "twice": nn.Add(), "c": nn.Linear(6, 6), "all": nn.Add()}
     network = nn.Network(layers, wiring={"twice": ("a", "a"), "all": ("c", "a", "input", "twice")}, dtype=np.float64)

@@ -300,6 +300,22 @@ def test_perturb_changes_what_is_trained_on():
     assert sorted(np.concatenate([batch.samples for batch in batches[:2]])) == list(range(50))
 
 
+def test_perturb_may_give_samples_and_targets_of_any_number():
+    digits = data.digits()
+    x, y = digits.x_train[:64], digits.y_train[:64]
+    rows = np.eye(10, dtype=np.float32)
+
+    def twice(network, batch):
+        return np.concatenate([batch.x, batch.x]), np.concatenate([rows[batch.y], rows[batch.y]])
+
+    replaced, expected = (models.mlp((1, 8, 8), hidden=(8,), dtype=np.float32) for _ in range(2))
+    history = nn.fit(replaced, x, y, epochs=2, batch_size=32, perturb=twice)
+    plain = nn.fit(expected, x, y, epochs=2, batch_size=32)
+    np.testing.assert_allclose(replaced.logits(x), expected.logits(x), atol=1e-5)  # a mean does not know the number
+    for ours, theirs in zip(history.epochs, plain.epochs, strict=True):
+        assert (ours.loss, ours.accuracy) == pytest.approx((theirs.loss, theirs.accuracy), rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("perturb", "error", "message"),
     [
@@ -307,6 +323,11 @@ def test_perturb_changes_what_is_trained_on():
         (lambda network, batch: None, TypeError, "perturb.network, batch. must be a NumPy array"),
         (lambda network, batch: batch.x[:1], ValueError, "perturb.network, batch. must have shape"),
         (lambda network, batch: batch.x * np.float32(np.nan), ValueError, "perturb.network, batch. must be finite"),
+        (lambda network, batch: (batch.x,), ValueError, "perturb.network, batch. must be a pair, got 1 values"),
+        (lambda network, batch: (batch.x[0], batch.y), ValueError, r"perturb.network, batch..0. must have shape .any"),
+        (lambda network, batch: (batch.x[:3], batch.y), ValueError, r"perturb.network, batch..1. must have shape .3,."),
+        (lambda network, batch: (batch.x, batch.y + 9), ValueError, r"perturb.network, batch..1. must be in .0, 9."),
+        (lambda network, batch: (batch.x[:0], batch.y[:0]), ValueError, "must have at least 1 sample"),
     ],
 )
 def test_wrong_perturbations(perturb, error, message):

@@ -157,6 +157,13 @@ def integers(name: str, value: object, *, shape: Sequence[int | None], minimum: 
     return np.ascontiguousarray(value, dtype=np.int64)
 
 
+def every_class(name: str, labels: NDArray[np.int64], classes: int) -> None:
+    """Refuse labels in which a class is missing, naming the first."""
+    missing = np.flatnonzero(np.bincount(labels, minlength=classes) == 0)
+    if len(missing):
+        raise ValueError(f"{name} must have a label of each of the {classes} classes, got none of class {missing[0]}")
+
+
 def mask(name: str, value: object, shape: Sequence[int]) -> NDArray[np.bool_] | None:
     """Return value, a bool array that broadcasts to the shape, in that shape; None stays None."""
     if value is None:

@@ -12,6 +12,7 @@ from advcore.defenses.rejection import Rejecting, RejectionCurve, noise_images, 
 from advcore.defenses.self_ensemble import SelfEnsemble, Vote
 from advcore.defenses.squeezers import BitDepth, MedianFilter, NonLocalMeans
 from advcore.defenses.squeezing import Squeezed
+from advcore.defenses.virtual_adversarial_training import virtual_adversarial_training
 
 __all__ = [
     "BitDepth",
@@ -32,5 +33,6 @@ __all__ = [
     "noise_training",
     "rejection_curve",
     "vanished_gradients",
+    "virtual_adversarial_training",
     "with_noise_class",
 ]

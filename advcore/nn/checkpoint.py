@@ -43,7 +43,7 @@ class Progress:
     history: History = dataclasses.field(default_factory=History)
     step: int = 0
     loss: float = 0.0
-    correct: int = 0
+    correct: float = 0
     seconds: float = 0.0
     best: dict[str, Array] | None = None
 

@@ -22,7 +22,7 @@ from advcore.nn.network import Network
 from advcore.nn.optimizers import Adam, Optimizer, clip_gradients
 from advcore.nn.schedules import Schedule, schedule_function
 
-Perturb = Callable[[Network, Batch], Array]
+Perturb = Callable[[Network, Batch], Array | tuple[Array, Array | NDArray[np.int64]]]
 
 
 def accuracy(network: Network, x: Array, y: object) -> float:
@@ -79,9 +79,10 @@ def fit(
     clip_norm : float, optional
         Positive: where the L2 norm of all parameters' gradients together is larger, they are scaled down to it.
     perturb : callable, optional
-        A function (network, ``nn.Batch``) -> array like the batch's x, which is trained on in its place. The network
-        is the one in training, to be asked for logits and input gradients (in evaluation mode). To repeat itself, and
-        to go on from a checkpoint, the function must depend on nothing else.
+        A function (network, ``nn.Batch``) -> array like the batch's x, which is trained on in its place; or a pair
+        (x, y) of any number of samples and their targets. The network is the one in training, to be asked for logits
+        and input gradients (in evaluation mode). To repeat itself, and to go on from a checkpoint, the function must
+        depend on nothing else.
     seed : int
         Of the order of the samples and of dropout.
     validation : pair (x, y), optional
@@ -223,9 +224,7 @@ class _Task:
         batch = order[at.step * self.batch_size : end]
         x, targets = self.x[batch], self.targets[batch]
         if self.perturb is not None:
-            about = Batch(x, targets, batch, number, share, self.seed)
-            x = _check.array("perturb(network, batch)", self.perturb(self.network, about), dtype=x.dtype, shape=x.shape)
-            _check.finite("perturb(network, batch)", x)
+            x, targets = self._perturbed(self.perturb, Batch(x, targets, batch, number, share, self.seed))
         logits, saved = self.network.forward(x, np.random.default_rng((self.seed, number, at.step)))
         values, gradient = self.loss(logits, targets)
         total = float(values.sum(dtype=np.float64))
@@ -233,7 +232,7 @@ class _Task:
             raise FloatingPointError(
                 f"the loss became {total} in epoch {number}, batch {at.step}: try a smaller learning rate"
             )
-        gradient *= 1 / len(batch)
+        gradient *= 1 / len(x)
         _, gradients = self.network.backward(saved, gradient, need_input=False, need_parameters=True)
         if self.clip_norm is not None:
             clip_gradients(gradients, self.clip_norm)
@@ -241,9 +240,21 @@ class _Task:
         self.optimizer.step(parameters, gradients, factor)
         self.network.parameters_changed()
         at.step += 1
-        at.loss += total
+        weight = len(batch) / len(x)  # 1 unless the batch was replaced by one of another size
+        at.loss += total * weight
         labels = targets if targets.ndim == 1 else targets.argmax(axis=1)
-        at.correct += int(np.count_nonzero(logits.argmax(axis=1) == labels))
+        at.correct += int(np.count_nonzero(logits.argmax(axis=1) == labels)) * weight
+
+    def _perturbed(self, perturb: Perturb, batch: Batch) -> tuple[Array, Array | NDArray[np.int64]]:
+        """Return what is trained on in a batch's place."""
+        name, given = "perturb(network, batch)", perturb(self.network, batch)
+        if not isinstance(given, tuple):
+            x = _check.array(name, given, dtype=batch.x.dtype, shape=batch.x.shape)
+            _check.finite(name, x)
+            return x, batch.y
+        x, y = _check.pair(name, given)
+        x = _check.array(f"{name}[0]", x, dtype=batch.x.dtype, shape=(None, *batch.x.shape[1:]))
+        return _samples(self.network, f"{name}[0]", x, f"{name}[1]", y, numbers=True, labels=self.classes)
 
     def _out_of_patience(self, history: History) -> bool:
         best = history.best
