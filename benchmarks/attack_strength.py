@@ -74,7 +74,7 @@ def table(known: dict[str, Any]) -> str:
     for (name, digits, norm, eps), cell in cells.items():
         means = {key: float(np.mean(values)) for key, values in cell.items()}
         row = [f"{means[a, True]:.1f} / {means[a, False]:.1f}" if (a, False) in means else "" for a in attacks]
-        best = [min(v for (_, own), v in means.items() if own is side) for side in (True, False)]
+        best = [min((v for (_, own), v in means.items() if own is side), default=np.nan) for side in (True, False)]
         lines.append(f"| {name} | {digits} | {norm} {eps} | {' | '.join(row)} | {best[0]:.1f} / {best[1]:.1f} |")
     return "\n".join(lines)
 
