@@ -179,9 +179,10 @@ class Campaign:
             return chunk
         rows = self.table.rows
         chosen = [int(sample) for sample in chunk if _is_right(rows, int(sample))]
+        labels, norm = [previous.label for previous in before if previous.breaks], self.setup.norm
+        if step.rounded_away:
+            chosen = [sample for sample in chosen if _is_rounded_away(rows, sample, labels, step.eps, norm)]
         if not step.everyone:
-            labels = [previous.label for previous in before if previous.breaks]
-            norm = self.setup.norm
             chosen = [sample for sample in chosen if not _is_broken(rows, sample, labels, step.eps, norm)]
         return np.array(chosen, np.int64)
 
@@ -200,6 +201,13 @@ def _is_right(rows: dict[Key, Row], sample: int) -> bool:
     """Say whether the model has the sample right."""
     row = rows.get(Key(sample, probes.CLEAN, 0.0))
     return row is not None and row.status == "failed"
+
+
+def _is_rounded_away(rows: dict[Key, Row], sample: int, labels: list[str], eps: float, norm: str) -> bool:
+    """Say whether the sample is broken at eps, but by no example that holds in 8 bits."""
+    found = [rows.get(Key(sample, label, eps)) for label in labels]
+    hits = [row for row in found if row is not None and row.within(norm, eps)]
+    return bool(hits) and not any(row.rounded for row in hits)
 
 
 def _is_broken(rows: dict[Key, Row], sample: int, labels: list[str], eps: float, norm: str) -> bool:

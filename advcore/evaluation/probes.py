@@ -21,6 +21,7 @@ CLEAN, GRADIENTS, TREND = "clean", "gradients", "loss along the attack"
 UNBOUNDED, LONGER, RANDOM, TRANSFER = "unbounded", "more steps and restarts", "random draws", "transfer"
 SINGLE_STEP = "single step"
 BLACK_BOX = "without gradients, on all"
+ROUNDED = "among 8-bit images"
 TREND_STEPS = 10
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from advcore.evaluation import detection, probes
 from advcore.evaluation.plan import Effort, Planned
 from advcore.evaluation.rows import EVERY_EPS
+from advcore.evaluation.work import EIGHT_BITS
 
 RANDOM_DRAWS = Planned(probes.RANDOM, "uniform_noise")
 _SAMPLED, _PROBED = 1, 2  # streams of the random samples of images
@@ -36,6 +37,8 @@ class Step:
         What it breaks need not be broken by the steps after it.
     labels : tuple of str
         In its rows.
+    rounded_away : bool
+        Only on images whose examples were all lost by rounding to 8 bits.
     """
 
     label: str
@@ -48,6 +51,7 @@ class Step:
     options: Any = None
     breaks: bool = False
     labels: tuple[str, ...] = ()
+    rounded_away: bool = False
 
 
 def first_steps(has_gradients: bool) -> list[Step]:
@@ -88,6 +92,8 @@ def attack_steps(
             if strongest:
                 steps[e].append(_longer(strongest[0], e, effort))
             steps[e] += [_black_box(p, e, effort) for p in with_budget if p.access != "gradient"][:1]
+        if strongest:
+            steps[e].append(_among_8_bit_images(strongest[0], e))
         if RANDOM_DRAWS.fits(norm):
             drawn = replace(RANDOM_DRAWS, options={"draws": effort.draws}, images=effort.images)
             steps[e].append(replace(_attack(drawn, e), stream=_PROBED))
@@ -121,6 +127,13 @@ def _longer(planned: Planned, eps: float, effort: Effort) -> Step:
     options = dict(planned.options) | {"steps": effort.steps, "restarts": effort.restarts}
     longer = Planned(probes.LONGER, planned.attack, options, draws=planned.draws)
     return Step(probes.LONGER, eps, longer, images=effort.images, breaks=True, labels=(probes.LONGER,))
+
+
+def _among_8_bit_images(planned: Planned, eps: float) -> Step:
+    """Return the attack on what rounding saved: the nearest example is seldom among 8-bit images, another may be."""
+    options = dict(planned.options) | {"quantize": EIGHT_BITS}
+    step = _attack(Planned(probes.ROUNDED, planned.attack, options, draws=planned.draws), eps, breaks=False)
+    return replace(step, everyone=True, rounded_away=True)
 
 
 def _black_box(planned: Planned, eps: float, effort: Effort) -> Step:
