@@ -88,7 +88,7 @@ def main(given: list[str] | None = None) -> dict[str, Any]:
     """Run the study that the command line asks for and write what it found."""
     chosen = arguments(__doc__, given)
     digits, seed = load(chosen), chosen.seed
-    samples, epochs, runs, rate = (150, 40, 3, 3e-3) if chosen.quick else (300, 40, 5, 2e-3)
+    samples, epochs, runs, rate = (150, 30, 3, 3e-3) if chosen.quick else (300, 40, 5, 2e-3)
     radii = (0.02, 0.1) if chosen.quick else (0.02, 0.05, 0.1)
     wide, shown = (128,) if chosen.quick else (256,), 0.1
     x, y = digits.x_train[:samples], digits.y_train[:samples]

@@ -63,7 +63,7 @@ def main(given: list[str] | None = None) -> dict[str, Any]:
     """Run the study that the command line asks for and write what it found."""
     chosen = arguments(__doc__, given)
     digits, seed = load(chosen), chosen.seed
-    samples, epochs, runs, maps = (720, 5, 1, (8, 16, 32)) if chosen.quick else (2000, 6, 2, (8, 16, 32))
+    samples, epochs, runs, maps = (400, 4, 1, (8, 16, 32)) if chosen.quick else (2000, 6, 2, (8, 16, 32))
     batches, rate = (2, 32) if chosen.quick else (2, 4, 8, 16, 32), 0.1
     x, y = digits.x_train[:samples], digits.y_train[:samples]
     report = Report(
