@@ -30,6 +30,7 @@ def results(participant, case):
     return call.arrays(call.run())
 
 
+@pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning")  # of what Foolbox imports
 @pytest.mark.parametrize("case", SMALL, ids=lambda case: case.name)
 def test_every_participant_agrees_with_float64(case):
     expected = results(YARDSTICK, case)
