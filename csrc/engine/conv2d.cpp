@@ -56,8 +56,11 @@ bool cut_directly(Conv2dDirectArgs<T>& args) {
     const auto used = [](int64_t part, int64_t whole) {
         return static_cast<double>(part) / static_cast<double>(whole);
     };
-    constexpr int64_t dealing = 16;
-    const double by_row = used(h.positions, ceil_div(h.positions, 32 / element) * (32 / element));
+    constexpr int64_t dealing = 16, lanes = 32 / element;
+    // One to three output channels on narrow rows are few sums side by side, each of which waits for itself.
+    const bool waits = args.rows < 4 && h.positions < 12 / args.rows * lanes;
+    const double busy = waits ? used(args.rows, 4) : 1.0;
+    const double by_row = busy * used(h.positions, ceil_div(h.positions, lanes) * lanes);
     const double together = used(h.positions, pitch) * used(m.rows(), m.rows() + dealing);
     args.by_row = pitch > tile_cols<T> || by_row >= together;
 

@@ -127,8 +127,9 @@ auto Program<T>::plan(std::size_t instructions, const std::vector<Buffer>& elsew
     const int64_t moved = std::accumulate(order.begin(), order.end(), int64_t{1},
                                           [&](int64_t sum, std::size_t b) { return sum + sizes_[b]; });
     const int64_t cached = cache_bytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(result.size, 1);
-    // Weights are read once a piece: that must not take longer than reading its buffers does.
-    result.piece = std::max({cached, ceil_div(weights_, moved), int64_t{1}});
+    // Weights are read once a piece, on each of the ways: that should take half as long as moving its buffers, at most.
+    const int64_t ways = cotangent_ >= 0 && instructions == instructions_.size() ? 2 : 1;
+    result.piece = std::max({cached, ceil_div(2 * ways * weights_, moved), int64_t{1}});
     return result;
 }
 
@@ -164,7 +165,8 @@ int64_t Program<T>::piece_of(const Plan& plan, int64_t samples) const {
         std::max<int64_t>(1, most_bytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(plan.size, 1));
     if (threads > 1 && plan.piece * threads > samples && 4 * samples < plan.piece * threads)
         return std::max<int64_t>(1, std::min(most, samples));
-    return std::max<int64_t>(1, std::min({most, plan.piece, ceil_div(samples, threads)}));
+    const int64_t piece = std::max<int64_t>(1, std::min({most, plan.piece, ceil_div(samples, threads)}));
+    return std::max<int64_t>(1, ceil_div(samples, ceil_div(samples, piece)));  // dealt evenly
 }
 
 template <class T>

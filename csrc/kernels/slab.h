@@ -31,25 +31,43 @@ struct Phases {
     }
 };
 
-// to[i] = row[first + i * step], zeros outside; up to a register more is stored. Step is the step, or 0.
-template <class T, int Step>
-ADVCORE_INLINE void sort_row(const T* row, int64_t source, int64_t step, int64_t first, int64_t length, T* to) {
-    constexpr int L = lanes<T>;
-    if constexpr (Step != 0) step = Step;
-    const int64_t begin = first >= 0 ? 0 : smaller(length, ceil_div(-first, step));
-    for (int64_t i = 0; i < begin; i += L) store(to + i, Vec<T>{});
-    const T* from = row + first + begin * step;
-    const int64_t end = smaller(length, first < source ? ceil_div(source - first, step) : 0);
-    int64_t i = begin;
-    if constexpr (Step == 1) {
-        for (; i + L <= end; i += L, from += L) store(to + i, load(from));
-        if (i < end) store(to + i, load_part(from, static_cast<int>(end - i)));
-        i = larger(i, end);
-    } else if constexpr (Step != 0) {
-        for (; i + L < end; i += L, from += Step * L) store(to + i, load_spaced<T, Step>(from));
+// What a row of a slab takes from a row of the input: `count` elements from `from` on, `step` apart, between zeros.
+struct RowPiece {
+    int64_t step, from, before, count, length;
+    RowPiece(int64_t source, int64_t step_, int64_t first, int64_t length_) : step(step_), length(length_) {
+        before = first >= 0 ? 0 : smaller(length, ceil_div(-first, step));
+        from = first + before * step;
+        count = larger(0, smaller(length, first < source ? ceil_div(source - first, step) : 0) - before);
     }
-    for (; i < end; ++i, from += step) to[i] = *from;
-    for (; i < length; i += L) store(to + i, Vec<T>{});
+};
+
+// Zeros in whole registers: mostly one, which should not be a call of memset.
+template <class T>
+ADVCORE_INLINE void clear(T* to, int64_t count) {
+    if (count > 0) store(to, Vec<T>{});
+    if (count > lanes<T>)
+        for (int64_t i = lanes<T>; i < count; i += lanes<T>) store(to + i, Vec<T>{});
+}
+
+// Copies it; up to a register more is stored. Step is the step, or 0. `room`: elements that may be read from `row` on.
+template <class T, int Step>
+ADVCORE_INLINE void sort_row(const RowPiece& piece, const T* row, int64_t room, T* to) {
+    constexpr int L = lanes<T>;
+    const int64_t step = Step == 0 ? piece.step : Step, count = piece.count;
+    clear(to, piece.before);
+    const T* from = row + piece.from;
+    T* const copy = to + piece.before;
+    int64_t i = 0;
+    if constexpr (Step == 1) {
+        const int64_t whole = room - piece.from >= count + L - 1 ? count : count / L * L;
+        for (; i < whole; i += L) store(copy + i, load(from + i));
+        if (i < count) store(copy + i, load_part(from + i, static_cast<int>(count - i)));
+        i = count;
+    } else if constexpr (Step != 0) {
+        for (; i + L < count; i += L, from += Step * L) store(copy + i, load_spaced<T, Step>(from));
+    }
+    for (; i < count; ++i, from += step) copy[i] = *from;
+    clear(copy + count, piece.length - piece.before - count);
 }
 
 // How the slabs of a tile of output rows lie.
@@ -77,27 +95,35 @@ struct SlabLayout {
     ADVCORE_INLINE void fill_plane(const PatchMatrix& m, const T* from, int64_t y, T* to) const {
         const PatchAxis &v = m.vertical, &h = m.horizontal;
         for (int64_t slot = 0; slot < vertical.slots; ++slot)
-            for (int64_t column = 0; column < horizontal.slots; ++column)
+            for (int64_t column = 0; column < horizontal.slots; ++column) {
+                const int64_t first = horizontal.least * h.step + horizontal.residue[column];
+                const RowPiece piece(h.source, h.step, first, pitch), outside(0, h.step, 0, pitch);
                 for (int64_t row = 0; row < rows; ++row, to += pitch) {
                     const int64_t at = (y + vertical.least + row) * v.step + vertical.residue[slot];
-                    const bool inside = at >= 0 && at < v.source;
-                    const T* const source = inside ? from + at * h.source : from;
-                    if (inside && column == 0)
+                    if (at < 0 || at >= v.source) {
+                        sort_row<T, Step>(outside, from, 0, to);
+                        continue;
+                    }
+                    const T* const source = from + at * h.source;
+                    if (column == 0)
                         for (int64_t i = 0; i < h.source; i += 64 / static_cast<int64_t>(sizeof(T)))
                             prefetch(source + i, m.plane());  // the next channel
-                    sort_row<T, Step>(source, inside ? h.source : 0, h.step,
-                                      horizontal.least * h.step + horizontal.residue[column], pitch, to);
+                    sort_row<T, Step>(piece, source, m.plane() - at * h.source, to);
                 }
+            }
     }
 
     // offset[i]: where the tap of row k + i of the patch matrix lies, in a slab that begins with `channel`.
     void find_offsets(int64_t k, int64_t terms, int64_t channel, int64_t v_taps, int64_t h_taps,
                       int64_t* offset) const {
+        int64_t s = k % h_taps, r = k / h_taps % v_taps, c = k / (h_taps * v_taps) - channel;
         for (int64_t i = 0; i < terms; ++i) {
-            const int64_t s = (k + i) % h_taps, r = (k + i) / h_taps % v_taps, c = (k + i) / (h_taps * v_taps);
             const int64_t slot = vertical.slot[r] * horizontal.slots + horizontal.slot[s];
-            offset[i] = (c - channel) * plane + (slot * rows + vertical.quotient[r] - vertical.least) * pitch +
+            offset[i] = c * plane + (slot * rows + vertical.quotient[r] - vertical.least) * pitch +
                         horizontal.quotient[s] - horizontal.least;
+            if (++s < h_taps) continue;
+            s = 0;
+            if (++r == v_taps) r = 0, ++c;
         }
     }
 };
