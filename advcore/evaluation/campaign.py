@@ -181,7 +181,8 @@ class Campaign:
         chosen = [int(sample) for sample in chunk if _is_right(rows, int(sample))]
         labels, norm = [previous.label for previous in before if previous.breaks], self.setup.norm
         if step.rounded_away:
-            chosen = [sample for sample in chosen if _is_rounded_away(rows, sample, labels, step.eps, norm)]
+            seen = labels + [previous.label for previous in before if previous.rounded_away]
+            chosen = [sample for sample in chosen if _is_rounded_away(rows, sample, seen, step.eps, norm)]
         if not step.everyone:
             chosen = [sample for sample in chosen if not _is_broken(rows, sample, labels, step.eps, norm)]
         return np.array(chosen, np.int64)

@@ -38,7 +38,7 @@ class Step:
     labels : tuple of str
         In its rows.
     rounded_away : bool
-        Only on images whose examples were all lost by rounding to 8 bits.
+        Only on images whose examples, those of earlier such steps included, were all lost by rounding to 8 bits.
     """
 
     label: str
@@ -92,8 +92,7 @@ def attack_steps(
             if strongest:
                 steps[e].append(_longer(strongest[0], e, effort))
             steps[e] += [_black_box(p, e, effort) for p in with_budget if p.access != "gradient"][:1]
-        if strongest:
-            steps[e].append(_among_8_bit_images(strongest[0], e))
+        steps[e] += [_among_8_bit_images(p, e) for p in with_budget]
         if RANDOM_DRAWS.fits(norm):
             drawn = replace(RANDOM_DRAWS, options={"draws": effort.draws}, images=effort.images)
             steps[e].append(replace(_attack(drawn, e), stream=_PROBED))
@@ -131,8 +130,9 @@ def _longer(planned: Planned, eps: float, effort: Effort) -> Step:
 
 def _among_8_bit_images(planned: Planned, eps: float) -> Step:
     """Return the attack on what rounding saved: the nearest example is seldom among 8-bit images, another may be."""
+    label = f"{probes.ROUNDED}, {planned.label}"
     options = dict(planned.options) | {"quantize": EIGHT_BITS}
-    step = _attack(Planned(probes.ROUNDED, planned.attack, options, draws=planned.draws), eps, breaks=False)
+    step = _attack(Planned(label, planned.attack, options, draws=planned.draws), eps, breaks=False)
     return replace(step, everyone=True, rounded_away=True)
 
 

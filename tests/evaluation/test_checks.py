@@ -1,14 +1,18 @@
 """The checklist's comparisons, on rows whose answer is known."""
 
 from dataclasses import asdict
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from advcore.evaluation import checks, probes
-from advcore.evaluation.plan import PLANS
+from advcore.evaluation.campaign import Campaign
+from advcore.evaluation.plan import EFFORTS, PLANS, Planned
 from advcore.evaluation.results import About, Results
 from advcore.evaluation.rows import Row
+from advcore.evaluation.steps import attack_steps
 
 EPS = 0.3
 WHITE = range(60)  # of 100 images
@@ -69,3 +73,26 @@ def test_rounding_may_cost_a_tenth(lost: int, verdict: str) -> None:
     """Of 100 broken images some are lost because 8-bit images do not reach as far as eps."""
     rows = [Row(s, "APGD-CE", EPS, True, "success", linf=EPS, rounded=s >= lost) for s in range(100)]
     assert checked(rows)["examples survive rounding to 8 bits"].verdict == verdict
+
+
+def test_every_attack_looks_among_8_bit_images_for_what_rounding_saved() -> None:
+    """Until one has found it: an image that only Square breaks is not lost because APGD finds nothing on the grid."""
+    plan = (Planned("APGD-CE", "apgd"), Planned("Square", "square"))
+    about: dict[str, Any] = {"has_gradients": True, "surrogates": (), "detector": False}
+    steps = attack_steps(plan, (EPS,), EFFORTS["quick"], "linf", 1.0, **about)[EPS]
+    first, second = (step for step in steps if step.rounded_away)
+    assert first.planned
+    assert second.planned
+    assert [first.planned.attack, second.planned.attack] == ["apgd", "square"]
+    assert dict(first.planned.options)["quantize"] == dict(second.planned.options)["quantize"] == 255
+
+    def row(sample: int, label: str, success: bool, rounded: bool) -> Row:
+        return Row(sample, label, EPS, success, "success" if success else "failed", linf=EPS, rounded=rounded)
+
+    rows = [Row(s, probes.CLEAN, 0.0, False, "failed") for s in range(4)]
+    rows += [row(s, "Square", s > 0, False) for s in range(4)]  # it breaks 1, 2 and 3
+    rows += [row(s, first.label, s == 2, s == 2) for s in range(1, 4)]
+    table: Any = SimpleNamespace(rows={r.key: r for r in rows})
+    setup: Any = SimpleNamespace(norm="linf", seed=0)
+    campaign = Campaign(np.zeros((4, 2)), np.zeros(4, np.int64), setup, table, chunk=4)
+    assert campaign.participants(second, steps[: steps.index(second)], np.arange(4)).tolist() == [1, 3]
