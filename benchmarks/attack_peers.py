@@ -97,9 +97,26 @@ def _torchattacks(job: dict[str, Any], module: Any, images: Any, labels: Any) ->
     import torchattacks
 
     norm, own = {"linf": "Linf", "l2": "L2"}[job["norm"]], job.get("options", {})
+    if job["attack"] == "autoattack":
+        return _ensemble(job, module, norm, **own)(images, labels)
     kinds = {"apgd": torchattacks.APGD, "fab": torchattacks.FAB, "square": torchattacks.Square}
     attack = kinds[job["attack"]](module, norm=norm, eps=job["eps"], seed=job["seed"], **own)
     return attack(images, labels)
+
+
+def _ensemble(job: dict[str, Any], module: Any, norm: str, steps: int, queries: int) -> Any:
+    """Return torchattacks' AutoAttack of as many steps as the paper's: its own class takes 10."""
+    import torchattacks
+
+    budget = {"norm": norm, "eps": job["eps"], "seed": job["seed"]}
+    return torchattacks.MultiAttack(
+        [
+            torchattacks.APGD(module, steps=steps, loss="ce", **budget),
+            torchattacks.APGDT(module, steps=steps, n_classes=10, **budget),
+            torchattacks.FAB(module, steps=steps, multi_targeted=True, n_classes=10, **budget),
+            torchattacks.Square(module, n_queries=queries, **budget),
+        ]
+    )
 
 
 def main() -> None:
