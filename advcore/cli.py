@@ -166,15 +166,19 @@ def bench(
     for peer, packages in campaign.missing.items():
         click.echo(f"Without {peer}: {', '.join(packages)} is not installed.", err=True)
     steps = track(campaign.run(), "Timing", total=len(campaign), console=Console(stderr=True), transient=True)
-    timings = list(steps)
-    for table in tables(timings):
-        _print(table)
-    if file:
-        write(file, json.dumps(document(campaign, timings), indent=1))
-    if page:
-        write(page, markdown(timings))
-    if figure:
-        write(figure, draw(timings, figure.suffix))
+    timings = []
+    try:
+        for timing in steps:
+            timings.append(timing)
+            if file:  # what is measured stays, whatever ends the run
+                write(file, json.dumps(document(campaign, timings), indent=1))
+            if page:
+                write(page, markdown(timings))
+    finally:
+        for table in tables(timings):
+            _print(table)
+        if figure and timings:
+            write(figure, draw(timings, figure.suffix))
 
 
 main.add_command(_commands.evaluate)

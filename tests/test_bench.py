@@ -1,5 +1,6 @@
 """The timings: who takes part, what is written, and what happens when someone disagrees or fails."""
 
+import itertools
 import json
 
 import numpy as np
@@ -131,6 +132,23 @@ def test_disagreement_stops_the_run(monkeypatch):
     campaign = Campaign(["linear"], [1], Settings(rounds=1, seconds=1e-4), only="square256")
     with pytest.raises(ArithmeticError, match="torch disagrees with float64"):
         list(campaign.run())
+
+
+def test_what_was_measured_stays_when_the_run_is_broken_off(tmp_path, monkeypatch):
+    def broken_off(self):
+        yield from itertools.islice(whole(self), 1)
+        raise ChildProcessError("the process of advcore ended")
+
+    whole = Campaign.run
+    monkeypatch.setattr(Campaign, "run", broken_off)
+    file, page = tmp_path / "timings.json", tmp_path / "timings.md"
+    chosen = ["--family", "linear", "--case", "square", "--threads", "1", "--quick"]
+    result = bench(*chosen, "--json", file, "--markdown", page)
+    assert result.exit_code != 0
+    assert "the process of advcore ended" in result.output
+    assert [timing["case"] for timing in json.loads(file.read_text())["timings"]] == ["matmul[square256]"]
+    assert "matmul[square256]" in page.read_text()
+    assert "matmul[square256]" in result.output
 
 
 def test_a_failing_or_dying_worker_is_named(tmp_path):

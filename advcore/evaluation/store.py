@@ -22,6 +22,9 @@ NAME = "results.sqlite"
 LOCK = ".lock"
 FORMAT = "1"
 _TYPES = {"sample": "INTEGER", "attack": "TEXT", "eps": "REAL", "status": "TEXT", "note": "TEXT"}
+BUSY_SECONDS = 10.0  # a reader may be mending the log that a killed run left
+# What SQLite says of a file that is not, or no longer, what was written; all else (a lock, a full disk) passes.
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR}
 _INTEGERS = {"queries", "gradients", "verification", "queries_to_success", "prediction", *FLAGS}
 
 
@@ -93,7 +96,13 @@ class Store:
         if self.file.exists():
             try:
                 return self._existing()
-            except (DamagedError, sqlite3.DatabaseError) as error:
+            except DamagedError as error:
+                self._set_aside(str(error))
+            except sqlite3.DatabaseError as error:
+                if not _is_damage(error):
+                    raise OSError(
+                        f"cannot open the results in {self.file}: {error}; nothing was changed, the same command goes on"
+                    ) from error
                 self._set_aside(str(error))
         connection = _connect(self.file)
         self._create(connection)
@@ -153,6 +162,11 @@ def read_identity(connection: sqlite3.Connection) -> dict[str, str]:
         raise DamagedError("its identity cannot be read") from error
 
 
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)  # absent where Python's own module found it
+    return code is None or code & 0xFF in _DAMAGE
+
+
 def _refuse_other(folder: Path, there: Mapping[str, str], given: Mapping[str, str]) -> None:
     differing = [key for key in given if key != "run" and given[key] != there.get(key)]
     if differing:
@@ -165,7 +179,7 @@ def _refuse_other(folder: Path, there: Mapping[str, str], given: Mapping[str, st
 
 def _connect(file: Path) -> sqlite3.Connection:
     # Only one thread at a time uses it, but not always the one that opened it.
-    connection = sqlite3.connect(file, timeout=0, check_same_thread=False)
+    connection = sqlite3.connect(file, timeout=BUSY_SECONDS, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")

@@ -100,6 +100,21 @@ def test_a_torn_or_flipped_file_never_gives_wrong_rows(tmp_path_factory, whole, 
         assert store.rows() in (rows, [])
 
 
+def test_a_file_that_someone_has_locked_is_not_damaged(tmp_path, monkeypatch):
+    monkeypatch.setattr("advcore.evaluation.store.BUSY_SECONDS", 0.0)
+    with opened(tmp_path) as store:
+        store.add(ROWS)
+    other = sqlite3.connect(tmp_path / NAME)
+    other.execute("PRAGMA locking_mode=EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(OSError, match="cannot open the results in .*locked; nothing was changed"):
+        opened(tmp_path)
+    other.close()
+    with opened(tmp_path) as store:
+        assert store.rows() == ROWS
+        assert store.warnings == []
+
+
 def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path):
     with opened(tmp_path) as store:
         store.add(ROWS)
