@@ -101,7 +101,7 @@ class Store:
             except sqlite3.DatabaseError as error:
                 if not _is_damage(error):
                     raise OSError(
-                        f"cannot open the results in {self.file}: {error}; nothing was changed, the same command goes on"
+                        f"cannot open the results in {self.file}: {error}; nothing was changed, try again"
                     ) from error
                 self._set_aside(str(error))
         connection = _connect(self.file)

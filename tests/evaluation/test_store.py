@@ -107,7 +107,7 @@ def test_a_file_that_someone_has_locked_is_not_damaged(tmp_path, monkeypatch):
     other = sqlite3.connect(tmp_path / NAME)
     other.execute("PRAGMA locking_mode=EXCLUSIVE")
     other.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(OSError, match="cannot open the results in .*locked; nothing was changed"):
+    with pytest.raises(OSError, match=r"cannot open the results in .*locked; nothing was changed"):
         opened(tmp_path)
     other.close()
     with opened(tmp_path) as store:
