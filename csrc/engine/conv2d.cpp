@@ -57,9 +57,11 @@ bool cut_directly(Conv2dDirectArgs<T>& args) {
         return static_cast<double>(part) / static_cast<double>(whole);
     };
     constexpr int64_t dealing = 16, lanes = 32 / element;
-    // One to three output channels on narrow rows are few sums side by side, each of which waits for itself.
-    const bool waits = args.rows < 4 && h.positions < 12 / args.rows * lanes;
-    const double busy = waits ? used(args.rows, 4) : 1.0;
+    // Sums wait for the ones before: eight side by side keep a core busy. Narrow rows hold one or two registers of
+    // them.
+    const int64_t rows = std::min<int64_t>(args.rows, 6), registers = h.positions <= lanes ? 1 : 2;
+    const bool narrow = registers == 1 || (rows < 4 && h.positions < 12 / rows * lanes);
+    const double busy = narrow ? used(std::min<int64_t>(rows * registers, 8), 8) : 1.0;
     const double by_row = busy * used(h.positions, ceil_div(h.positions, lanes) * lanes);
     const double together = used(h.positions, pitch) * used(m.rows(), m.rows() + dealing);
     args.by_row = pitch > tile_cols<T> || by_row >= together;
