@@ -87,4 +87,5 @@ class Row:
 
 COLUMNS = tuple(field.name for field in fields(Row))
 TIMES = ("seconds", "cpu_seconds")  # all that may differ between two runs of one command
+NUMBERS = ("l0", "l1", "l2", "linf", "seconds", "cpu_seconds")
 FLAGS = ("success", "again", "alone", "rounded", "source")

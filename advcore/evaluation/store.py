@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import sqlite3
 import zlib
 from collections.abc import Iterable, Mapping
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from advcore import _files
-from advcore.evaluation.rows import COLUMNS, FLAGS, Row
+from advcore.evaluation.rows import COLUMNS, FLAGS, NUMBERS, Row
 
 NAME = "results.sqlite"
 LOCK = ".lock"
@@ -206,12 +207,21 @@ def _row(values: list[Any]) -> Row:
     named = dict(zip(COLUMNS, values, strict=True))
     for name in FLAGS:
         named[name] = None if named[name] is None else bool(named[name])
+    for name in NUMBERS:
+        named[name] = math.nan if named[name] is None else named[name]
     return Row(**named)
 
 
 def _check_of(row: Row) -> int:
     """Return a checksum of what the database must give back."""
-    return zlib.crc32(repr(tuple(float(v) if isinstance(v, (bool, int)) else v for v in row.values())).encode())
+    return zlib.crc32(repr(tuple(_kept(value) for value in row.values())).encode())
+
+
+def _kept(value: Any) -> Any:
+    """Return a value as SQLite gives it back: numbers as floats, without the sign of a zero, and None for NaN."""
+    if isinstance(value, str) or value is None or value != value:
+        return value if isinstance(value, str) else None
+    return float(value) + 0.0
 
 
 def _locked(folder: Path) -> IO[str]:

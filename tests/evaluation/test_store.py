@@ -2,6 +2,7 @@
 
 import sqlite3
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,6 +29,17 @@ def test_rows_come_back_as_they_were(tmp_path):
         assert store.rows() == ROWS
         assert store.warnings == []
     assert read_run(tmp_path) == (IDENTITY, ROWS)
+
+
+@pytest.mark.parametrize("value", [-0.0, float("nan"), float("inf"), 5e-324, 1e308])
+def test_no_number_is_taken_for_damage(tmp_path, value):
+    """SQLite drops the sign of a zero and keeps NaN as NULL."""
+    with opened(tmp_path) as store:
+        store.add([Row(0, "pgd", 0.1, True, "success", l2=value, seconds=value)])
+    with opened(tmp_path) as store:
+        assert store.warnings == []
+        (row,) = store.rows()
+    np.testing.assert_array_equal([row.l2, row.seconds], [value, value])
 
 
 def test_a_row_is_there_once_however_often_it_is_added(tmp_path):
