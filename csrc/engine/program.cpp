@@ -166,7 +166,8 @@ int64_t Program<T>::piece_of(const Plan& plan, int64_t samples) const {
     if (threads > 1 && plan.piece * threads > samples && 4 * samples < plan.piece * threads)
         return std::max<int64_t>(1, std::min(most, samples));
     const int64_t piece = std::max<int64_t>(1, std::min({most, plan.piece, ceil_div(samples, threads)}));
-    return std::max<int64_t>(1, ceil_div(samples, ceil_div(samples, piece)));  // dealt evenly
+    const int64_t pieces = std::max<int64_t>(1, ceil_div(samples, piece));
+    return std::max<int64_t>(1, ceil_div(samples, pieces));  // dealt evenly
 }
 
 template <class T>
