@@ -17,6 +17,7 @@ Array = NDArray[Any]
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 COUNTS = {2: "two", 3: "three"}
+MOST_AXES = 64  # NumPy's own limit
 LARGEST_SIZE = 2**62  # bytes: products of extents beyond it cannot be allocated anyway
 
 
@@ -35,17 +36,8 @@ def array(
     ``axes`` names the axes, as in ("N", "C", "H", "W"); ``shape`` fixes extents (None: any); ``dtype`` is the type that
     another argument has already fixed.
     """
-    if (  # the common case, and the quickest
-        type(value) is np.ndarray
-        and value.dtype in FLOATS
-        and (dtype is None or value.dtype == dtype)
-        and (shape is None or value.shape == shape)
-        and axes is None
-        and value.ndim >= min_ndim
-        and value.flags.c_contiguous
-        and value.flags.aligned
-        and value.dtype.isnative
-    ):
+    least, most = (min_ndim, MOST_AXES) if axes is None else (len(axes), len(axes))
+    if _core.is_plain(value, dtype, shape, least, most):  # the common case, and the quickest
         return value
     if not isinstance(value, np.ndarray) or isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} must be a NumPy array of float32 or float64, got {describe(value)}")
@@ -93,9 +85,15 @@ def in_place(name: str, value: object) -> None:
         raise ValueError(f"{name} must be writeable, got a read-only array")
 
 
-def maybe_array(name: str, value: object, **expected: Any) -> Array | None:
+def maybe_array(
+    name: str,
+    value: object,
+    *,
+    shape: Sequence[int | None] | None = None,
+    dtype: np.dtype[Any] | None = None,
+) -> Array | None:
     """Like array, but None stays None."""
-    return None if value is None else array(name, value, **expected)
+    return None if value is None else array(name, value, shape=shape, dtype=dtype)
 
 
 def float_dtype(name: str, value: object) -> np.dtype[Any]:
@@ -214,6 +212,8 @@ def outputs(out: object, count: int) -> tuple[Any, ...]:
 
 def output(out: object, shape: Sequence[int], dtype: np.dtype[Any], inputs: Sequence[Array | None]) -> Array:
     """Return the array to compute into: ``out`` where possible, else a new one to be handed to deliver()."""
+    if _core.can_receive(out, shape, dtype, inputs):
+        return out
     size = math.prod(shape) * dtype.itemsize
     if size > LARGEST_SIZE:
         raise ValueError(f"the result must fit in memory, got shape {tuple(shape)} of {dtype}")
@@ -230,9 +230,8 @@ def output(out: object, shape: Sequence[int], dtype: np.dtype[Any], inputs: Sequ
     flags = out.flags
     if not (type(out) is np.ndarray and flags.c_contiguous and flags.aligned):
         return np.empty(shape, dtype)
-    for x in inputs:  # any() of a generator would take twice as long
-        if x is not None and np.may_share_memory(out, x):
-            return np.empty(shape, dtype)
+    if any(x is not None and np.may_share_memory(out, x) for x in inputs):
+        return np.empty(shape, dtype)
     return out
 
 

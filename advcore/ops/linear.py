@@ -154,4 +154,4 @@ def linear_weight_grad(grad_output: Array, input: Array, *, out: Array | None = 
 
 def _rows(x: Array) -> Array:
     """Fold all leading axes into one, empty arrays included."""
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])

@@ -14,9 +14,17 @@ namespace advcore {
 
 namespace py = pybind11;
 
+// An argument's array. pybind11 makes an empty array for each argument of its own class before it looks at what came.
+template <class T, int Flags>
+struct ArrayArgument : py::array_t<T, Flags> {
+    using py::array_t<T, Flags>::array_t;
+};
+
 // advcore/ops hands over C-contiguous arrays of the right type; anything else is refused, never converted.
 template <class T>
-using Array = py::array_t<T, py::array::c_style>;
+using Array = ArrayArgument<T, py::array::c_style>;
+template <class T>
+using StridedArray = ArrayArgument<T, 0>;
 template <class T>
 using MaybeArray = std::optional<Array<T>>;
 
@@ -34,6 +42,7 @@ inline Activation activation_from(int code) { return static_cast<Activation>(cod
 
 void bind_activations(py::module_& m);
 void bind_batch_norm_lstm(py::module_& m);
+void bind_checks(py::module_& m);
 void bind_convolution(py::module_& m);
 void bind_limits(py::module_& m);
 void bind_neighbors(py::module_& m);
@@ -48,3 +57,19 @@ void bind_program(py::module_& m);
 void bind_propagation(py::module_& m);
 
 }  // namespace advcore
+
+template <class T, int Flags>
+struct pybind11::detail::pyobject_caster<advcore::ArrayArgument<T, Flags>> {
+    using Array = advcore::ArrayArgument<T, Flags>;
+    static constexpr auto name = handle_type_name<array_t<T, Flags>>::name;
+    template <class>
+    using cast_op_type = Array;
+    bool load(handle source, bool) {
+        if (!Array::check_(source)) return false;
+        array = source;
+        return true;
+    }
+    operator Array() { return reinterpret_borrow<Array>(array); }
+    static handle cast(const handle& source, return_value_policy, handle) { return source.inc_ref(); }
+    handle array;
+};

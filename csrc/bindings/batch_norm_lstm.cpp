@@ -87,12 +87,12 @@ void run_step(void (*kernel)(const Args&, int64_t, int64_t, void*), const Args& 
 }
 
 template <class T>
-int64_t stride(const py::array_t<T, 0>& array, int axis) {
+int64_t stride(const StridedArray<T>& array, int axis) {
     return static_cast<int64_t>(array.strides(axis)) / static_cast<int64_t>(sizeof(T));
 }
 
 template <class T>
-void batch_norm_lstm_forward(py::array_t<T, 0> output, Array<T> input_part, Array<T> state_part, Array<T> gates,
+void batch_norm_lstm_forward(StridedArray<T> output, Array<T> input_part, Array<T> state_part, Array<T> gates,
                              Array<T> states, Array<T> cells, Array<T> tanh_cell, Array<T> mean, Array<T> variance,
                              const Params<T>& params, double eps, bool training) {
     Sequence<T> sequence{input_part, state_part, gates, states, cells, tanh_cell, mean, variance};
@@ -116,7 +116,7 @@ void batch_norm_lstm_forward(py::array_t<T, 0> output, Array<T> input_part, Arra
 
 template <class T>
 void batch_norm_lstm_backward(Array<T> grad_input_part, Array<T> grad_state_part, Array<T> grad_state,
-                              Array<T> grad_cell, Params<T> grad_params, const py::array_t<T, 0>& grad_output,
+                              Array<T> grad_cell, Params<T> grad_params, const StridedArray<T>& grad_output,
                               Array<T> input_part, Array<T> state_part, Array<T> gates, Array<T> states, Array<T> cells,
                               Array<T> tanh_cell, Array<T> mean, Array<T> variance, const Params<T>& params, double eps,
                               bool training) {

@@ -13,6 +13,7 @@ PYBIND11_MODULE(_core, m) {
     m.def("_set_level", &set_level);
     bind_activations(m);
     bind_batch_norm_lstm(m);
+    bind_checks(m);
     bind_convolution(m);
     bind_limits(m);
     bind_neighbors(m);

@@ -8,8 +8,8 @@ namespace {
 // out[batch, rows, cols] = a[batch, rows, depth] b[batch, depth, cols] by their strides (0 where one matrix serves
 // all).
 template <class T>
-void bind_matmul(Array<T> out, const py::array_t<T, 0>& a, const py::array_t<T, 0>& b) {
-    const auto stride = [](const py::array_t<T, 0>& x, int axis) {  // NumPy leaves any number where it plays no part
+void bind_matmul(Array<T> out, const StridedArray<T>& a, const StridedArray<T>& b) {
+    const auto stride = [](const StridedArray<T>& x, int axis) {  // NumPy leaves any number where it plays no part
         return x.shape(axis) > 1 ? static_cast<int64_t>(x.strides(axis)) / static_cast<int64_t>(sizeof(T)) : 0;
     };
     MatmulArgs<T> args{};

@@ -11,10 +11,7 @@
 namespace advcore {
 namespace {
 
-using Lengths = std::optional<py::array_t<int64_t, py::array::c_style>>;
-
-template <class T>
-using Strided = py::array_t<T, 0>;
+using Lengths = MaybeArray<int64_t>;
 
 // Memory for the weights as the products want them, or for gradients on their way. Up to `kept_bytes` stay with the
 // thread that calls: fresh pages cost more than small layers.
@@ -80,7 +77,7 @@ T* pack_rows(const T* weight, int64_t rows, int64_t hidden, T* packed) {
 }
 
 template <class T>
-int64_t stride(const Strided<T>& array, int axis) {  // NumPy leaves any number where it plays no part
+int64_t stride(const StridedArray<T>& array, int axis) {  // NumPy leaves any number where it plays no part
     return array.shape(axis) > 1 ? static_cast<int64_t>(array.strides(axis)) / static_cast<int64_t>(sizeof(T)) : 0;
 }
 
@@ -133,8 +130,8 @@ std::vector<T> biases(Cell cell, int64_t hidden, const T* b_ih, const T* b_hh) {
 }
 
 template <class T>
-void recurrent_forward(Strided<T> output, Array<T> last_state, std::optional<Array<T>> last_cell,
-                       const Strided<T>& input, const MaybeArray<T>& first_state, const MaybeArray<T>& first_cell,
+void recurrent_forward(StridedArray<T> output, Array<T> last_state, std::optional<Array<T>> last_cell,
+                       const StridedArray<T>& input, const MaybeArray<T>& first_state, const MaybeArray<T>& first_cell,
                        const Array<T>& w_ih, const Array<T>& w_hh, const MaybeArray<T>& b_ih, const MaybeArray<T>& b_hh,
                        const Lengths& lengths, std::optional<Array<T>> gates, std::optional<Array<T>> states,
                        std::optional<Array<T>> cells, std::optional<Array<T>> extra, int cell, bool reverse) {
@@ -234,7 +231,7 @@ template <class T>
 void recurrent_backward(std::optional<Array<T>> grad_input, std::optional<Array<T>> grad_w_ih,
                         std::optional<Array<T>> grad_w_hh, std::optional<Array<T>> grad_b_ih,
                         std::optional<Array<T>> grad_b_hh, Array<T> grad_state, std::optional<Array<T>> grad_cell,
-                        const Strided<T>& grad_output, const Array<T>& input, const Array<T>& w_ih,
+                        const StridedArray<T>& grad_output, const Array<T>& input, const Array<T>& w_ih,
                         const Array<T>& w_hh, const Lengths& lengths, const Array<T>& gates, const Array<T>& states,
                         const MaybeArray<T>& cells, const MaybeArray<T>& extra, int cell, bool reverse) {
     RecurrentBackwardArgs<T> args{};
