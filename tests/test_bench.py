@@ -14,6 +14,7 @@ from advcore._bench.flops import flops
 from advcore._bench.limits import Limits, measure
 from advcore._bench.peers import OURS, PARTICIPANTS, PEERS
 from advcore._bench.remote import Remote
+from advcore._bench.summary import markdown
 from advcore._cases import CASES, Case, compare, run_reference, tolerance
 from advcore.cli import main
 
@@ -226,3 +227,12 @@ def test_every_timed_operation_has_a_peer():
     assert timed <= set().union(*(peer.operations for peer in PEERS))
     assert len({case.name for case in CASES}) == len(CASES), "workers find cases by name"
     assert _cases.FAMILIES
+
+
+def test_an_overview_names_the_worst_case_of_each_operation():
+    def timing(case, torch, other):
+        times = {"advcore": [1.0], "torch": [torch]} | ({"other": [other]} if other else {})
+        return Timing("f", case, "op", 1, 24, 24, LIMITS, times)
+
+    page = markdown([timing("op[a]", 4.0, None), timing("op[b]", 1.0, 0.5), timing("op[c]", 2.0, 8.0)])
+    assert "| op | 1 | 3 | torch 2.00 (1.00), other 2.00 (0.50) | 1.59 | 0.50 | [b] |" in page

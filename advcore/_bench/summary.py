@@ -67,8 +67,8 @@ def _rate(timing: Timing) -> str:
 
 
 def markdown(timings: Sequence[Timing]) -> str:
-    """Return one table a family and number of threads, for a page of documentation."""
-    parts: list[str] = []
+    """Return an overview, then one table a family and number of threads, for a page of documentation."""
+    parts = _overview(timings)
     for family, threads in dict.fromkeys((timing.family, timing.threads) for timing in timings):
         group = [t for t in timings if (t.family, t.threads) == (family, threads)]
         peers = list(dict.fromkeys(peer for timing in group for peer in timing.peers))
@@ -90,6 +90,25 @@ def markdown(timings: Sequence[Timing]) -> str:
         average = [cell.plain for cell in _averages(geometric_means(group), peers, weighed)]
         parts += ["| geometric mean | | | | " + " | ".join(average) + " |", ""]
     return "\n".join(parts)
+
+
+def _overview(timings: Sequence[Timing]) -> list[str]:
+    """Return a table of means and worst ratios, a row an operation and number of threads."""
+    parts = [
+        "## Overview",
+        "",
+        "| operation | threads | cases | each peer: mean (least) | fastest peer: mean | least | where |",
+        "| --- | ---: | ---: | --- | ---: | ---: | --- |",
+    ]
+    for operation, threads in dict.fromkeys((t.operation, t.threads) for t in timings if t.peers):
+        group = [t for t in timings if (t.operation, t.threads) == (operation, threads) and t.peers]
+        means = geometric_means(group)
+        least = {peer: min(t.ratio(peer) for t in group if peer in t.peers) for peer in means if peer != BEST}
+        worst = min(group, key=lambda t: min(map(t.ratio, t.peers)))
+        each = ", ".join(f"{peer} {means[peer]:.2f} ({least[peer]:.2f})" for peer in least)
+        cells = (operation, threads, len(group), each, f"{means[BEST]:.2f}", f"{min(least.values()):.2f}")
+        parts.append("| " + " | ".join(map(str, cells)) + f" | {worst.case.removeprefix(operation)} |")
+    return [*parts, ""]
 
 
 def _headings(peers: Sequence[str], weighed: bool) -> list[str]:
