@@ -68,7 +68,8 @@ def test_page_and_picture(tmp_path):
     )
     assert result.exit_code == 0, result.output
     lines = page.read_text().splitlines()
-    assert [line for line in lines if line.startswith("## ")] == ["## pooling, 1 thread", "## pooling, 2 threads"]
+    headings = [line for line in lines if line.startswith("## ")]
+    assert headings == ["## Overview", "## pooling, 1 thread", "## pooling, 2 threads"]
     header, _, row = lines[
         lines.index("| case | ms | rate | of limit | torch ms | ratio | torch channels_last ms | ratio |") :
     ][:3]
