@@ -8,7 +8,7 @@ import torch
 
 import advcore
 from advcore import models, nn
-from advcore.nn import network as network_module
+from advcore.nn import runnable
 
 MODELS = {
     "mlp": lambda **o: models.mlp((1, 8, 8), 5, hidden=(30, 20), activation="gelu", dropout=0.2, **o),
@@ -86,7 +86,7 @@ def test_threads_and_pieces_change_no_bits(name, monkeypatch):
     advcore.set_num_threads(2)
     of_two_threads = results()
     advcore.set_num_threads(before)
-    monkeypatch.setattr(network_module, "MEMORY", 0)
+    monkeypatch.setattr(runnable, "MEMORY", 0)
     network._plans.clear()
     of_pieces = results()
     for want, two, pieces in zip(expected, of_two_threads, of_pieces, strict=True):
@@ -99,7 +99,7 @@ def test_value_and_vjp_calls_back_once_with_the_whole_batch(monkeypatch):
     x, _ = samples("small_cnn", 9)
     results = []
     for memory in (2**27, 0):
-        monkeypatch.setattr(network_module, "MEMORY", memory)
+        monkeypatch.setattr(runnable, "MEMORY", memory)
         network._plans.clear()
         calls = []
         results.append(network.value_and_vjp(x, lambda z, calls=calls: calls.append(z.copy()) or np.tanh(z)))

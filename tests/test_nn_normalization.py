@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from advcore import nn
-from advcore.nn import network as network_module
+from advcore.nn import runnable
 
 
 def classifier(seed=0, dtype=np.float32):
@@ -81,7 +81,7 @@ def test_evaluation_changes_nothing_and_a_sample_has_its_bits(monkeypatch):
     logits, gradient = network.logits(x), network.loss_gradient(x, y)
     for name, array in network.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
-    monkeypatch.setattr(network_module, "MEMORY", 0)
+    monkeypatch.setattr(runnable, "MEMORY", 0)
     network._plans.clear()
     np.testing.assert_array_equal(network.logits(x), logits)
     np.testing.assert_array_equal(network.loss_gradient(x, y), gradient)
@@ -92,7 +92,7 @@ def test_fit_takes_batches_as_they_are(monkeypatch):
     x, y = samples(31)
     results = []
     for memory in (2**27, 0):
-        monkeypatch.setattr(network_module, "MEMORY", memory)
+        monkeypatch.setattr(runnable, "MEMORY", memory)
         network = classifier()
         nn.fit(network, x, y, epochs=1, batch_size=16)
         results.append(network.state_dict())
