@@ -42,7 +42,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import what needs scikit-learn or PyTorch when it is first used."""
-    if name in ("adapters", "defenses", "detectors", "evaluation"):
+    if name in ("adapters", "defenses", "detectors", "evaluation", "reference"):
         return import_module(f"advcore.{name}")
     if name == "evaluate":
         return import_module("advcore.evaluation").evaluate

@@ -22,7 +22,7 @@ class Commands(click.Group):
         """Run a command; an error that we raise for users becomes a message and exit code 1."""
         try:
             return super().invoke(ctx)
-        except (ValueError, ArithmeticError, OSError, ImportError) as error:
+        except (TypeError, ValueError, ArithmeticError, OSError, ImportError) as error:
             raise click.ClickException(str(error)) from error
 
 

@@ -26,7 +26,8 @@ def main(given: list[str] | None = None) -> dict[str, Any]:
         "Randomised smoothing",
         {"data": digits.name, "network": "wong_mnist", "epochs": epochs, "images": samples, "n0": 100, "n": draws}
         | {"alpha": 0.001, "optimizer": f"Adam, lr {rate}, cosine schedule", "seed": seed},
-        "Cohen et al. certify CIFAR-10 and ImageNet with residual networks; the procedure is theirs, n and alpha too.",
+        "Cohen et al. certify CIFAR-10 and ImageNet with residual networks; the procedure, n0 and alpha are theirs, "
+        "n is smaller.",
     )
     x, y = digits.x_test[:samples], digits.y_test[:samples]
     curves, rows, attacked = {}, [], []

@@ -21,7 +21,7 @@ class Options(TypedDict, total=False):
         Random numbers depend on the seed and on the sample's id, not on its place.
     bounds : (low, high), default (0, 1)
         The box of valid inputs; every eps is in its units.
-    batch_size : int
+    batch_size : int, 256 unless the attack says otherwise
         Most rows that the model is given at once. Memory grows with it, not with N; results do not depend on it.
     mask : bool array that broadcasts to x, default None
         True where the input may be changed.

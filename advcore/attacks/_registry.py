@@ -14,9 +14,13 @@ _ROWS: dict[str, dict[str, str]] = {}
 
 
 def attack(
-    *, norm: str, access: str, cost: str, targeting: str = "untargeted, targeted"
+    *, norm: str, access: str, cost: str, targeting: str = "untargeted, targeted", batch_size: int | None = None
 ) -> Callable[[Callable[Arguments, AttackResult]], Callable[Arguments, AttackResult]]:
-    """Register a function as an attack; its signature then shows the shared options by name."""
+    """Register a function as an attack; its signature then shows the shared options by name.
+
+    batch_size is the attack's own default of that option.
+    """
+    defaults = DEFAULTS if batch_size is None else DEFAULTS | {"batch_size": batch_size}
 
     def register(function: Callable[Arguments, AttackResult]) -> Callable[Arguments, AttackResult]:
         name = function.__name__
@@ -26,7 +30,7 @@ def attack(
         hints = get_type_hints(Options)
         shared = [
             inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=hints[key])
-            for key, value in DEFAULTS.items()
+            for key, value in defaults.items()
             if key not in signature.parameters
         ]
         function.__signature__ = signature.replace(parameters=own + shared)  # type: ignore[attr-defined]  # what inspect and help() read

@@ -23,7 +23,7 @@ DRAWS = 20  # of a randomised model, averaged for each gradient
 @attack(
     norm="linf, l2, l1",
     access="gradient",
-    cost="standard: 1900 gradients and 5900 queries at most; rand: 4000 gradients",
+    cost="standard: at most 1900 gradients, 7813 queries with their forward passes; rand: 4000 gradients",
 )
 def autoattack(
     model: Any,

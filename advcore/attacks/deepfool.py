@@ -14,8 +14,15 @@ from advcore.attacks._protocol import run
 from advcore.attacks._registry import attack
 from advcore.attacks.result import AttackResult
 
+BATCH_SIZE = 64  # of each sample a step holds a gradient a class
 
-@attack(norm="l2, linf (minimal)", access="gradient", cost="up to steps x (classes - 1) gradients; targeted: steps")
+
+@attack(
+    norm="l2, linf (minimal)",
+    access="gradient",
+    cost="up to steps x (classes - 1) gradients; targeted: steps",
+    batch_size=BATCH_SIZE,
+)
 def deepfool(
     model: Any,
     x: Array,
@@ -52,8 +59,9 @@ def deepfool(
     Returns
     -------
     AttackResult
-        Per sample: one query for the input itself; a step takes ``classes - 1`` gradients, at a query each where the
-        model answers both together; one query after every step, and up to three at the end.
+        Per sample: one query for the input itself; a step takes ``classes - 1`` gradients, at one query for all where
+        the model gives several from one pass (networks, torch modules), else one each; one query after every step, and
+        up to three at the end.
 
     Raises
     ------
@@ -72,7 +80,7 @@ def deepfool(
     steps = _check.integer("steps", steps, minimum=1)
     overshoot = _check.real("overshoot", overshoot, minimum=0.0)
     classes = _check.integer("classes", classes, minimum=2)
-    given = check("deepfool", model, x, y, options, batch_size=64)
+    given = check("deepfool", model, x, y, options, batch_size=BATCH_SIZE)
 
     def propose(problem: Problem) -> None:
         step_past_boundary(problem, norm, steps, overshoot, classes)

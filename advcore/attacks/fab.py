@@ -84,8 +84,8 @@ def fab(
     Returns
     -------
     AttackResult
-        The nearest example found, or x itself. Per sample: one query for the input itself; a step costs a query and
-        ``classes - 1`` gradients, or with target_classes or targets one.
+        The nearest example found, or x itself. Per sample: one query for the input itself; a step costs two queries
+        and ``classes - 1`` gradients, or with target_classes or targets one.
 
     Raises
     ------

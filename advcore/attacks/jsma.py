@@ -21,7 +21,7 @@ from advcore.attacks.result import AttackResult, rows
 LARGEST_TABLE = 2**20  # pairs that are compared at once
 
 
-@attack(norm="l0 (minimal)", access="gradient", cost="up to gamma x features pairs of gradients")
+@attack(norm="l0 (minimal)", access="gradient", cost="up to gamma x features gradients")
 def jsma(
     model: Any,
     x: Array,
@@ -53,8 +53,9 @@ def jsma(
     Returns
     -------
     AttackResult
-        Per sample: one query for the input itself; a step takes two gradients, at a query each where the model answers
-        both together, and one query after it. There are at most ``gamma d / 2`` steps, d the number of features.
+        Per sample: one query for the input itself; a step takes two gradients, at one query for both where the model
+        gives several from one pass (networks, torch modules), else one each, and one query after it. There are at most
+        ``gamma d / 2`` steps, d the number of features.
 
     Raises
     ------

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from advcore._check import Array
 
 NORMS = ("l0", "l1", "l2", "linf")
-STATUSES = ("success", "failed", "misclassified", "masked", "undecided", "unfinished")
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,3 @@ class NonLocalMeans:
                 weights += weight
         result: Array = (total / weights).astype(x.dtype)
         return result
-
-
-SQUEEZERS = {squeezer.__name__: squeezer for squeezer in (BitDepth, MedianFilter, NonLocalMeans)}

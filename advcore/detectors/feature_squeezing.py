@@ -25,8 +25,7 @@ class FeatureSqueezing(Detector):
         Of images (N, C, H, W) in [0, 1].
     squeezers : sequence of callables, at least one
         Each maps a batch of images to one of the same shape, every image by itself, as those of advcore.defenses. By
-        default those of the paper for
-        MNIST, ``(BitDepth(1), MedianFilter(2))``; for CIFAR-10 it has
+        default the paper's for MNIST, ``(BitDepth(1), MedianFilter(2))``; for CIFAR-10 it has
         ``(BitDepth(5), MedianFilter(2), NonLocalMeans(13, 3, 2 / 255))``.
     fpr : float, in (0, 1)
         The fraction of the clean inputs given to fit that ``predict`` may take for adversarial.

@@ -235,12 +235,10 @@ class _Rows:
             raise ValueError(f"{message}, got {len(rows)} such rows: {listed} (the first is {self._named(rows[0])})")
 
     def _annotate(self, error: BaseException, batch: str) -> None:
-        add_note = getattr(error, "add_note", None)  # Python 3.11
-        if add_note is not None:
-            add_note(
-                f"coordinate_gradient was at {batch}; {self._answered} of {len(self._values)} rows had been answered, "
-                "what is known is in the exception's attribute partial"
-            )
+        error.add_note(
+            f"coordinate_gradient was at {batch}; {self._answered} of {len(self._values)} rows had been answered, "
+            "what is known is in the exception's attribute partial"
+        )
         with suppress(AttributeError):  # of classes that allow no attributes
             error.partial = self.partial()  # type: ignore[attr-defined]  # any exception may carry it
 
