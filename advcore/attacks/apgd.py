@@ -161,6 +161,8 @@ class _Runs:
 
     def note(self, ascent: Array, values: Values) -> None:
         """Take in the gradient and the loss of the iterate."""
+        first = np.isneginf(self.best_value)
+        self.checked_value[first] = values[first]  # the first checkpoint looks back to where the run began
         self.ascent = ascent
         self.rises += values > self.value
         self.value = values

@@ -172,7 +172,7 @@ void recurrent_forward(StridedArray<T> output, Array<T> last_state, std::optiona
 
     const int64_t items = deal(args);
     args.packing = args.steps * args.samples <= max_thin_rows ? Packing::none
-                   : args.steps == 1 && args.samples <= 64   ? Packing::of_rows
+                   : args.steps == 1                          ? Packing::of_rows
                                                               : Packing::ahead;
     const bool pack = args.packing == Packing::ahead;
     const int64_t width = step_gates * args.hidden;

@@ -130,17 +130,43 @@ ADVCORE_INLINE void for_each_rows(const SoftmaxArgs<T>& args, int64_t begin, int
     }
 }
 
+constexpr int64_t longest_short_row = 64;
+
+// Rows too short to fill registers are turned, a register of them at once, so that each has a lane of its own.
+template <class T, int Inputs, class Function>
+ADVCORE_INLINE void for_short_rows(const T* const (&from)[Inputs], T* out, int64_t length, int64_t begin, int64_t end,
+                                   T* scratch, Function function) {
+    constexpr int64_t L = lanes<T>;
+    T* const turned_out = scratch + Inputs * length * L;
+    for (int64_t row = begin; row < end; row += L) {
+        const int64_t used = smaller(L, end - row);
+        for (int i = 0; i < Inputs; ++i)
+            pack_transposed(from[i] + row * length, length, used, L, length, scratch + i * length * L);
+        function(AcrossRows<T>{length, L, static_cast<int>(L)}, scratch, turned_out);
+        pack_transposed(turned_out, L, length, length, used, out + row * length);
+    }
+}
+
 }  // namespace
 
 template <class T>
-void softmax(const SoftmaxArgs<T>& args, int64_t begin, int64_t end, void*) {
+void softmax(const SoftmaxArgs<T>& args, int64_t begin, int64_t end, void* scratch) {
+    if (args.inner == 1 && args.length <= longest_short_row)
+        return for_short_rows<T>({args.x}, args.out, args.length, begin, end, static_cast<T*>(scratch),
+                                 [&](const auto& rows, T* x, T* out) { softmax_rows<T>(rows, x, out, args.log); });
     for_each_rows(args, begin, end, [&](const auto& rows, int64_t offset) {
         softmax_rows<T>(rows, args.x + offset, args.out + offset, args.log);
     });
 }
 
 template <class T>
-void softmax_grad(const SoftmaxArgs<T>& args, int64_t begin, int64_t end, void*) {
+void softmax_grad(const SoftmaxArgs<T>& args, int64_t begin, int64_t end, void* scratch) {
+    if (args.inner == 1 && args.length <= longest_short_row)
+        return for_short_rows<T>({args.grad, args.x}, args.out, args.length, begin, end, static_cast<T*>(scratch),
+                                 [&](const auto& rows, T* given, T* out) {
+                                     T* const x = given + args.length * lanes<T>;
+                                     softmax_grad_rows<T>(rows, given, x, out, args.log);
+                                 });
     for_each_rows(args, begin, end, [&](const auto& rows, int64_t offset) {
         softmax_grad_rows<T>(rows, args.grad + offset, args.x + offset, args.out + offset, args.log);
     });

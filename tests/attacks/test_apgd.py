@@ -1,11 +1,13 @@
 """Auto-PGD: the closed form, one step against PyTorch, checkpoints, losses, classes to aim at."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from advcore.attacks import apgd
-from advcore.attacks.apgd import checkpoints
+from advcore.attacks.apgd import _Runs, checkpoints
 
 
 def test_checkpoints_are_those_of_the_paper():
@@ -132,3 +134,18 @@ def test_budgets_stop_a_sample_and_no_more(linear):
     result = apgd(setup.model, setup.x, setup.y, max_evaluations=30, **arguments)
     assert (result.queries + result.gradients <= 30).all()
     assert not result.success.any()
+
+
+@pytest.mark.parametrize(
+    ("losses", "halved"),
+    [(range(23), False), ([0.0] * 23, True), ([50, *range(22)], True), ([0, 1] * 11 + [2], True)],
+    ids=["every step raised the loss", "nothing moved", "raised, but never above the start", "half of the steps"],
+)
+def test_the_first_checkpoint_halves_the_step_by_the_papers_two_conditions(losses, halved):
+    problem = SimpleNamespace(region=SimpleNamespace(eps=0.1, norm="linf"))
+    x = np.zeros((1, 4), np.float32)
+    runs = _Runs(problem, np.arange(1), x, None)
+    for loss in losses:
+        runs.note(np.zeros_like(x), np.array([float(loss)]))
+    runs.check(22)
+    assert runs.size[0] == (0.1 if halved else 0.2)
