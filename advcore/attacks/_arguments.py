@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,6 +120,8 @@ def _access(
     if named > LARGEST_NAMED and output in ("top1", "label"):
         raise ValueError(f"y and targets must be below {LARGEST_NAMED} for output={output!r}, got {named - 1}")
     access = wrap(model, output, needs="scores" if needs == "gradient" else needs, named=named)
+    if access is model:  # the caller's own wrapper stays as it is; the models behind it, and what they keep, are shared
+        access = copy.copy(access)
     if needs == "gradient" and not access.gradients:
         others = ", ".join(row["name"] for row in available() if row["access"] != "gradient")
         raise TypeError(f"{attack} needs a model with vjp(x, cotangent), got one without gradients; use {others}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -14,7 +14,15 @@ from advcore.attacks._monitor import Progress
 from advcore.attacks._options import Options
 from advcore.attacks.result import NORMS, AttackResult
 
-Member = tuple[str, Callable[..., AttackResult]]  # its name in `broken_by`, and attack(x, y, **options)
+
+class Member(NamedTuple):
+    """One of several attacks: its name in ``broken_by``, attack(x, y, **options), and whether it asks for gradients."""
+
+    name: str
+    attack: Callable[..., AttackResult]
+    gradients: bool = True
+
+
 _ONE_SAMPLE = ("max_queries", "max_evaluations")  # reasons that stop a sample, not the attack
 
 
@@ -23,10 +31,10 @@ def in_turn(members: Sequence[Member], given: Arguments, options: Options) -> At
 
     Parameters
     ----------
-    members : sequence of (name, attack)
-        Each attack is called as ``attack(x, y, **options)`` with the survivors' own part of the options.
+    members : sequence of Member
+        Each attack is called with the survivors' own part of the options.
     given : Arguments
-        Of the whole, checked.
+        Of the whole, checked; its model is the one that the members ask.
     options : Options
         As they came. Budgets hold for all members together, and so do the callback and the clock.
 
@@ -34,27 +42,30 @@ def in_turn(members: Sequence[Member], given: Arguments, options: Options) -> At
     -------
     AttackResult
         Evaluations are those of all members. A failed sample has the first member's example and is "masked" if no
-        member found a usable gradient.
+        member found a usable gradient. A survivor whose turn did not come with every member is "unfinished".
     """
     merged = _Merged(given)
     survivors = np.arange(len(given.x))
     randomised = options.get("randomised")
-    for number, (name, attack) in enumerate(members):
-        if number and not len(survivors):
-            break
-        survivors = merged.solvent(survivors)
+    for number, member in enumerate(members):
+        asked = merged.solvent(survivors, member.gradients) if number else survivors
+        if number and not len(asked):
+            continue
         seconds = None if given.max_seconds is None else given.max_seconds - merged.seconds
         if seconds is not None and seconds <= 0:
             merged.stopped = "max_seconds"
+            merged.cut(asked)
             break
         shared = cast("Options", {**options, "randomised": randomised, "max_seconds": seconds})
-        shared |= merged.part(survivors, number + 1 == len(members))
-        result = attack(given.x[survivors], given.y[survivors], **shared)
-        merged.take(name, result, survivors, number == 0)
-        if len(survivors) and randomised is None:
+        shared |= merged.part(asked, number + 1 == len(members))
+        result = member.attack(given.x[asked], given.y[asked], **shared)
+        merged.take(member.name, result, asked, number == 0)
+        if len(asked) and randomised is None:
             randomised = result.votes is not None
-        survivors = survivors[~result.success]
+        survivors = np.setdiff1d(survivors, asked[result.success])
         if result.stopped not in (None, *_ONE_SAMPLE):
+            if number + 1 < len(members):
+                merged.cut(survivors)
             break
     return merged.result()
 
@@ -81,16 +92,25 @@ class _Merged:
         """Wall-clock time since the start."""
         return time.perf_counter() - self.start
 
-    def solvent(self, index: Index) -> Index:
-        """Return the samples that can pay for more than the check of the input."""
-        queries = _left(self.given.max_queries, self.queries, index)
-        total = _left(self.given.max_evaluations, self.queries + self.gradients, index)
+    def solvent(self, index: Index, gradients: bool) -> Index:
+        """Return the samples that can pay for the check of the input and a gradient, or a query; cut the others."""
+        access, given = self.given.access, self.given
+        queries = access.queries + (access.forwards(1) if gradients else access.queries)
+        total = queries + (access.backwards(1) if gradients else 0)
         able = np.ones(len(index), np.bool_)
-        for name, left in (("max_queries", queries), ("max_evaluations", total)):
-            if left is not None:
-                able &= left > 1
-                self.stopped = self.stopped if (left > 1).all() else name
-        return index if not self.queries.any() else index[able]
+        for name, left, cost in (
+            ("max_queries", _left(given.max_queries, self.queries, index), queries),
+            ("max_evaluations", _left(given.max_evaluations, self.queries + self.gradients, index), total),
+        ):
+            if left is not None and (left < cost).any():
+                able &= left >= cost
+                self.stopped = name
+        self.cut(index[~able])
+        return index[able]
+
+    def cut(self, index: Index) -> None:
+        """Mark survivors that not all members have attacked."""
+        self.status[index[self.status[index] != "undecided"]] = "unfinished"
 
     def part(self, index: Index, last: bool) -> Options:
         """Return the options that are a sample's own, and the callback with what came before counted in."""
@@ -171,8 +191,8 @@ def _worse(before: Any, result: AttackResult) -> Any:
     # An attack without gradients says nothing about masking: what the others said stands.
     silent = (before == "masked") & (result.gradients == 0) & (result.status == "failed")
     return np.select(
-        [result.success, before == "undecided", silent, before == "failed"],
-        ["success", "undecided", "masked", np.where(result.status == "masked", "failed", result.status)],
+        [result.success, before == "undecided", before == "unfinished", silent, before == "failed"],
+        ["success", "undecided", "unfinished", "masked", np.where(result.status == "masked", "failed", result.status)],
         default=result.status,
     )
 

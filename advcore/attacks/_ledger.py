@@ -72,13 +72,13 @@ class Ledger:
     def logits(self, x: Array, owners: Index) -> Logits:
         """Return the logits of x in float64, (B, K); row i is asked for by sample owners[i]."""
         self._book(owners, self.access.queries, 0)
-        return self._forward(self.access, x, owners, self.queries, self._tick)
+        return self._forward(self.access, _copied(x), owners, self.queries, self._tick)
 
     def verify(self, x: Array, owners: Index) -> Logits:
         """Like logits, but booked as verification."""
         judge = self.access.judge
         np.add.at(self.verification, owners, judge.queries)
-        return self._forward(judge, x, owners, self.verification, lambda: None)
+        return self._forward(judge, _copied(x), owners, self.verification, lambda: None)
 
     def shared_logits(self, x: Array) -> Logits:
         """Like logits, for all samples together: booked on the account that they share."""
@@ -96,33 +96,44 @@ class Ledger:
         ``cotangents(logits, rows)`` gets the float64 logits of x[rows] and returns an array (rows, count, K); gradient
         j is that of ``sum_k logits[k] * cotangents[j, k]`` for x, the cotangent held fixed.
         """
-        self._book(owners, self.access.forwards(count), self.access.backwards(count))
-        logits, gradients = [], []
-        for rows in self._batches(len(x)):
-
-            def cotangent(values: Any, rows: slice = rows) -> Array:
-                checked = self._checked(values, owners[rows])
-                weights = np.asarray(cotangents(checked, rows))
-                if self.access.rejects:
-                    weights = self._unfolded(weights, np.asarray(values), owners[rows])
-                return weights.astype(np.asarray(values).dtype)
-
-            with _naming(owners[rows]):
-                values, gradient = self.access.logits_and_gradients(x[rows].copy(), cotangent, count)
-            gradient = _check.returned("the model's gradient", gradient)
-            expected = (len(x[rows]), count, *x.shape[1:])
-            if gradient.shape != expected:
-                shapes = (expected[:1] + expected[2:], gradient.shape[:1] + gradient.shape[2:])
-                raise ValueError(f"the model's gradient must have the input's shape {shapes[0]}, got {shapes[1]}")
-            logits.append(self._checked(values, owners[rows]))
-            gradients.append(gradient)
-            if self.access.errors is not None:
-                self.gradient_errors[owners[rows]] += self.access.errors
-                self.averages[owners[rows]] += 1
-            self._tick()
-        if not logits:  # no rows, once nobody can pay
+        forwards, backwards = self.access.forwards(count), self.access.backwards(count)
+        self._book(owners, forwards, backwards)
+        found, asked = [], 0
+        try:
+            for rows in self._batches(len(x)):
+                asked = rows.stop
+                found.append(self._gradients_of_batch(x, owners, rows, cotangents, count))
+                self._tick()
+        finally:  # what was never asked
+            np.subtract.at(self.queries, owners[asked:], forwards)
+            np.subtract.at(self.gradients, owners[asked:], backwards)
+        if not found:  # no rows, once nobody can pay
             return np.zeros((0, self.classes or 2)), np.zeros((0, count, *x.shape[1:]), x.dtype)
+        logits, gradients = zip(*found, strict=True)
         return np.concatenate(logits), np.concatenate(gradients)
+
+    def _gradients_of_batch(
+        self, x: Array, owners: Index, rows: slice, cotangents: Cotangents, count: int
+    ) -> tuple[Logits, Array]:
+        def cotangent(values: Any) -> Array:
+            checked = self._checked(values, owners[rows])
+            weights = np.asarray(cotangents(checked, rows))
+            if self.access.rejects:
+                weights = self._unfolded(weights, np.asarray(values), owners[rows])
+            return weights.astype(np.asarray(values).dtype)
+
+        with _naming(owners[rows]):
+            values, gradient = self.access.logits_and_gradients(x[rows].copy(), cotangent, count)
+        gradient = _check.returned("the model's gradient", gradient)
+        expected = (len(x[rows]), count, *x.shape[1:])
+        if gradient.shape != expected:
+            shapes = (expected[:1] + expected[2:], gradient.shape[:1] + gradient.shape[2:])
+            raise ValueError(f"the model's gradient must have the input's shape {shapes[0]}, got {shapes[1]}")
+        logits = self._checked(values, owners[rows])
+        if self.access.errors is not None:
+            self.gradient_errors[owners[rows]] += self.access.errors
+            self.averages[owners[rows]] += 1
+        return logits, gradient
 
     def moved(self, x: Array, owners: Index, coordinates: Index, h: float, bounds: tuple[float, float]) -> Moved:
         """Return the logits of x (B, ...) with each of its coordinates (B, m) moved up and down by h within bounds.
@@ -130,7 +141,8 @@ class Ledger:
         They are booked as 2 m queries a row, however they were found.
         """
         count = coordinates.shape[1]
-        self._book(np.repeat(owners, 2 * count), self.access.queries, 0)
+        asked = np.repeat(owners, 2 * count)
+        self._book(asked, self.access.queries, 0)
         found = self.access.moved(x, coordinates, h, bounds)
         probes = Perturbed(np.ascontiguousarray(x), coordinates, h, bounds)
         middle = np.take_along_axis(x.reshape(len(x), -1), coordinates, axis=1).astype(np.float64)
@@ -139,20 +151,25 @@ class Ledger:
             plus, minus = (self._checked(z.reshape(-1, z.shape[-1]), np.repeat(owners, count)) for z in found)
             self._tick()
         else:
-            asked = np.repeat(owners, 2 * count)
-            logits = []
-            for part in self._batches(probes.rows):
-                logits.append(self._checked(self.access.logits(probes.batch(part.start, part.stop)), asked[part]))
-                self._tick()
-            plus, minus = np.moveaxis(np.concatenate(logits).reshape(len(x), 2, count, -1), 1, 0)
+            logits = self._forward(
+                self.access, lambda part: probes.batch(part.start, part.stop), asked, self.queries, self._tick
+            )
+            plus, minus = np.moveaxis(logits.reshape(len(x), 2, count, -1), 1, 0)
         return Moved(plus.reshape(*coordinates.shape, -1), minus.reshape(*coordinates.shape, -1), up, down)
 
     def affordable(self, owners: Index, queries: int, gradients: int) -> NDArray[np.bool_]:
         """Say which samples may still have so many rows of logits and gradients."""
-        gradients = self.access.backwards(gradients)
-        spent = self.queries[owners] + queries * self.access.queries
+        beyond = self.beyond(owners, queries * self.access.queries, self.access.backwards(gradients))
+        return ~(beyond["max_queries"] | beyond["max_evaluations"])
+
+    def beyond(self, owners: Index, queries: int | Index, gradients: int | Index) -> dict[str, NDArray[np.bool_]]:
+        """Say for each limit which samples would exceed it with so many more forward and backward evaluations."""
+        spent = self.queries[owners] + queries
         total = spent + self.gradients[owners] + gradients
-        return (spent <= _of(self.max_queries, owners)) & (total <= _of(self.max_evaluations, owners))
+        return {
+            "max_queries": np.asarray(spent > _of(self.max_queries, owners)),
+            "max_evaluations": np.asarray(total > _of(self.max_evaluations, owners)),
+        }
 
     def left(self, owners: Index) -> Index:
         """Return how many rows of logits each sample may still ask for, if it asks for no gradients."""
@@ -165,29 +182,33 @@ class Ledger:
         """Charge each row's owner; refuse all rows where one sample cannot pay."""
         if self.max_queries is not None or self.max_evaluations is not None:
             asking, rows = np.unique(owners, return_counts=True)
-            spent = self.queries[asking] + queries * rows
-            total = spent + self.gradients[asking] + gradients * rows
-            if (spent > _of(self.max_queries, asking)).any():
-                raise Stopped("max_queries")
-            if (total > _of(self.max_evaluations, asking)).any():
-                raise Stopped("max_evaluations")
+            for limit, beyond in self.beyond(asking, queries * rows, gradients * rows).items():
+                if beyond.any():
+                    raise Stopped(limit)
         np.add.at(self.queries, owners, queries)
         np.add.at(self.gradients, owners, gradients)
 
     def _tick(self) -> None:
         self.monitor.tick(int(self.queries.sum()), int(self.gradients.sum()))
 
-    def _forward(self, access: Access, x: Array, owners: Index, booked: Index, after: Callable[[], None]) -> Logits:
+    def _forward(
+        self,
+        access: Access,
+        part: Callable[[slice], Array],
+        owners: Index,
+        booked: Index,
+        after: Callable[[], None],
+    ) -> Logits:
+        """Ask for the rows that ``part`` gives, which are booked, and take off the account what was never asked."""
         logits, asked = [], 0
         try:
-            for rows in self._batches(len(x)):
+            for rows in self._batches(len(owners)):
                 asked = rows.stop
                 with _naming(owners[rows]):
-                    # A copy: a model that works in place must not change what the attack, or its caller, holds.
-                    logits.append(self._checked(access.logits(x[rows].copy()), owners[rows]))
+                    logits.append(self._checked(access.logits(part(rows)), owners[rows]))
                 after()
         finally:
-            np.subtract.at(booked, owners[asked:], access.queries)  # what was never asked
+            np.subtract.at(booked, owners[asked:], access.queries)
         return np.concatenate(logits) if logits else np.zeros((0, self.classes or 2))
 
     def _batches(self, count: int) -> Iterator[slice]:
@@ -245,6 +266,11 @@ def _naming(owners: Index) -> Iterator[None]:
         more = f" and {len(samples) - NAMED} more" if len(samples) > NAMED else ""
         error.add_note(f"The model was asked about sample {', '.join(map(str, samples[:NAMED]))}{more}.")
         raise
+
+
+def _copied(x: Array) -> Callable[[slice], Array]:
+    """Return what gives parts of x: copies, as a model that works in place must not change what the attack holds."""
+    return lambda rows: x[rows].copy()
 
 
 def _of(limit: Limit, owners: Index) -> int | Index:

@@ -182,11 +182,12 @@ class Problem:
         if not self._traced_by_gradient:
             self._record(gap, index)
         if self.region.steps is not None and met.any():
-            x = x.copy()
-            paid = np.isin(index, self.afford(index[met])) & met
-            met &= paid
-            x[paid] = self.region.quantized(x[paid], index[paid])
-            if paid.any():
+            x, hits = x.copy(), met
+            met = self._payable(index, hits)
+            gap[hits & ~met] = np.minimum(gap[hits & ~met], 0.0)  # unseen on the grid: no better than one that was seen
+            x[met] = self.region.quantized(x[met], index[met])
+            if met.any():
+                paid = met.copy()
                 logits = self.logits(x[paid], index[paid])
                 met[paid], gap[paid] = self.met(logits, index[paid]), self.margin(logits, index[paid])
         self.best.offer(x, met, gap, index)
@@ -195,6 +196,16 @@ class Problem:
         self.first_gradients[new] = self._ledger.gradients[self.owners[new]]
         self._ledger.monitor.succeeded += len(np.unique(new))
         return met
+
+    def _payable(self, index: Index, wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return the wanted rows without those that their samples cannot pay for: a sample's first rows come first."""
+        (places,) = np.nonzero(wanted)
+        places = places[np.argsort(index[places], kind="stable")]
+        samples = index[places]
+        earlier = np.arange(len(samples)) - np.searchsorted(samples, samples)  # rows of the same sample
+        payable = np.zeros_like(wanted)
+        payable[places[earlier < self.left(samples)]] = True
+        return payable
 
     def submit(self, x: Array, index: Index) -> None:
         """Make x the result of the samples without looking at it: for algorithms that end with an unseen example."""

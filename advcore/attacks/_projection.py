@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -86,20 +84,19 @@ class Region:
     def quantized(self, x: Array, index: NDArray[np.int64]) -> Array:
         """Return x on the grid and in the region: the nearest grid points, or, out of the budget, those towards origin.
 
-        The origin is on the grid, so that rounding towards it never lengthens a perturbation.
+        The origin is on the grid, so that rounding towards it never lengthens a perturbation; an entry that ends where
+        it was keeps the origin's bits.
         """
         if self.steps is None:
             return x
-        origin = self.origin[index]
-        middle = self._index(origin)
-        grid = self._index(x)
-        rounded = self._value(np.rint(grid), x.dtype)
-        wide = rounded.astype(np.float64)
+        origin = self.origin[index].astype(x.dtype, copy=False)
+        start, place = np.rint(self._index(origin)), self._index(x)
+        rounded = self._value(np.rint(place), start, origin)
         if self.norm is not None:
-            over = lengths(rows(wide - origin), self.norm) > self.eps * (1 + GRID_SLACK)
+            over = lengths(rows(rounded.astype(np.float64) - origin), self.norm) > self.eps * (1 + GRID_SLACK)
             # 1e-6: a grid point that x should be, but for rounding, is not a step further away.
-            steps = np.trunc((grid - np.rint(middle)) * (1 + 1e-6))
-            rounded[over] = self._value(np.rint(middle) + steps, x.dtype)[over]
+            steps = np.trunc((place - start) * (1 + 1e-6))
+            rounded[over] = self._value(start + steps, start, origin)[over]
         return rounded
 
     def _index(self, x: Array) -> NDArray[np.float64]:
@@ -107,9 +104,10 @@ class Region:
         place: NDArray[np.float64] = (x.astype(np.float64) - low) / (high - low) * (self.steps or 1)
         return place
 
-    def _value(self, grid: NDArray[np.float64], dtype: np.dtype[Any]) -> Array:
+    def _value(self, grid: NDArray[np.float64], start: NDArray[np.float64], origin: Array) -> Array:
         low, high = self.bounds
-        return np.clip(low + grid / (self.steps or 1) * (high - low), low, high).astype(dtype)
+        values = np.clip(low + grid / (self.steps or 1) * (high - low), low, high).astype(origin.dtype)
+        return np.where(grid == start, origin, values)
 
 
 def off_grid(x: Array, bounds: tuple[float, float], steps: int) -> NDArray[np.bool_]:

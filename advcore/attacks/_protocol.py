@@ -79,30 +79,39 @@ class _Run:
         self.traces: list[list[float]] | None = [[] for _ in range(count)] if given.trace else None
         self.stopped: str | None = None
         self.losses: set[str] = set()
+        self.problem: Problem | None = None  # of the batch that is being attacked
 
     def all(self, propose: Propose, together: int) -> AttackResult:
         """Work through the samples, ``together`` at a time, until the end or a reason to stop."""
-        problem = None
         try:
             for first in range(0, len(self.given.x), together):
                 owners = np.arange(first, min(first + together, len(self.given.x)))
-                problem = None
-                try:
-                    problem = self._open(owners)
-                    if problem is not None:
-                        propose(problem)
-                        self._retry(propose, problem)
-                except (Stopped, KeyboardInterrupt) as reason:
-                    self.stopped = str(reason) if isinstance(reason, Stopped) else "interrupted"
-                if problem is not None:
-                    self._close(problem)
+                reason = self._batch(propose, owners)
+                self.stopped = reason or self.stopped
                 self.monitor.finished = first + len(owners)
-                if self.stopped not in (None, "max_queries", "max_evaluations"):  # those are a sample's own
+                if reason not in (None, "max_queries", "max_evaluations"):  # those are a sample's own
                     break
         except Exception as error:
-            self._keep(error, problem)
+            self._keep(error)
             raise
         return self.result()
+
+    def _batch(self, propose: Propose, owners: Index) -> str | None:
+        """Attack some samples and verify what was found; return what ended it early, if anything did."""
+        self.problem, reason = None, None
+        try:
+            try:
+                self.problem = self._open(owners)
+                if self.problem is not None:
+                    propose(self.problem)
+                    self._retry(propose, self.problem)
+            except (Stopped, KeyboardInterrupt) as stop:
+                reason = str(stop) if isinstance(stop, Stopped) else "interrupted"
+            if self.problem is not None:
+                self._close(self.problem, "failed" if reason is None else "unfinished")
+        except KeyboardInterrupt:  # while verifying: this batch stays unverified, what came before it is kept
+            reason = "interrupted"
+        return reason
 
     def result(self) -> AttackResult:
         """Return what there is."""
@@ -145,6 +154,9 @@ class _Run:
 
     def _open(self, owners: Index) -> Problem | None:
         """Check the inputs; return the problem of those that do not meet the criterion yet."""
+        owners = self._solvent(owners)
+        if not len(owners):
+            return None
         x = self.given.x[owners]
         logits = self.ledger.logits(x, owners)
         _check_classes(self.given, owners, logits.shape[1])
@@ -157,6 +169,14 @@ class _Run:
         self.success[done], self.status[done] = True, "misclassified"
         self.first_queries[done], self.first_gradients[done] = self.ledger.queries[done], 0
         return self._problem(owners[~met], logits[~met]) if not met.all() else None
+
+    def _solvent(self, owners: Index) -> Index:
+        """Return the samples that can pay for the check of their input; the others stay unfinished, by themselves."""
+        beyond = self.ledger.beyond(owners, self.ledger.access.queries, 0)
+        for limit, samples in beyond.items():
+            self.stopped = limit if samples.any() else self.stopped
+        able: Index = owners[~np.any(list(beyond.values()), axis=0)]
+        return able
 
     def _problem(self, owners: Index, logits: Logits) -> Problem:
         problem = Problem(self.given, owners, logits, self.ledger, self.norm, self.eps, self.minimise, self.traces)
@@ -177,21 +197,26 @@ class _Run:
                 problem.first_queries[masked] = again.first_queries
                 problem.first_gradients[masked] = again.first_gradients
 
-    def _close(self, problem: Problem) -> None:
-        """Project and verify what was offered."""
+    def _close(self, problem: Problem, unbroken: str) -> None:
+        """Project and verify what was offered; ``unbroken`` is the status of samples of which nothing else is known."""
         owners, index = problem.owners, np.arange(len(problem.x))
         examples = problem.region.quantized(problem.project(problem.best.examples, index), index)
-        self.examples[owners] = examples
+        self._take(problem, examples)
         verdict = self._decide(problem, examples)
-        self.success[owners] = verdict.met
         masked = (self.ledger.gradients[owners] > 0) & ~problem.informed
         undecided = verdict.undecided | self._changed(problem, verdict)
         known = [verdict.met, undecided, masked]
-        unknown = "failed" if self.stopped is None else "unfinished"
-        self.status[owners] = np.select(known, ["success", "undecided", "masked"], default=unknown)
-        for key, values in measure(examples, problem.x).items():
+        status = np.select(known, ["success", "undecided", "masked"], default=unbroken)
+        self.success[owners], self.status[owners] = verdict.met, status
+
+    def _take(self, problem: Problem, examples: Array) -> None:
+        """Take over a problem's examples, as yet unverified."""
+        owners, distances = problem.owners, measure(examples, problem.x)
+        self.examples[owners] = examples
+        for key, values in distances.items():
             self.distances[key][owners] = values
         self.first_queries[owners], self.first_gradients[owners] = problem.first_queries, problem.first_gradients
+        self.votes[owners] = np.nan  # those so far were for the input
 
     def _decide(self, problem: Problem, x: Array) -> Verdict:
         verdict = self.judge.decide(x, problem.owners, lambda logits: problem.met(logits, np.arange(len(x))))
@@ -212,14 +237,10 @@ class _Run:
             )
         return changed
 
-    def _keep(self, error: Exception, problem: Problem | None) -> None:
+    def _keep(self, error: Exception) -> None:
         """Leave what has been found in the error: nothing that was paid for is lost."""
-        if problem is not None:
-            owners = problem.owners
-            self.examples[owners] = problem.best.examples
-            self.first_queries[owners], self.first_gradients[owners] = problem.first_queries, problem.first_gradients
-            for key, values in measure(problem.best.examples, problem.x).items():
-                self.distances[key][owners] = values
+        if self.problem is not None:
+            self._take(self.problem, self.problem.best.examples)
         if self.ledger.queries.any():
             error.result = self.result()  # type: ignore[attr-defined]  # any exception may carry it
             error.add_note("The examples found so far, unverified where unfinished, are in this error's `result`.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, Unpack
 
@@ -91,17 +92,18 @@ def autoattack(
     budget: dict[str, Any] = {"norm": norm, "eps": eps}
     if version == "rand":
         averaged = expectation(model, draws=DRAWS)
+        given = replace(given, access=averaged)  # in_turn asks it what a gradient costs
         members = [
-            ("apgd_ce", partial(apgd, averaged, steps=steps, **budget)),
-            ("apgd_dlr", partial(apgd, averaged, steps=steps, loss="dlr", **budget)),
+            Member("apgd_ce", partial(apgd, averaged, steps=steps, **budget)),
+            Member("apgd_dlr", partial(apgd, averaged, steps=steps, loss="dlr", **budget)),
         ]
     else:
         classes: dict[str, Any] = {"target_classes": target_classes}
         members = [
-            ("apgd_ce", partial(apgd, model, steps=steps, **budget)),
-            ("apgd_t", partial(apgd, model, steps=steps, loss="dlr", **classes, **budget)),
-            ("fab_t", partial(fab, model, steps=steps, **classes, **budget)),
+            Member("apgd_ce", partial(apgd, model, steps=steps, **budget)),
+            Member("apgd_t", partial(apgd, model, steps=steps, loss="dlr", **classes, **budget)),
+            Member("fab_t", partial(fab, model, steps=steps, **classes, **budget)),
         ]
         if norm != "l1":
-            members.append(("square", partial(square, model, steps=queries, **budget)))
+            members.append(Member("square", partial(square, model, steps=queries, **budget), gradients=False))
     return in_turn(members, given, options)

@@ -79,7 +79,15 @@ class BackwardPass(Access):
         stand_in: Access | None,
     ) -> None:
         self.base, self.forward, self.backward, self.stand_in = base, forward, backward, stand_in
+        self.smooth = base if stand_in is None else stand_in  # whose gradients are taken
         self.randomised, self.rejects, self.queries = base.randomised, base.rejects, base.queries
+        if base.judge is not base:
+            self.judge = BackwardPass(base.judge, forward, backward, stand_in)
+
+    @property
+    def errors(self) -> Any:  # type: ignore[override]  # read through, where Access keeps a value
+        """As those of the model whose gradients are taken."""
+        return self.smooth.errors
 
     def logits(self, x: Array) -> Any:
         """Return f(g(x))."""
@@ -87,9 +95,11 @@ class BackwardPass(Access):
 
     def forwards(self, gradients: int) -> int:
         """The stand-in's passes count as the model's."""
-        if self.stand_in is None:
-            return self.base.forwards(gradients)
-        return 1 + self.stand_in.forwards(gradients)
+        return (0 if self.stand_in is None else self.base.queries) + self.smooth.forwards(gradients)
+
+    def backwards(self, gradients: int) -> int:
+        """As those of the model whose gradients are taken."""
+        return self.smooth.backwards(gradients)
 
     def logits_and_gradients(self, x: Array, cotangents: Cotangents, count: int) -> tuple[Any, Any]:
         """Return f(g(x)) and the replaced gradients."""

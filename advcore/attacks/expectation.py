@@ -63,7 +63,7 @@ class Expectation(Access):
 
     def backwards(self, gradients: int) -> int:
         """Each draw pays by itself."""
-        return self.draws * gradients
+        return self.draws * self.base.backwards(gradients)
 
     def logits_and_gradients(self, x: Array, cotangents: Cotangents, count: int) -> tuple[Any, Any]:
         """Return the logarithm of the mean softmax and the mean gradient; remember how certain it is."""

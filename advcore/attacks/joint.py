@@ -56,6 +56,13 @@ class Joint(Access):
         self.base, self.detector, self.scale = base, detector, scale
         self.gradients = base.gradients and callable(getattr(detector, "score_gradient", None))
         self.randomised, self.queries = base.randomised, base.queries
+        if base.judge is not base:
+            self.judge = Joint(base.judge, detector, scale)
+
+    @property
+    def errors(self) -> Any:  # type: ignore[override]  # read through, where Access keeps a value
+        """As the classifier's: the detector's part of a gradient has none."""
+        return self.base.errors
 
     def logits(self, x: Array) -> Any:
         """Return the logits of the classifier, and that of being rejected."""
@@ -64,6 +71,10 @@ class Joint(Access):
     def forwards(self, gradients: int) -> int:
         """The detector's own passes are not counted: they are part of the model that is attacked."""
         return self.base.forwards(gradients)
+
+    def backwards(self, gradients: int) -> int:
+        """As the classifier's."""
+        return self.base.backwards(gradients)
 
     def logits_and_gradients(self, x: Array, cotangents: Cotangents, count: int) -> tuple[Any, Any]:
         """Return the logits, and the gradients through both parts."""
@@ -80,10 +91,11 @@ class Joint(Access):
 
         logits, gradients = self.base.logits_and_gradients(x.copy(), of_classes, count)
         result = np.asarray(gradients)
-        if weights[0].any():
+        weight = np.mean(weights, axis=0)  # an averaged classifier has asked once a draw
+        if weight.any():
             slope = np.asarray(self.detector.score_gradient(x.copy())[1])
-            shape = (*weights[0].shape, *[1] * (x.ndim - 1))
-            result = result + self.scale * weights[0].reshape(shape) * slope[:, np.newaxis]
+            shape = (*weight.shape, *[1] * (x.ndim - 1))
+            result = result + self.scale * weight.reshape(shape) * slope[:, np.newaxis]
         return self._with(logits, decision), result.astype(np.asarray(gradients).dtype)
 
     def _with(self, logits: Any, decision: Any) -> Array:

@@ -28,7 +28,8 @@ class AttackResult:
         "success"; "failed"; "misclassified": the input itself met the criterion (counts as success, at distance 0);
         "masked": failed, and the gradient was zero or not finite at every iterate, so the failure says nothing about
         robustness; "undecided": a randomised model whose votes do not tell, or one that answered otherwise when asked
-        again (counts as robust); "unfinished": the attack was stopped before the sample was broken.
+        again (counts as robust); "unfinished": the attack was stopped before the sample was broken, or the sample's
+        budget does not pay for the check of its input (of an ensemble: for a turn with every member).
     distances : dict of float64 arrays, (N,)
         "l0" (entries that differ), "l1", "l2", "linf" between example and input, in the units of the input.
     queries : int64 array, (N,)

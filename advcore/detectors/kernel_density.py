@@ -61,7 +61,8 @@ class ClassKernelDensity(BaseEstimator):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return each row's log density in its class, by index in ``classes_``, and its gradient for X.
 
-        ``exclude`` names a point of fit for each row that is left out, -1 for none.
+        ``exclude`` names a point of fit for each row that is left out, -1 for none. Where it was the only one of its
+        class, the log density is minus infinity.
         """
         density, gradient = np.empty(len(X)), np.empty_like(X)
         constant = 0.5 * X.shape[1] * np.log(2 * np.pi * self.bandwidth**2)
@@ -77,11 +78,13 @@ class ClassKernelDensity(BaseEstimator):
                     if own >= 0 and self._class_of[own] == one:
                         exponents[row, np.searchsorted(self._places[one], own)] = -np.inf
                         left[row] -= 1
-            top = exponents.max(axis=1, keepdims=True)
+            alone = left[:, np.newaxis] == 0  # `exclude` has left no point of the class: the density is zero
+            top = np.where(alone, 0.0, exponents.max(axis=1, keepdims=True))
             weights = np.exp(exponents - top)
-            total = weights.sum(axis=1, keepdims=True)
-            density[rows] = top[:, 0] + np.log(total[:, 0] / left) - constant
-            gradient[rows] = -(near - (weights / total) @ centred) / self.bandwidth**2
+            total = np.where(alone, 1.0, weights.sum(axis=1, keepdims=True))
+            found = top + np.log(total / np.maximum(left, 1)[:, np.newaxis]) - constant
+            density[rows] = np.where(alone, -np.inf, found)[:, 0]
+            gradient[rows] = np.where(alone, 0.0, -(near - (weights / total) @ centred) / self.bandwidth**2)
         return density, gradient
 
 
@@ -139,6 +142,27 @@ class KernelDensity(Detector):
         self._reference = reference
         hidden = flat(_layers.activations(self.network, reference, [self.layer_])[self.layer_])
         self.density_ = ClassKernelDensity(self.bandwidth).fit(hidden, labels)
+
+    def fit_features(self, features: Features, y: Array | None = None) -> KernelDensity:
+        """See Detector; scores of which no threshold can be made are refused, as nothing would exceed it.
+
+        Raises
+        ------
+        ValueError
+            If a score is NaN, or those of too many clean inputs are infinite.
+        """
+        (unknown,) = np.nonzero(np.isnan(features).any(axis=1))
+        if len(unknown):
+            raise ValueError(f"scores must be numbers, got NaN for input {unknown[0]}")
+        super().fit_features(features, y)
+        if not np.isfinite(self.threshold_):
+            threshold = self.threshold_
+            del self.threshold_  # not fitted
+            raise ValueError(
+                f"the threshold must be finite, got {threshold}: for more than fpr={self.fpr} of the clean inputs, "
+                "exclude leaves no reference image of the predicted class"
+            )
+        return self
 
     def _like(self) -> Array:
         return self._reference

@@ -90,3 +90,33 @@ def test_l1_takes_the_nearest_point_of_ball_and_box(data):
             low, high = (middle, high) if point(middle).sum() > eps else (low, middle)
     projected = Region(origin, BOX, "l1", eps).project(x, np.arange(1))
     np.testing.assert_allclose(projected, origin + np.sign(step) * point(low), atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("norm", [None, "linf", "l2"])
+def test_rounding_to_the_grid_keeps_the_bits_of_what_stays(dtype, norm):
+    """Pixels that were scaled otherwise differ from the grid's points in the last bit: that is no change to an entry."""
+    rng = np.random.default_rng(0)
+    levels = rng.integers(20, 236, (3, 200))
+    origin = np.nextafter((-1 + levels / 255 * 2).astype(dtype), dtype(0))
+    mask = np.ones((3, 200), np.bool_)
+    mask[:, :100] = False
+    region = Region(origin, (-1.0, 1.0), norm, 8.0 if norm == "l2" else 16.5 / 255, mask, 255)
+    index = np.arange(3)
+    np.testing.assert_array_equal(region.quantized(origin, index), origin)
+    moved = origin.copy()
+    moved[:, 90:110] += dtype(5.0 / 255)  # two and a half steps, but for what the mask undoes
+    moved[:, 110:] += dtype(0.8 / 255)  # less than half a step
+    rounded = region.quantized(region.project(moved, index), index)
+    changed = rounded != origin
+    assert changed[:, 100:110].all()
+    assert not changed[:, :100].any()
+    assert not changed[:, 110:].any()
+
+
+def test_rounding_within_a_small_budget_keeps_them_too():
+    """Where rounding to the nearest point leaves the budget, what is rounded back to the origin is the origin."""
+    origin = np.arange(0, 255, 5).astype(np.float32).reshape(1, -1) / np.float32(255) * np.float32(2) - np.float32(1)
+    region = Region(origin, (-1.0, 1.0), "linf", 1.4 / 255, None, 255)
+    rounded = region.quantized(region.project(origin + np.float32(1.2 / 255), np.arange(1)), np.arange(1))
+    np.testing.assert_array_equal(rounded, origin)

@@ -153,6 +153,46 @@ def test_a_killed_search_goes_on_where_it_was(tmp_path, monkeypatch, more):
         zoo(net, x, y, checkpoint=tmp_path, **arguments)
 
 
+@pytest.mark.parametrize("solver", ["adam", "newton"])
+@pytest.mark.parametrize("at", [9, 10, 20, 25])  # the space grows at 10, at 20, and would at 25, after the last step
+def test_a_search_killed_where_the_space_grows_goes_on(tmp_path, monkeypatch, solver, at):
+    monkeypatch.setattr(state, "SECONDS", 0.0)
+    net, x = network(), images(2)
+    y = net.predict(x)
+    arguments = {"steps": 25, "coordinates": 4, "search_steps": 2, "initial_c": 1.0, "learning_rate": 0.05}
+    arguments |= {"solver": solver, "attack_space": ((0, 2), (10, 4), (20, 6), (25, 8)), "abort_early": False}
+    want = zoo(net, x, y, **arguments)
+    plain = state.Checkpoint.save
+
+    def killed(self, arrays, *, now=False):
+        plain(self, arrays, now=now)
+        if arrays["at"].tolist() == [0, at]:
+            raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(state.Checkpoint, "save", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            zoo(net, x, y, checkpoint=tmp_path, **arguments)
+    got = zoo(net, x, y, checkpoint=tmp_path, **arguments)
+    np.testing.assert_array_equal(got.examples, want.examples)
+    np.testing.assert_array_equal(got.queries, want.queries)
+
+
+@pytest.mark.parametrize("option", ["mask", "quantize", "targets"])
+def test_a_checkpoint_does_not_serve_another_search(tmp_path, option):
+    net, x = network(), np.rint(images() * 16) / 16
+    y = net.predict(x)
+    arguments = {"steps": 3, "c": 5.0, "coordinates": 8, "checkpoint": tmp_path}
+    zoo(net, x, y, **arguments)
+    half = np.arange(64).reshape(1, 8, 8) < 32
+    other = {"mask": half, "quantize": 16, "targets": (y + 1) % 4}[option]
+    with pytest.raises(ValueError, match="of another search"):
+        zoo(net, x, y, **{option: other}, **arguments)
+    for mask in (half, ~half):
+        with pytest.raises(ValueError, match="of another search"):
+            zoo(net, x, y, mask=mask, **arguments)
+
+
 @pytest.mark.parametrize(
     ("wrong", "error", "message"),
     [

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.covariance import EmpiricalCovariance
+from sklearn.exceptions import NotFittedError
 from sklearn.neighbors import KernelDensity as ScikitDensity
 from sklearn.utils.estimator_checks import check_estimator
 
@@ -61,6 +62,43 @@ def test_density_far_from_all_points_is_finite():
     scores, gradient = density.within(np.array([[1e3, 0.0]]), np.zeros(1, int))
     assert scores[0] == pytest.approx(-(1e6) / (2 * 1e-4), rel=1e-6)
     np.testing.assert_allclose(gradient, [[-1e7, 0]])
+
+
+def test_without_its_only_point_a_class_has_no_density():
+    density = detectors.ClassKernelDensity().fit([[0.0], [1.0], [5.0]], ["a", "a", "b"])
+    queries, classes = np.array([[5.0], [0.5], [5.0]]), np.array([1, 0, 1])
+    scores, gradient = density.within(queries, classes, np.array([2, 0, -1]))
+    assert scores[0] == -np.inf
+    assert gradient[0] == 0
+    assert np.isfinite(scores[1:]).all()
+    assert np.isfinite(gradient).all()
+
+
+def test_an_image_that_is_the_only_one_of_its_class_is_most_suspicious(setting):
+    queries, own = setting.reference[:20], np.arange(20)
+    predicted = int(setting.network.predict(queries)[0])
+    labels = np.array([label for label in range(4) if label != predicted])[np.arange(60) % 3]
+    labels[0] = predicted
+
+    def fitted(fpr):
+        detector = detectors.KernelDensity(setting.network, setting.reference, labels, bandwidth=0.7, fpr=fpr)
+        return detector.fit(queries, exclude=own)
+
+    detector = fitted(0.1)
+    assert np.isfinite(detector.threshold_)
+    assert detector.score_samples(queries, exclude=own)[0] == np.inf
+    np.testing.assert_array_equal(detector.predict(queries, exclude=own), own == 0)
+    assert np.isfinite(detector.score_gradient(queries, exclude=own)[1]).all()
+    with pytest.raises(ValueError, match="the threshold must be finite, got inf: for more than fpr="):
+        fitted(0.01)
+
+
+def test_no_threshold_is_made_of_scores_that_are_no_numbers(setting):
+    detector = setting.make("KernelDensity").prepare()
+    with pytest.raises(ValueError, match="scores must be numbers, got NaN for input 1"):
+        detector.fit_features(np.array([[1.0], [np.nan], [2.0]]))
+    with pytest.raises(NotFittedError):
+        detector.predict(setting.x)
 
 
 def test_densest_class_unless_one_is_named():

@@ -159,8 +159,9 @@ class Search:
 
     def _restore(self, arrays: dict[str, Array]) -> None:
         self.attempt, step = (int(number) for number in arrays["at"])
-        for self.step in range(step + 1):  # with the attack space of that step
+        for self.step in range(step):  # a step grows the space when it begins, and the one that comes has not begun
             self._grow()
+        self.step = step
         for name in _STATE:
             setattr(self, name, arrays[name].copy())
         self.variables.values[...] = arrays["values"]

@@ -34,11 +34,15 @@ class Checkpoint:
         self._written = time.perf_counter()
         self._file: Path | None = None
         if folder is not None:
-            ids = problem.sample_ids
+            ids, region = problem.sample_ids, problem.region
             self._file = folder / f"zoo-{ids[0]}-{len(ids)}.npz"
-            digest = hashlib.sha256(repr((settings, problem.seed, problem.region.bounds)).encode())
-            for array in (problem.x, problem.labels, ids, problem.logits_of_x):
-                digest.update(np.ascontiguousarray(array).tobytes())
+            same = (settings, problem.seed, region.bounds, region.steps, problem.targeted)
+            digest = hashlib.sha256(repr(same).encode())
+            # Of a targeted search the labels are the targets.
+            for array in (problem.x, problem.labels, ids, problem.logits_of_x, region.mask):
+                if array is not None:
+                    digest.update(repr((array.dtype.str, array.shape)).encode())
+                    digest.update(np.ascontiguousarray(array).tobytes())
             self._key = digest.hexdigest()
 
     def load(self) -> dict[str, Array] | None:
