@@ -24,7 +24,8 @@ class Adaptive:
     ----------
     norm : "linf" or "l2"
     eps : float, above 0, optional
-        In the units of the images. Default: the smallest, over the attacks, of the median size of their examples.
+        In the units of the images. Default: the smallest, over the attacks, of the median size of their examples that
+        fool the model, on held-out images.
     steps : int, at least 1
         Gradient steps a restart.
     restarts : int, at least 1

@@ -169,6 +169,7 @@ class Campaign:
             step.run,
             step.options,
             left,
+            step.labels,
         )
 
     def participants(self, step: Step, before: Sequence[Step], chunk: Samples) -> Samples:

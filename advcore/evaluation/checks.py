@@ -9,13 +9,20 @@ from typing import Any
 import numpy as np
 
 from advcore.evaluation import comparisons, detection, probes
-from advcore.evaluation.comparisons import SMALLEST_GAP, Judged, beaten
+from advcore.evaluation.comparisons import LARGEST_P, SMALLEST_GAP, WITHOUT, Judged, beaten, tally
 from advcore.evaluation.results import Results
 from advcore.evaluation.rows import Row
+from advcore.evaluation.statistics import binomial
 
 PASS, FAIL, NOT_RUN = "PASS", "FAIL", "NOT RUN"
 EXPECTED_LOSS = 0.1  # of broken images, by rounding: the 8-bit images within eps 0.1 lie within 25/255
 MOST_WRONG_WAY = 0.05  # of samples whose loss moves away from the attacker's goal
+MOST_PASSING = 0.1  # of so few images that more of them would be needed to tell
+# Names of checks that a run may have nothing to say to.
+LONGER = "more steps and more restarts change nothing"
+TRANSFER = "examples made for other models do not beat white-box attacks"
+RANDOM = "random points do not beat the attacks"
+DETECTOR = "the detector holds against attackers who know it"
 
 
 @dataclass(frozen=True)
@@ -51,31 +58,39 @@ def checklist(results: Results) -> list[Check]:
 
 def _check(name: str, judged: Judged, advice: str, results: Results) -> Check:
     passed, evidence = judged
-    if passed is None:
-        return Check(name, NOT_RUN, results.about.missing.get(name, evidence))
+    missing = results.about.missing.get(name)
+    if passed is None or missing is not None:
+        return Check(name, NOT_RUN, missing or evidence)
     return Check(name, PASS, evidence) if passed else Check(name, FAIL, evidence, advice)
 
 
 def _gradients(results: Results) -> Judged:
-    rows = [row for row in results.by[probes.GRADIENTS, 0.0].values() if row.status != "error"]
+    every = results.by[probes.GRADIENTS, 0.0].values()
+    rows = [row for row in every if row.status != "error"]
     if not rows:
-        return None, "the model gives no gradients"
+        return None, "the model raises where gradients are asked for" if every else "the model gives no gradients"
     bad = [row for row in rows if not row.success]
     kinds = {note: sum(row.note == note for row in bad) for note in sorted({row.note for row in bad})}
     evidence = f"of {len(rows)} images the gradient is " + (
         ", ".join(f"{note} for {count}" for note, count in kinds.items()) or "neither zero nor non-finite for any"
     )
-    return len(bad) < max(1.0, SMALLEST_GAP * len(rows)), evidence
+    return _unless(len(bad), len(every) - len(rows), max(1.0, SMALLEST_GAP * len(every)) - 1e-9, evidence)
 
 
 def _trend(results: Results) -> Judged:
-    rows = [row for (label, _), found in results.by.items() if label == probes.TREND for row in found.values()]
-    rows = [row for row in rows if row.status != "error"]
+    every = [row for (label, _), found in results.by.items() if label == probes.TREND for row in found.values()]
+    rows = [row for row in every if row.status != "error"]
     if not rows:
-        return None, "the model gives no gradients"
+        return None, "the model raises along the attack" if every else "the model gives no gradients"
     wrong = sum(not row.success for row in rows)
     evidence = f"{probes.TREND_STEPS} small steps brought the attacker no nearer on {wrong} of {len(rows)} images"
-    return wrong <= MOST_WRONG_WAY * len(rows), evidence
+    return _unless(wrong, len(every) - len(rows), MOST_WRONG_WAY * len(every), evidence)
+
+
+def _unless(bad: int, unknown: int, most: float, evidence: str) -> Judged:
+    """Pass up to so many bad images; not where those for which the model raised could change that."""
+    evidence += f"; for {unknown} more the model raised" if unknown else ""
+    return (None if bad <= most < bad + unknown else bad <= most), evidence
 
 
 def _twice(results: Results) -> Judged:
@@ -137,19 +152,32 @@ def _counts(row: Row, norm: str, eps: float, field: str) -> bool:
 
 
 def _detector(results: Results) -> Judged:
-    lines, failed = [], False
+    """Fail where who knows the detector gains by it, or gets more than a point of the images past it and the model."""
+    lines, failed, unsure = [], False, False
     for eps in results.about.eps:
-        alarm, unaware, aware = (results.at(label, eps) for label in detection.LABELS)
-        both = unaware.keys() & aware.keys()
-        if both:
-            gained = sum(aware[s] and not unaware[s] for s in both)
-            lost = sum(unaware[s] and not aware[s] for s in both)
-            failed |= beaten(gained, lost, len(both))[0]
-            lines.append(
-                f"eps {eps:g}: of {len(both)} images {sum(unaware.values())} pass unnoticed where the attacker does "
-                f"not know it, {sum(aware.values())} where he does ({sum(alarm.values())} false alarms)"
-            )
-    return (not failed, "; ".join(lines)) if lines else (None, "no detector was given")
+        alarm, unaware, aware = (results.outcomes([label], eps) for label in detection.LABELS)
+        gained = tally(aware, unaware)
+        if not gained.known:
+            unsure |= bool(gained.images)
+            continue
+        passing, unknown = (sum(hit is kind for hit in aware.values()) for kind in (True, None))
+        p = binomial(passing, len(aware), SMALLEST_GAP)
+        failed |= gained.failed or _is_many(passing, len(aware))
+        unsure |= gained.open or _is_many(passing + unknown, len(aware)) or passing > MOST_PASSING * len(aware)
+        lines.append(
+            f"eps {eps:g}: of {len(aware)} images {sum(hit is True for hit in unaware.values())} pass model and "
+            f"detector where the attacker does not know it, {passing} where he does (p = {p:.2g} were it a point of "
+            f"all images), with {sum(hit is True for hit in alarm.values())} false alarms"
+            + (f"; {unknown} have no result, {WITHOUT}" if unknown else "")
+        )
+    if not lines:
+        return None, f"no image has a result, {WITHOUT}" if unsure else "no detector was given"
+    return False if failed else None if unsure else True, "; ".join(lines)
+
+
+def _is_many(passing: int, count: int) -> bool:
+    """Say whether so many images are more than a point of all, and not by chance (exact binomial, one-sided)."""
+    return passing >= SMALLEST_GAP * count and binomial(passing, count, SMALLEST_GAP) <= LARGEST_P
 
 
 _MASKED = (
@@ -166,13 +194,13 @@ CHECKS: dict[str, tuple[Callable[[Results], Judged], str]] = {
         comparisons.unbounded,
         "With the whole box to choose from every image can be turned into another class's. " + _MASKED,
     ),
-    "more steps and more restarts change nothing": (
+    LONGER: (
         comparisons.longer,
         "The attacks had not converged: raise their steps and restarts until the numbers stand still.",
     ),
     "white-box attacks beat black-box ones": (comparisons.black_box, _MASKED),
-    "examples made for other models do not beat white-box attacks": (comparisons.transfer, _MASKED),
-    "random points do not beat the attacks": (comparisons.random_points, _MASKED),
+    TRANSFER: (comparisons.transfer, _MASKED),
+    RANDOM: (comparisons.random_points, _MASKED),
     "gradients are neither zero nor non-finite": (
         _gradients,
         "Other tools, which climb cross-entropy, get stuck here: attack the logits (as the attacks here do), and for a "
@@ -201,8 +229,9 @@ CHECKS: dict[str, tuple[Callable[[Results], Judged], str]] = {
         _kept("source", "only in advcore"),
         "The imported model is not the model: compare their logits, report the difference, attack the source itself.",
     ),
-    "the detector holds against attackers who know it": (
+    DETECTOR: (
         _detector,
-        "The detector stops only who does not know it. Report accuracy under attacks.joint, not the detection rate.",
+        "Who knows the detector gets examples past it and the model alike: it stops nobody, or only who does not know "
+        "it. Report accuracy under attacks.joint, not the detection rate.",
     ),
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -42,8 +44,44 @@ def compare(first: Path, second: Path) -> list[Table]:
         p = mcnemar_two_sided(only_first, only_second)
         name = "unattacked" if budget == 0 else f"eps {budget:g}"
         table.add_row(name, _share(left), _share(right), str(only_first), str(only_second), f"{p:.2g}")
-    table.caption = f"p: McNemar's exact test on the {len(paired)} images of both; robust accuracies are upper bounds."
+    told = [f"p: McNemar's exact test on the {len(paired)} images of both; robust accuracies are upper bounds."]
+    told += _unequal((first, one), (second, two))
+    table.caption = "\n".join(told)
     return [table]
+
+
+def _unequal(*runs: tuple[Path, Mapping[str, str]]) -> list[str]:
+    """Say what keeps two runs from being compared like with like."""
+    (first, one), (second, two) = runs
+    written = [_written(folder) for folder, _ in runs]
+    told = [
+        f"{folder.name} is not finished: its robust accuracies can still fall."
+        for (folder, _), found in zip(runs, written, strict=True)
+        if not found.get("complete", False)
+    ]
+    settings = [found.get("settings", {}) for found in written]
+    plans = [found.get("plan") for found in settings]
+    if all(plans) and plans[0] != plans[1]:
+        levels = [found.get("level") for found in settings]
+        kinds = f" ({levels[0]}, and {levels[1]})" if levels[0] != levels[1] else ""
+        told.append(f"{first.name} and {second.name} had other attacks{kinds}: who is attacked more breaks more.")
+    elif one.get("options") != two.get("options"):
+        told.append(
+            f"{first.name} and {second.name} had other options (eps, checks, limits, bounds or chunks), which may "
+            "break more or fewer images."
+        )
+    if one.get("seed") != two.get("seed"):
+        told.append(f"{first.name} and {second.name} had other seeds.")
+    return told
+
+
+def _written(folder: Path) -> dict[str, Any]:
+    """Return what the last report of a run says; nothing where there is none yet."""
+    try:
+        found = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 class Side:

@@ -2,17 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from itertools import pairwise
+from typing import NamedTuple
 
 from advcore.evaluation import probes
 from advcore.evaluation.plan import WHITE_BOX
-from advcore.evaluation.results import Results
+from advcore.evaluation.results import NO_RESULT, Outcomes, Results
 from advcore.evaluation.statistics import mcnemar
 
 SMALLEST_GAP, LARGEST_P = 0.01, 0.01  # a comparison fails beyond both: a point, and one-sided exact McNemar
 
+WITHOUT = "as the model raised or the attack was cut"
+
 Judged = tuple[bool | None, str]  # None: it could not run
+
+
+class Tally(NamedTuple):
+    """What two attacks did to the samples that both were run on.
+
+    Attributes
+    ----------
+    only_weak, only_strong : int
+        Broken by one of them.
+    unknown : int
+        Perhaps broken by the weaker one alone: the model raised, or an attack was cut.
+    known : int
+        Samples with a result of both.
+    images : int
+    """
+
+    only_weak: int
+    only_strong: int
+    unknown: int
+    known: int
+    images: int
+
+    @property
+    def failed(self) -> bool:
+        """Whether the weaker attack is ahead."""
+        return beaten(self.only_weak, self.only_strong, self.images)[0]
+
+    @property
+    def open(self) -> bool:
+        """Whether it is not, but would be with the samples that are not known, or nothing is known at all."""
+        possible = beaten(self.only_weak + self.unknown, self.only_strong, self.images)[0]
+        return not self.failed and (possible or not self.known)
+
+    def missing(self, eps: float) -> str:
+        """Say how many samples are not known."""
+        return f"eps {eps:g}: {self.unknown} of {self.images} images have no result, {WITHOUT}" if self.unknown else ""
+
+
+def tally(weak: Outcomes, strong: Outcomes) -> Tally:
+    """Count what only one of two attacks broke, over the samples that both were run on."""
+    pairs = [(weak[sample], strong[sample]) for sample in weak.keys() & strong.keys()]
+    return Tally(
+        sum(a is True and b is False for a, b in pairs),
+        sum(b is True and a is False for a, b in pairs),
+        sum(a is not False and b is not True and None in (a, b) for a, b in pairs),
+        sum(None not in pair for pair in pairs),
+        len(pairs),
+    )
+
+
+def verdict(tallies: Iterable[Tally]) -> bool | None:
+    """Return whether the weaker attack is ahead nowhere; None where samples without a result could change that."""
+    found = list(tallies)
+    if any(one.failed for one in found):
+        return False
+    return None if not found or any(one.open for one in found) else True
 
 
 def white_box(results: Results) -> list[str]:
@@ -22,32 +81,23 @@ def white_box(results: Results) -> list[str]:
     return named or [label for label in results.labels if access[label] == "gradient"]
 
 
-def _compare(
-    results: Results,
-    weak: Callable[[float], Mapping[int, bool]],
-    strong: Callable[[float], Mapping[int, bool]],
-    say: str,
-) -> Judged:
-    """Fail where, at some eps, the weaker attack breaks more than the stronger one does."""
-    lines, failed, tried = [], False, 0
+def _compare(results: Results, weak: list[str], strong: list[str], say: str) -> Judged:
+    """Fail where, at some eps, the weaker attacks break more than the stronger ones do, over the samples of both."""
+    lines, tallies = [], []
     for eps in results.about.eps:
-        first, second = weak(eps), strong(eps)
-        both = first.keys() & second.keys()
-        if not both:
+        found = tally(results.outcomes(weak, eps), results.outcomes(strong, eps))
+        if not found.images:
             continue
-        tried += len(both)
-        only_weak = sum(first[s] and not second[s] for s in both)
-        only_strong = sum(second[s] and not first[s] for s in both)
-        bad, p = beaten(only_weak, only_strong, len(both))
-        failed |= bad
-        if only_weak:
+        tallies.append(found)
+        if found.only_weak:
             lines.append(
-                f"eps {eps:g}: {say} on {only_weak} of {len(both)} images and the other way round on {only_strong} "
-                f"(p = {p:.2g})"
+                f"eps {eps:g}: {say} on {found.only_weak} of {found.images} images and the other way round on "
+                f"{found.only_strong} (p = {mcnemar(found.only_weak, found.only_strong):.2g})"
             )
-    if not tried:
+        lines += filter(None, [found.missing(eps)])
+    if not tallies:
         return None, "there are no images that both were run on"
-    return not failed, "; ".join(lines) or f"no image of {tried} comparisons where {say}"
+    return verdict(tallies), "; ".join(lines) or f"no image of {sum(t.images for t in tallies)} comparisons where {say}"
 
 
 def beaten(only_weak: int, only_strong: int, count: int) -> tuple[bool, float]:
@@ -61,12 +111,7 @@ def iterative(results: Results) -> Judged:
     white = white_box(results)
     if not white:
         return None, "no attack by gradients was run"
-    return _compare(
-        results,
-        lambda eps: results.at(probes.SINGLE_STEP, eps),
-        lambda eps: results.at(white[0], eps),
-        f"one step wins and {white[0]} does not",
-    )
+    return _compare(results, [probes.SINGLE_STEP], white[:1], f"one step wins and {white[0]} does not")
 
 
 def grows(results: Results) -> Judged:
@@ -75,60 +120,51 @@ def grows(results: Results) -> Judged:
     label = next((label for label in results.labels if all(results.by.get((label, e)) for e in eps)), None)
     if label is None or len(eps) < 2:
         return None, "it takes two values of eps"
-    lines, failed = [], False
+    lines, tallies = [], []
     for small, large in pairwise(eps):
-        first, second = results.at(label, small), results.at(label, large)
-        both = first.keys() & second.keys()
-        lost = sum(first[s] and not second[s] for s in both)
-        won = sum(second[s] and not first[s] for s in both)
-        failed |= beaten(lost, won, max(len(both), 1))[0]
-        lines.append(f"{label} from eps {small:g} to {large:g} wins {won} images and loses {lost}")
-    return not failed, "; ".join(lines)
+        found = tally(results.outcomes([label], small), results.outcomes([label], large))
+        lines.append(
+            f"{label} from eps {small:g} to {large:g} wins {found.only_strong} images and loses {found.only_weak}"
+        )
+        lines += filter(None, [found.missing(large)])
+        if found.images:
+            tallies.append(found)
+    return verdict(tallies), "; ".join(lines)
 
 
 def unbounded(results: Results) -> Judged:
     """Look for images that are not broken with the whole box to choose from."""
-    won: dict[int, bool] = {}
+    won: Outcomes = {}
     widest = 0.0
     for (label, eps), rows in results.by.items():
         if label.startswith(probes.UNBOUNDED):
             widest = eps
             for sample, row in rows.items():
-                won[sample] = won.get(sample, False) or row.success
+                before = won.get(sample, False)
+                cut = before is None or row.status in NO_RESULT
+                won[sample] = True if before or row.success else None if cut else False
     if not won:
-        return None, "no attack with a budget was run"
-    broken = sum(won.values())
+        return None, "no attack with a budget was run" if results.complete else "it has not been run yet"
+    broken, unknown = (sum(hit is kind for hit in won.values()) for kind in (True, None))
     evidence = f"{broken} of {len(won)} images broken at eps {widest:g}, where any image may become any other"
-    return broken > (1 - SMALLEST_GAP) * len(won), evidence
+    evidence += f"; {unknown} have no result, {WITHOUT}" if unknown else ""
+    enough = (1 - SMALLEST_GAP) * len(won)
+    return (None if broken <= enough < broken + unknown else broken > enough), evidence
 
 
 def longer(results: Results) -> Judged:
     """Compare more steps and restarts with the attacks by gradients."""
     white = white_box(results)
     if not any(results.by.get((probes.LONGER, eps)) for eps in results.about.eps):
-        survivors = any(results.by.get((white[0], eps)) for eps in results.about.eps) if white else False
-        return (True, "nothing was left to break") if survivors else (None, "no attack by gradients was run")
-    return _extra(results, [probes.LONGER], white, "more steps and restarts break what the attacks did not")
+        return _nothing_left(results, white[:1], "no attack by gradients was run")
+    return _compare(results, [probes.LONGER], white, "more steps and restarts break what the attacks did not")
 
 
-def _extra(results: Results, labels: list[str], white: list[str], say: str) -> Judged:
-    """Compare attacks with the white-box worst case, over the samples that they were run on."""
-
-    def strong(eps: float) -> dict[int, bool]:
-        found: dict[int, bool] = {}
-        for label in white:
-            for sample, hit in results.at(label, eps).items():
-                found[sample] = found.get(sample, False) or hit
-        return found
-
-    def weak(eps: float) -> dict[int, bool]:
-        found: dict[int, bool] = {}
-        for label in labels:
-            for sample, hit in results.at(label, eps).items():
-                found[sample] = found.get(sample, False) or hit
-        return found
-
-    return _compare(results, weak, strong, say)
+def _nothing_left(results: Results, strong: list[str], otherwise: str) -> Judged:
+    """Judge a probe without rows: a run that is through had no image for it, where an attack came before it."""
+    if not any(results.by.get((label, eps)) for label in strong for eps in results.about.eps):
+        return None, otherwise
+    return (True, "nothing was left to break") if results.complete else (None, "it has not been run yet")
 
 
 def black_box(results: Results) -> Judged:
@@ -141,9 +177,7 @@ def black_box(results: Results) -> Judged:
     # An attack that ran on survivors alone could only win: it is judged by a sample of all images, where it ran on one.
     on_all = any(results.by.get((probes.BLACK_BOX, eps)) for eps in results.about.eps)
     tried = [probes.BLACK_BOX] if on_all else black
-    judged = _extra(results, tried, white, f"{' or '.join(black)} wins and {', '.join(white)} do not")
-    if judged[0] is None:
-        return True, "nothing was left to break for attacks without gradients"
+    judged = _compare(results, tried, white, f"{' or '.join(black)} wins and {', '.join(white)} do not")
     return judged[0], judged[1] + _survivors_broken(
         results, [entry["label"] for entry in results.about.plan if entry["label"] in black and not entry["everyone"]]
     )
@@ -163,13 +197,12 @@ def transfer(results: Results) -> Judged:
     white = white_box(results)
     if not labels or not white:
         return None, "there was no surrogate"
-    return _extra(results, labels, white, "an example made for a surrogate wins and white-box attacks do not")
+    return _compare(results, labels, white, "an example made for a surrogate wins and white-box attacks do not")
 
 
 def random_points(results: Results) -> Judged:
     """Compare random points of the ball with the attacks."""
     strong = white_box(results) or results.labels
     if not any(results.by.get((probes.RANDOM, eps)) for eps in results.about.eps):
-        tried = any(results.by.get((strong[0], eps)) for eps in results.about.eps) if strong else False
-        return (True, "nothing was left to break") if tried else (None, "no random points were drawn")
-    return _extra(results, [probes.RANDOM], strong, "random points win and the attacks do not")
+        return _nothing_left(results, strong[:1], "no random points were drawn")
+    return _compare(results, [probes.RANDOM], strong, "random points win and the attacks do not")

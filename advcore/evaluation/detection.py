@@ -20,6 +20,7 @@ PREFIX = "detector"
 ALARM, UNAWARE, AWARE = f"{PREFIX}: false alarm", f"{PREFIX}: unaware attacker", f"{PREFIX}: aware attacker"
 LABELS = (ALARM, UNAWARE, AWARE)
 STEPS = 40
+BY_SCORES = ("linf", "l2")  # norms of the attack by scores
 
 
 def checked(detector: Any) -> Any:
@@ -27,6 +28,16 @@ def checked(detector: Any) -> Any:
     if detector is not None:
         _check.methods("detector", detector, ("decision_function",))
     return detector
+
+
+def not_run(setup: Setup) -> str:
+    """Say why the detector cannot be attacked, or nothing."""
+    if setup.norm in BY_SCORES:
+        return ""
+    together = attacks.joint(setup.handle.open(), setup.detector, output=setup.output)
+    if together.gradients:
+        return ""
+    return f"model and detector have no gradients together, and no attack by scores works in {setup.norm}"
 
 
 def probe(setup: Setup, task: Task) -> list[Row]:
@@ -42,7 +53,8 @@ def probe(setup: Setup, task: Task) -> list[Row]:
     together = attacks.joint(setup.handle.open(), setup.detector, output=setup.output)
     aware = _strong(setup, task, together, int(task.options), None)
     met = aware.success
-    if together.gradients and not met.all():  # gradients of a detector may be of no use
+    # Gradients of a detector may be of no use.
+    if together.gradients and not met.all() and setup.norm in BY_SCORES:
         rest = task.part(~met)
         second = _run(setup, rest, attacks.square, together, None, steps=int(task.options))
         rows += _rows(rest, AWARE, second, second.success)
@@ -53,16 +65,13 @@ def probe(setup: Setup, task: Task) -> list[Row]:
 def _strong(setup: Setup, task: Task, model: Any, queries: int, output: str | None) -> AttackResult:
     """Attack by gradients where there are some, else by scores."""
     if wrap(model, output, needs="label", named=setup.classes).gradients:
-        norm = setup.norm if setup.norm in ("linf", "l2") else "l2"
-        return _run(setup, task, attacks.pgd, model, output, norm=norm, steps=STEPS, early_stop=False)
+        return _run(setup, task, attacks.pgd, model, output, steps=STEPS, early_stop=False)
     return _run(setup, task, attacks.square, model, output, steps=queries)
 
 
 def _run(setup: Setup, task: Task, attack: Any, model: Any, output: str | None, **own: Any) -> AttackResult:
     given = work.options(setup, task) | {"output": output}
-    if attack is not attacks.pgd:
-        own.setdefault("norm", setup.norm)
-    result: AttackResult = attack(model, task.x, task.y, eps=task.eps, **own, **given)
+    result: AttackResult = attack(model, task.x, task.y, eps=task.eps, norm=setup.norm, **own, **given)
     work.refuse_partial(result)
     return result
 

@@ -129,7 +129,7 @@ def evaluate_detector(
     final = {name: matrix[list(sides)[-1], name].scores for name in attacks}
     negatives = np.concatenate([final[name][kind] for name in attacks for kind in ("clean", "noisy")])
     held = np.flatnonzero(out)
-    row = _adaptive(judge, access, x, y, attacks, held, negatives, settings, box, fprs, seed)
+    row = _adaptive(judge, access, x, y, attacks, held, test, negatives, settings, box, fprs, seed)
     return DetectorReport(matrix, list(attacks), row, float(fpr), int(len(chosen) - len(held)), len(held))
 
 
@@ -165,6 +165,7 @@ def _adaptive(
     y: Index,
     attacks: dict[str, Array],
     held: Index,
+    fooled: dict[str, Index],
     negatives: NDArray[np.float64],
     settings: Adaptive | None,
     box: tuple[float, float],
@@ -176,7 +177,9 @@ def _adaptive(
     if settings is None:
         return AdaptiveResult.not_run("the caller left it out", x[:0], threshold)
     places = held[: settings.images]
-    sizes = {name: float(np.median(measure(wrong[held], x[held])[settings.norm])) for name, wrong in attacks.items()}
+    # Of the held-out images that an attack fooled: those it gave back unchanged would make it look small.
+    lengths = {name: measure(wrong[fooled[name]], x[fooled[name]])[settings.norm] for name, wrong in attacks.items()}
+    sizes = {name: float(np.median(values)) for name, values in lengths.items()}
     nearest = min(sizes, key=lambda name: sizes[name])
     eps = sizes[nearest] if settings.eps is None else settings.eps
     region = Region(x[places], box, settings.norm, eps)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from advcore.evaluation import probes
+from advcore.evaluation import detection, probes
 from advcore.evaluation.checks import Check
-from advcore.evaluation.results import Results
+from advcore.evaluation.identity import plain
+from advcore.evaluation.results import NO_RESULT, Results
 from advcore.evaluation.rows import COLUMNS, Row
 from advcore.evaluation.statistics import wilson
 
@@ -52,7 +53,7 @@ def document(results: Results, checks: list[Check], complete: bool) -> dict[str,
             "chunk_size": about.chunk,
             "access": about.access,
             "randomised": about.randomised,
-            "plan": about.plan,
+            "plan": plain(about.plan),
             "command": about.command,
         },
         "identity": about.identity,
@@ -65,24 +66,24 @@ def _attack(results: Results, label: str) -> list[dict[str, Any]]:
     """Return what one attack did, an entry an eps."""
     entries = []
     for eps in dict.fromkeys((*results.about.eps, *(e for name, e in results.by if name == label and np.isfinite(e)))):
-        found = results.at(label, eps)
-        if not found:
+        rows = results.tried(label, eps)
+        if not rows:
             continue
-        rows = results.by.get((label, eps)) or results.by[label, float("inf")]
-        hits = [rows[sample] for sample, hit in found.items() if hit]
-        low, high = wilson(len(hits), len(found))
+        hits = [row for row in rows.values() if row.within(results.about.norm, eps)]
+        low, high = wilson(len(hits), len(rows))
         errors = sum(row.status == "error" for row in rows.values())
         entries.append(
             {
                 "attack": label,
                 "eps": eps,
-                "tried": len(found),
+                "tried": len(rows),
                 "broken": len(hits),
-                "success_rate": len(hits) / len(found),
+                "success_rate": len(hits) / len(rows),
                 "low": low,
                 "high": high,
                 "masked": sum(row.status == "masked" for row in rows.values()),
                 "undecided": sum(row.status == "undecided" for row in rows.values()),
+                "unfinished": sum(row.status == "unfinished" for row in rows.values()),
                 "errors": errors,
                 "median_distance": _median([getattr(row, results.about.norm) for row in hits]),
                 "mean_queries": _mean([row.queries for row in rows.values()]),
@@ -128,10 +129,11 @@ def _transfer(results: Results) -> list[dict[str, Any]]:
     """Return the share of images for which an example made for one model is misclassified by another."""
     entries = []
     for (label, eps), rows in sorted(results.by.items()):
-        if label.startswith(probes.TRANSFER) and rows:
-            source, _, target = label.removeprefix(probes.TRANSFER).strip().partition(" > ")
-            broken = sum(row.success for row in rows.values())
-            entries.append({"source": source, "target": target, "eps": eps, "images": len(rows), "broken": broken})
+        source, arrow, target = label.removeprefix(probes.TRANSFER).strip().partition(" > ")
+        known = [row for row in rows.values() if row.status not in NO_RESULT]
+        if label.startswith(probes.TRANSFER) and arrow and known:
+            broken = sum(row.success for row in known)
+            entries.append({"source": source, "target": target, "eps": eps, "images": len(known), "broken": broken})
     return entries
 
 
@@ -162,11 +164,16 @@ def _times(results: Results) -> dict[str, Any]:
 
 
 def _errors(results: Results) -> list[dict[str, Any]]:
+    """Return what the model raised; once a probe, which has several rows a sample."""
+    found = [(row.sample, _probe_of(row.attack), row.eps, row.note) for row in results.rows if row.status == "error"]
     return [
-        {"sample": row.sample, "attack": row.attack, "eps": _plain(row.eps), "error": row.note}
-        for row in results.rows
-        if row.status == "error"
+        {"sample": sample, "attack": attack, "eps": _plain(eps), "error": note}
+        for sample, attack, eps, note in dict.fromkeys(found)
     ]
+
+
+def _probe_of(label: str) -> str:
+    return next((name for name in (probes.TRANSFER, detection.PREFIX) if label.startswith(name)), label)
 
 
 def as_csv(rows: list[Row]) -> str:

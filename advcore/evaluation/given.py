@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, replace
@@ -14,8 +13,10 @@ from numpy.typing import NDArray
 
 from advcore import _check, _config, _core, attacks
 from advcore._check import Array
+from advcore.attacks._projection import off_grid
 from advcore.attacks.model import OUTPUTS, Access, wrap
-from advcore.evaluation import detection, handle, plan
+from advcore.evaluation import detection, handle, identity, plan
+from advcore.evaluation.identity import digest, plain
 from advcore.evaluation.plan import EFFORTS, LABELS_ONLY, RANDOMISED, Effort, Planned
 from advcore.evaluation.results import About
 from advcore.evaluation.work import Setup, differ
@@ -75,13 +76,16 @@ class Given:
             detector=detection.checked(given["detector"]),
         )
         access = wrap(setup.handle.open(), setup.output, needs="label", named=setup.classes)
-        fingerprint, is_randomised = _first_answers(access, x[:PROBED], given["randomised"])
+        first, is_randomised = _first_answers(access, x[:PROBED], given["randomised"])
         setup = replace(setup, randomised=is_randomised)
         kind = _kind(access, setup.output)
         planned = _possible(level, planned, kind, is_randomised, norm)
         effort = _effort(given["checks"], level)
         folder = None if given["output"] is None else _check.path("output", given["output"])
-        found = cls(x, labels, setup, budgets, level, planned, effort, chunk, folder, kind, fingerprint)
+        # What is known by its bytes answers as it does; what draws at random never answers as it did.
+        known = is_randomised or isinstance(setup.handle.content, bytes)
+        said = "" if known else identity.answers(access, x, first, chunk)
+        found = cls(x, labels, setup, budgets, level, planned, effort, chunk, folder, kind, said)
         found.refuse_bad_options()
         return found
 
@@ -94,6 +98,17 @@ class Given:
                 self.setup.handle.open(), self.x[:0], self.y[:0], bounds=self.setup.bounds, output=self.setup.output,
                 randomised=False, **arguments,
             )  # fmt: skip
+            steps = planned.options.get("quantize")
+            if steps is not None and not self.is_on_grid(steps):
+                raise ValueError(
+                    f"{planned.attack} can be given quantize={steps} only where x lies on the grid of so many steps in "
+                    "its bounds: leave it out, or round x first"
+                )
+
+    def is_on_grid(self, steps: int) -> bool:
+        """Say whether all samples lie on the grid of so many steps from the lower to the upper bound."""
+        parts = (self.x[first : first + self.chunk] for first in range(0, len(self.x), self.chunk))
+        return not any(off_grid(part, self.setup.bounds, steps).any() for part in parts)
 
     @property
     def unbounded(self) -> float:
@@ -117,15 +132,17 @@ class Given:
             "chunk": self.chunk,
             "answers": self.setup.output,
         }
-        identity = {
-            "model": _hash(self.setup.handle.digest, self.answers),
-            "data": _hash(str((self.x.shape, self.x.dtype)), self.x.tobytes(), self.y.tobytes()),
-            "options": _hash(json.dumps(options, sort_keys=True, default=str)),
+        hashes = {
+            "model": digest(self.setup.handle.digest, self.answers),
+            "data": digest(str((self.x.shape, self.x.dtype)), self.x.tobytes(), self.y.tobytes()),
+            "options": digest(json.dumps(plain(options), sort_keys=True)),
+            "detector": identity.of_detector(self.setup.detector, self.x[:PROBED]),
+            "source model": identity.of_source(self.setup.handle.source, self.x[:PROBED]),
             "seed": str(self.setup.seed),
             "version of advcore or instruction set": f"{machine['version']}, {machine['level']}",
         }
-        identity |= {"norm": self.setup.norm, "eps": " ".join(map(repr, self.eps))}
-        identity["run"] = _hash(json.dumps(identity, sort_keys=True))[:16]
+        hashes |= {"norm": self.setup.norm, "eps": " ".join(map(repr, self.eps))}
+        hashes["run"] = digest(json.dumps(hashes, sort_keys=True))[:16]
         return About(
             self.setup.norm,
             self.eps,
@@ -138,26 +155,25 @@ class Given:
             self.setup.randomised,
             self.chunk,
             names,
-            identity,
+            hashes,
             machine,
             command,
         )
 
 
-def _first_answers(access: Access, x: Array, randomised: bool | None) -> tuple[str, bool]:
-    """Ask for a few samples twice: what the model's answers are, roughly, and whether they are always the same."""
+def _first_answers(access: Access, x: Array, randomised: bool | None) -> tuple[Array | None, bool]:
+    """Ask for a few samples twice: return the logits, None where it raises, and whether they differ each time."""
     try:
         first, second = (np.asarray(access.logits(x.copy()), np.float64) for _ in range(2))
     except Exception:  # it may raise for one of them only: the run finds out which
-        return "raises", bool(randomised)
+        return None, bool(randomised)
     if first.ndim != 2 or first.shape != second.shape or len(first) != len(x):
         raise ValueError(f"the model must return an array of shape ({len(x)}, classes), got {first.shape}")
     if randomised is None:
         randomised = access.randomised
     if randomised is None:
         randomised = bool(differ(first, second).any())
-    rough = "randomised" if randomised else " ".join(f"{value:.2g}" for value in np.nan_to_num(first).ravel())
-    return rough, bool(_check.flag("randomised", randomised))
+    return first, bool(_check.flag("randomised", randomised))
 
 
 def _effort(checks: object, level: str) -> Effort | None:
@@ -188,11 +204,3 @@ def _possible(level: str, planned: tuple[Planned, ...], kind: str, randomised: b
         if not p.fits(norm):
             raise ValueError(f"{p.attack} does not work within a budget of norm {norm}")
     return planned
-
-
-def _hash(*parts: str | bytes) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part.encode() if isinstance(part, str) else part)
-        digest.update(b"\0")
-    return digest.hexdigest()

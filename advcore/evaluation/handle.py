@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from advcore._check import Array
+from advcore.evaluation import identity
 from advcore.nn import Network, serialization
 from advcore.nn.affine import Normalize
 
@@ -53,14 +54,14 @@ class Handle:
 
     @cached_property
     def digest(self) -> str:
-        """A hash of the parameters, or of what else makes the model; an object without parameters has its name's."""
+        """A hash of the parameters, or of what else makes the model; of an object without any, its parts' names."""
         parts = [repr((self.kind, self.mean, self.std, self.layout)).encode()]
         if isinstance(self.content, bytes):
             parts.append(self.content)
         elif isinstance(self.content, str):
             parts.append(self.content.encode())
         else:
-            parts.extend(_object_bytes(self.content))
+            parts.extend(identity.parts(self.content))
         return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
     def open(self) -> Any:
@@ -200,19 +201,3 @@ class Source:
             with torch.no_grad():
                 return np.asarray(self.function(torch.from_numpy(np.ascontiguousarray(x))))
         return np.asarray(self.function(x))
-
-
-def _object_bytes(model: Any) -> list[bytes]:
-    """Return what tells a model in memory from another: its class, and its parameters where it has them."""
-    kind = model if hasattr(model, "__qualname__") else type(model)
-    parts = [f"{kind.__module__}.{kind.__qualname__}".encode()]
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(model, torch.nn.Module):
-        parts += [str(model).encode(), torch.__version__.encode(), str(torch.get_num_threads()).encode()]
-        for name, tensor in sorted(model.state_dict().items()):
-            if isinstance(tensor, torch.Tensor):
-                parts += [name.encode(), np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes()]
-    elif isinstance(model, Network):
-        for name, array in sorted(model.state_dict().items()):
-            parts += [name.encode(), array.tobytes()]
-    return parts

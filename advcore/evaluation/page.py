@@ -24,7 +24,7 @@ def page(report: Report, pictures: bool) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["share"] = lambda value: f"{value:.1%}"
+    environment.filters["share"] = lambda value: "–" if value is None else f"{value:.1%}"
     environment.filters["number"] = lambda value, form="{:,.0f}": "–" if value is None else form.format(value)
     curves = (figures.accuracy(found), figures.queries(report.found), figures.minimum_norm(report.found))
     return environment.get_template("report.html.jinja").render(
@@ -59,8 +59,8 @@ def _matrices(found: dict[str, Any]) -> Any:
         sources, targets = (list(dict.fromkeys(e[key] for e in entries)) for key in ("source", "target"))
         cell = {(e["source"], e["target"]): e["broken"] / e["images"] for e in entries}
         if entries:
-            rows = [(source, [cell[source, target] for target in targets]) for source in sources]
-            yield {"eps": eps, "targets": targets, "rows": rows, "images": entries[0]["images"]}
+            rows = [(source, [cell.get((source, target)) for target in targets]) for source in sources]
+            yield {"eps": eps, "targets": targets, "rows": rows, "images": max(e["images"] for e in entries)}
 
 
 def _settings(found: dict[str, Any]) -> dict[str, str]:

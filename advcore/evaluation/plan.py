@@ -11,6 +11,16 @@ from advcore import _check, attacks
 from advcore.attacks import _registry
 
 LEVELS = ("quick", "standard", "full")
+_OF_THE_RUN = {  # options of attacks that an attack of a plan cannot have, and where they come from
+    "seed": "evaluate's seed (--seed) is that of all attacks",
+    "sample_ids": "an image's place in x is its id",
+    "bounds": "evaluate's bounds (--bounds) are those of all attacks",
+    "output": "evaluate's answers (--answers) says what the model returns",
+    "randomised": "evaluate's randomised says so for all attacks",
+    "max_seconds": "evaluate's max_seconds (--max-seconds) is for the whole run",
+    "targets": "any wrong class counts",
+    "starting_points": "images are attacked in chunks, and it has an entry for each of them",
+}
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,7 @@ EFFORTS = {
     "full": Effort(images=500, draws=10_000, steps=1000, restarts=5, queries=5000),
 }
 
+LARGEST_OWN = 520  # twice the steps that bim takes by itself: one a grey level, and four
 _APGD_CE, _APGD_T, _FAB_T, _SQUARE = "APGD-CE", "APGD-T", "FAB-T", "Square"
 WHITE_BOX = (_APGD_CE, _APGD_T, _FAB_T)  # whose worst case the checks call white-box, where they run
 
@@ -149,6 +160,21 @@ def chosen(attacks_given: str | Sequence[object]) -> tuple[str, tuple[Planned, .
     return "custom", tuple(planned)
 
 
+def lengthened(planned: Planned, effort: Effort) -> dict[str, Any]:
+    """Return the options with which an attack takes more steps and restarts; none where it has neither.
+
+    As many as the effort says, or twice its own where these are more.
+    """
+    known, own = _parameters(planned.attack), planned.options
+    more: dict[str, Any] = {}
+    for name, most in (("steps", effort.steps), ("restarts", effort.restarts)):
+        # Without a random start every restart would be the first once more, and is refused.
+        if name in known and (name == "steps" or own.get("random_start", True)):
+            given = own.get(name, known[name].default)
+            more[name] = max(most, LARGEST_OWN) if given is None else most if given < most else 2 * given
+    return more
+
+
 def parsed(text: str) -> Any:
     """Read the attacks of a command line: a level, or ``pgd:steps=100,restarts=5;square``."""
     if text.strip() in LEVELS:
@@ -179,6 +205,7 @@ def _value(text: str) -> Any:
 
 def _planned(entry: object) -> Planned:
     if isinstance(entry, Planned):
+        _refuse_of_the_run(entry.attack, entry.options)
         return entry
     name, options = entry if isinstance(entry, (tuple, list)) and len(entry) == 2 else (entry, {})
     names = tuple(row["name"] for row in attacks.available())
@@ -186,10 +213,21 @@ def _planned(entry: object) -> Planned:
         raise ValueError(f"attacks must be quick, standard, full, or names among {', '.join(names)}; got {name!r}")
     if not isinstance(options, Mapping):
         raise TypeError(f"the options of {name} must be a mapping, got a {type(options).__name__}")
-    own = set(_parameters(name)) - {"model", "x", "y", "eps", "norm"}
+    _refuse_of_the_run(name, options)
+    own = set(_parameters(name)) - {"model", "x", "y", "eps", "norm", *_OF_THE_RUN}
     if unknown := sorted(set(options) - own):
         raise ValueError(f"{name} has no option {unknown[0]!r}, only {', '.join(sorted(own))}")
     return Planned(name, name, dict(options), everyone="eps" not in _parameters(name))
+
+
+def _refuse_of_the_run(name: str, options: Mapping[str, Any]) -> None:
+    """Refuse options that a run sets itself, for all attacks alike."""
+    for key, reason in _OF_THE_RUN.items():
+        if key in options:
+            raise ValueError(f"{name} cannot be given {key} by itself: {reason}")
+    for key in ("max_queries", "max_evaluations"):
+        if options.get(key) is not None:
+            _check.integer(f"{key} of {name}", options[key], minimum=1)
 
 
 def _norms(name: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ TREND_STEPS = 10
 
 def clean(setup: Setup, task: Task) -> list[Row]:
     """Ask for the inputs themselves: together, again, and each alone. Success: misclassified."""
-    access = setup.access()
+    access, passes = setup.access(), PASSES if setup.randomised else 0
     single, together = work.alone(access, task.x)
     if together.ndim != 2 or len(together) != len(task.x):
         raise ValueError(f"the model must return an array of shape ({len(task.x)}, classes), got {together.shape}")
@@ -35,7 +36,7 @@ def clean(setup: Setup, task: Task) -> list[Row]:
     for logits in (together, again, single):
         if not np.isfinite(logits).all():
             raise ValueError("the model must return finite numbers, got NaN or infinity")
-    prediction = work.average_class(access, task.x, PASSES) if setup.randomised else together.argmax(axis=1)
+    prediction = work.average_class(access, task.x, passes) if passes else together.argmax(axis=1)
     wrong = prediction != task.y
     same_again, same_alone = ~work.differ(together, again), ~work.differ(together, single)
     columns = zip(task.samples, wrong, prediction, same_again, same_alone, strict=True)
@@ -47,7 +48,7 @@ def clean(setup: Setup, task: Task) -> list[Row]:
             bool(bad),
             "misclassified" if bad else "failed",
             queries=1,
-            verification=2,
+            verification=2 + passes,
             prediction=int(chosen),
             again=bool(a),
             alone=None if setup.randomised else bool(b),
@@ -74,8 +75,9 @@ def gradients(setup: Setup, task: Task) -> list[Row]:
         ["not finite", "zero", "zero only for cross-entropy, whose softmax saturates"],
         default="",
     )
+    asked, answered = access.forwards(len(losses)), access.backwards(len(losses))
     return [
-        Row(int(sample), task.label, 0.0, not note, "failed", queries=1, gradients=len(losses), note=str(note))
+        Row(int(sample), task.label, 0.0, not note, "failed", queries=asked, gradients=answered, note=str(note))
         for sample, note in zip(task.samples, notes, strict=True)
     ]
 
@@ -87,7 +89,7 @@ def trend(setup: Setup, task: Task) -> list[Row]:
         task.x,
         task.y,
         eps=task.eps,
-        norm="linf" if setup.norm == "linf" else "l2",
+        norm=setup.norm,
         steps=TREND_STEPS,
         step_size=task.eps / TREND_STEPS,
         random_start=False,
@@ -102,26 +104,35 @@ def trend(setup: Setup, task: Task) -> list[Row]:
 
 
 def transfer(setup: Setup, task: Task) -> list[Row]:
-    """Try examples made for one model on the others: rows "transfer A > B". Success: B is misclassified."""
+    """Try examples made for one model on the others: rows "transfer A > B". Success: B is misclassified.
+
+    Only what the model itself was asked counts; what its own examples cost stands in the row of the model on itself.
+    """
     nets = {name: serialization.from_bytes(content) for name, content in setup.surrogates}
     own = setup.access()
     sources = {"model": setup.handle.open(), **nets} if own.gradients else nets
-    norm = setup.norm if setup.norm in ("linf", "l2") else "l2"
+    passes = PASSES if setup.randomised else 1
     rows = []
     for name, network in sources.items():
         given = work.options(setup, task) | ({} if name == "model" else {"output": None, "randomised": False})
-        result = attacks.pgd(network, task.x, task.y, eps=task.eps, norm=norm, steps=40, early_stop=False, **given)
+        budget: dict[str, Any] = {"eps": task.eps, "norm": setup.norm}
+        result = attacks.pgd(network, task.x, task.y, **budget, steps=40, early_stop=False, **given)
         work.refuse_partial(result)
         for target in ("model", *nets):
-            access = own if target == "model" else wrap(nets[target])
-            passes = PASSES if target == "model" and setup.randomised else 1
-            wrong = work.average_class(access, result.examples, passes) != task.y
-            label = f"{TRANSFER} {name} > {target}"
-            status = np.where(wrong, "success", "failed")
-            rows += [
-                replace(row, attack=label, status=str(s), queries=1, gradients=0, verification=0)
-                for row, s in zip(work.to_rows(task, result, wrong), status, strict=True)
-            ]
+            label, asks = f"{TRANSFER} {name} > {target}", target == "model"
+            wrong = work.average_class(own if asks else wrap(nets[target]), result.examples, passes if asks else 1)
+            for row in work.to_rows(task, result, wrong != task.y):
+                spent = (row.queries, row.gradients, row.verification) if name == target == "model" else (0, 0, 0)
+                rows.append(
+                    replace(
+                        row,
+                        attack=label,
+                        status="success" if row.success else "failed",
+                        queries=spent[0] + asks,
+                        gradients=spent[1],
+                        verification=spent[2] + asks * (passes - 1),
+                    )
+                )
     return rows
 
 

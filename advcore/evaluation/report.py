@@ -47,7 +47,7 @@ class Report:
     @classmethod
     def of(cls, about: About, rows: Sequence[Row], complete: bool, x: Array, setup: Setup) -> Report:
         """Make the report of the rows there are."""
-        found = Results(about, rows)
+        found = Results(about, rows, complete)
         checks = checklist(found)
         return cls(document.document(found, checks, complete), list(rows), checks, complete, found, x, setup)
 
@@ -95,5 +95,8 @@ class Report:
 
     def _repr_html_(self) -> str:
         """Show the robust accuracies in a notebook."""
-        cells = "".join(f"<tr><td>{eps:g}</td><td>{share:.1%}</td></tr>" for eps, share in self.robust_accuracy.items())
-        return f"<table><tr><th>eps</th><th>robust accuracy, at most</th></tr>{cells}</table>"
+        cells = "".join(
+            f'<tr><th scope="row">{eps:g}</th><td>{share:.1%}</td></tr>' for eps, share in self.robust_accuracy.items()
+        )
+        heads = '<th scope="col">eps</th><th scope="col">robust accuracy, at most</th>'
+        return f"<table><thead><tr>{heads}</tr></thead><tbody>{cells}</tbody></table>"

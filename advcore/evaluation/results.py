@@ -16,6 +16,9 @@ from advcore.evaluation.rows import EVERY_EPS, Row
 from advcore.evaluation.statistics import wilson
 
 NO_ATTACKS = (probes.CLEAN, probes.GRADIENTS, probes.TREND)
+NO_RESULT = ("error", "unfinished")  # statuses that say nothing of what an attack can do
+
+Outcomes = dict[int, bool | None]  # by sample: broken or not; None: not known
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,12 @@ class Results:
     ----------
     about : About
     rows : iterable of Row
+    complete : bool
+        Whether every step was done.
     """
 
-    def __init__(self, about: About, rows: Iterable[Row]) -> None:
-        self.about = about
+    def __init__(self, about: About, rows: Iterable[Row], complete: bool = True) -> None:
+        self.about, self.complete = about, complete
         self.rows = list(rows)
         self.by: dict[tuple[str, float], dict[int, Row]] = defaultdict(dict)
         for row in self.rows:
@@ -113,10 +118,28 @@ class Results:
         there = dict.fromkeys(row.attack for row in self.rows)
         return [label for label in there if label not in NO_ATTACKS and is_on_model(label)]
 
+    def tried(self, label: str, eps: float) -> dict[int, Row]:
+        """Return the rows of an attack that count at eps, by sample."""
+        return self.by.get((label, eps)) or self.by.get((label, EVERY_EPS), {})
+
     def at(self, label: str, eps: float) -> dict[int, bool]:
-        """Say of each sample that an attack was run on whether it broke it at eps."""
-        rows = self.by.get((label, eps)) or self.by.get((label, EVERY_EPS), {})
-        return {sample: row.within(self.about.norm, eps) for sample, row in rows.items()}
+        """Say of each sample that an attack was run on, to its end, whether it broke it at eps."""
+        return {sample: hit for sample, hit in self.outcomes([label], eps).items() if hit is not None}
+
+    def outcomes(self, labels: Iterable[str], eps: float) -> Outcomes:
+        """Say of each sample that any of the attacks was run on whether one of them broke it at eps.
+
+        Not known (None) where none did, and the model raised or an attack was cut.
+        """
+        found: Outcomes = {}
+        for label in labels:
+            for sample, row in self.tried(label, eps).items():
+                before = found.get(sample, False)
+                if before or row.within(self.about.norm, eps):
+                    found[sample] = True
+                else:
+                    found[sample] = None if before is None or row.status in NO_RESULT else False
+        return found
 
     def broken(self, eps: float, labels: Sequence[str] | None = None) -> NDArray[np.bool_]:
         """Say which samples any of the attacks broke within eps, at whichever eps it was run; (N,)."""

@@ -11,13 +11,15 @@ import numpy as np
 
 from advcore import _check
 from advcore._check import Array
-from advcore.evaluation import probes, surrogates
+from advcore.evaluation import checks as checklist
+from advcore.evaluation import detection, probes, surrogates
 from advcore.evaluation.campaign import Campaign, Table
 from advcore.evaluation.given import Given
+from advcore.evaluation.grid import EIGHT_BITS
 from advcore.evaluation.report import Report
 from advcore.evaluation.results import About
 from advcore.evaluation.rows import Key
-from advcore.evaluation.steps import attack_steps, first_steps
+from advcore.evaluation.steps import attack_steps, first_steps, not_run
 from advcore.evaluation.store import Store
 
 FIRST_REPORT = 3.0  # seconds until the first partial report; later ones take at most a twentieth of the time
@@ -140,6 +142,7 @@ def evaluate(
             f"{type(model).__name__}"
         )
     about = given.about(dict(names or {}), command)
+    about.missing.update(not_run(given.plan, given.effort, given.access == "gradients"))
     runner = _Runner(given, about, executor, _check.integer("ahead", ahead, minimum=1), deadline, progress)
     if given.folder is None:
         return runner.run(Table())
@@ -191,7 +194,8 @@ class _Runner:
                     given.unbounded,
                     has_gradients=given.access == "gradients",
                     surrogates=tuple(name for name, _ in nets),
-                    detector=given.setup.detector is not None,
+                    detector=self._attacks_detector(),
+                    on_grid=given.is_on_grid(EIGHT_BITS),
                 )
                 campaign.run(steps[e] for e in sorted(steps))
         except BaseException:
@@ -212,8 +216,17 @@ class _Runner:
         try:
             return surrogates.train(given.x, np.where(answers < 0, given.y, answers), given.setup.seed)
         except ValueError as error:
-            self.about.missing["examples made for other models do not beat white-box attacks"] = str(error)
+            self.about.missing[checklist.TRANSFER] = str(error)
             return ()
+
+    def _attacks_detector(self) -> bool:
+        """Say whether there is a detector, and an attack on it; the report tells why not."""
+        if self.given.setup.detector is None or self.given.effort is None:
+            return False
+        reason = detection.not_run(self.given.setup)
+        if reason:
+            self.about.missing[checklist.DETECTOR] = reason
+        return not reason
 
     def _tell(self, table: Table, done: int, known: int) -> None:
         if self.progress is not None:

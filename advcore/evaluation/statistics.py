@@ -35,3 +35,18 @@ def mcnemar(only_first: int, only_second: int) -> float:
 def mcnemar_two_sided(only_first: int, only_second: int) -> float:
     """Return the p of McNemar's exact test that either of the two is met more often."""
     return min(1.0, 2 * mcnemar(max(only_first, only_second), min(only_first, only_second)))
+
+
+def binomial(successes: int, trials: int, share: float) -> float:
+    """Return the p of the exact one-sided test that more than a share, in (0, 1), of all samples succeed.
+
+    ``P(B >= successes)``, B binomial.
+    """
+    if successes <= 0:
+        return 1.0
+
+    def logarithm(k: int) -> float:
+        ways = math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1)
+        return ways + k * math.log(share) + (trials - k) * math.log1p(-share)
+
+    return min(1.0, sum(math.exp(logarithm(k)) for k in range(successes, trials + 1)))

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from advcore.evaluation import detection, probes
-from advcore.evaluation.plan import Effort, Planned
+from advcore.evaluation import checks, detection, probes
+from advcore.evaluation.grid import EIGHT_BITS
+from advcore.evaluation.plan import Effort, Planned, lengthened
 from advcore.evaluation.rows import EVERY_EPS
-from advcore.evaluation.work import EIGHT_BITS
 
 RANDOM_DRAWS = Planned(probes.RANDOM, "uniform_noise")
 _SAMPLED, _PROBED = 1, 2  # streams of the random samples of images
@@ -75,9 +75,9 @@ def attack_steps(
         Of the probes; None: no probes.
     norm : str
     unbounded : float
-        An eps whose ball holds the whole box.
+        An eps whose ball holds the whole box. One of eps may be as large: it has the steps of any other, and these.
     **about
-        has_gradients, surrogates (names), detector (bool).
+        has_gradients, surrogates (names), detector (bool: whether one is attacked), on_grid (bool: x are 8-bit images).
     """
     with_budget = [p for p in plan if p.has_budget]
     steps = {e: [_attack(p, e) for p in with_budget] for e in eps}
@@ -85,14 +85,14 @@ def attack_steps(
     if effort is None:
         return steps
     white = about["has_gradients"]
-    strongest = [p for p in with_budget if p.access == "gradient" or not white]
+    strongest = _strongest(plan, white)
     for e in eps:
         if white:
             steps[e].insert(0, _attack(_single_step(norm), e, breaks=False))
-            if strongest:
-                steps[e].append(_longer(strongest[0], e, effort))
+            steps[e] += [_longer(p, e, effort) for p in strongest[:1] if lengthened(p, effort)]
             steps[e] += [_black_box(p, e, effort) for p in with_budget if p.access != "gradient"][:1]
-        steps[e] += [_among_8_bit_images(p, e) for p in with_budget]
+        if about.get("on_grid", True):
+            steps[e] += [_among_8_bit_images(p, e) for p in with_budget]
         if RANDOM_DRAWS.fits(norm):
             drawn = replace(RANDOM_DRAWS, options={"draws": effort.draws}, images=effort.images)
             steps[e].append(replace(_attack(drawn, e), stream=_PROBED))
@@ -104,9 +104,24 @@ def attack_steps(
     middle = eps[len(eps) // 2]
     if white and middle > 0:
         steps[middle].append(_probe(probes.TREND, middle, probes.trend, effort.images, everyone=True))
-    if strongest:
-        steps[unbounded] = list(_unbounded(strongest, unbounded, effort))
+    # Behind others, which leave only what they did not break, it must be tried on all images to tell of all.
+    shared = unbounded in steps
+    steps.setdefault(unbounded, []).extend(_unbounded(strongest, unbounded, effort, everyone=shared))
     return steps
+
+
+def not_run(plan: tuple[Planned, ...], effort: Effort | None, has_gradients: bool) -> dict[str, str]:
+    """Return why a run of such a plan has nothing to say to some checks, by their names."""
+    if effort is None:
+        return dict.fromkeys((checks.LONGER, checks.RANDOM), "the probes of the checklist were left out")
+    strongest = _strongest(plan, has_gradients)
+    if has_gradients and strongest and not lengthened(strongest[0], effort):
+        return {checks.LONGER: f"{strongest[0].label} has neither steps nor restarts"}
+    return {}
+
+
+def _strongest(plan: tuple[Planned, ...], white: bool) -> list[Planned]:
+    return [p for p in plan if p.has_budget and (p.access == "gradient" or not white)]
 
 
 def _attack(planned: Planned, eps: float, breaks: bool = True) -> Step:
@@ -123,7 +138,7 @@ def _single_step(norm: str) -> Planned:
 
 
 def _longer(planned: Planned, eps: float, effort: Effort) -> Step:
-    options = dict(planned.options) | {"steps": effort.steps, "restarts": effort.restarts}
+    options = dict(planned.options) | lengthened(planned, effort)
     longer = Planned(probes.LONGER, planned.attack, options, draws=planned.draws)
     return Step(probes.LONGER, eps, longer, images=effort.images, breaks=True, labels=(probes.LONGER,))
 
@@ -153,9 +168,9 @@ def _transfer(eps: float, surrogates: tuple[str, ...], effort: Effort, white: bo
     return Step(probes.TRANSFER, eps, run=probes.transfer, everyone=True, images=effort.images, labels=labels)
 
 
-def _unbounded(strongest: list[Planned], eps: float, effort: Effort) -> Iterator[Step]:
+def _unbounded(strongest: list[Planned], eps: float, effort: Effort, everyone: bool) -> Iterator[Step]:
     """Yield the first two attacks with a budget, which must break everything where the budget is the whole box."""
     for number, planned in enumerate(strongest[:2], 1):
         label = f"{probes.UNBOUNDED} {number}"
         unbounded = Planned(label, planned.attack, planned.options, draws=planned.draws)
-        yield Step(label, eps, unbounded, images=effort.images, breaks=True, labels=(label,))
+        yield Step(label, eps, unbounded, None, everyone, effort.images, breaks=True, labels=(label,))

@@ -14,13 +14,13 @@ from advcore import _config, _core, attacks
 from advcore._check import Array
 from advcore.attacks import AttackResult
 from advcore.attacks.model import Access, wrap
+from advcore.evaluation.grid import rounded_to_8_bits, without_rounding
 from advcore.evaluation.handle import Handle
 from advcore.evaluation.plan import Planned
 from advcore.evaluation.rows import Row
 
 Samples = NDArray[np.int64]
 TOLERANCE = 1e-3  # of logits of one image in two calls: far above rounding, far below what changes a class
-EIGHT_BITS = 255
 
 
 class OutOfTime(Exception):  # noqa: N818 - not an error: the rows so far are results
@@ -69,11 +69,6 @@ class Setup:
     surrogates: tuple[tuple[str, bytes], ...] = ()
     detector: Any = None
 
-    @property
-    def widest(self) -> float:
-        """The extent of the box."""
-        return self.bounds[1] - self.bounds[0]
-
     def access(self) -> Access:
         """Return the model at arm's length."""
         access = wrap(self.handle.open(), self.output, needs="label", named=self.classes)
@@ -101,6 +96,8 @@ class Task:
         Of the probe.
     max_seconds : float or None
         Left of the time budget.
+    labels : tuple of str
+        Of all rows of each sample, which are errors where the model raises for it; unless given, the label alone.
     """
 
     label: str
@@ -112,6 +109,7 @@ class Task:
     run: Callable[[Setup, Task], list[Row]] | None = None
     options: Any = None
     max_seconds: float | None = None
+    labels: tuple[str, ...] = ()
 
     def part(self, chosen: Any) -> Task:
         """Return the task for some of its samples."""
@@ -150,7 +148,8 @@ def _guarded(setup: Setup, task: Task) -> list[Row]:
     except Exception as error:
         if len(task.samples) == 1:
             note = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            return [Row(int(task.samples[0]), task.label, task.eps, False, "error", note=note)]
+            labels = task.labels or (task.label,)
+            return [Row(int(task.samples[0]), label, task.eps, False, "error", note=note) for label in labels]
     half = len(task.samples) // 2
     return _guarded(setup, task.part(slice(None, half))) + _guarded(setup, task.part(slice(half, None)))
 
@@ -182,6 +181,8 @@ def attack_rows(setup: Setup, task: Task) -> list[Row]:
     if result.stopped == "interrupted":
         raise KeyboardInterrupt
     rows = to_rows(task, result)
+    if task.planned is not None and (grid := task.planned.options.get("quantize")) is not None:
+        rows = [without_rounding(row, setup.norm, setup.bounds, grid, task.x.dtype) for row in rows]
     if result.stopped == "max_seconds":
         raise OutOfTime([row for row in rows if row.status != "unfinished"])
     hit = np.flatnonzero(result.status == "success")
@@ -198,9 +199,10 @@ def attack(setup: Setup, task: Task) -> AttackResult:
     model = setup.handle.open()
     if planned.draws is not None:
         model = attacks.expectation(model, draws=planned.draws, output=setup.output)
-    own = planned.arguments(setup.norm, task.eps)
+    own, shared = planned.arguments(setup.norm, task.eps), options(setup, task)
+    limits = [limit for limit in (own.pop("max_queries", None), shared.pop("max_queries")) if limit is not None]
     function = getattr(attacks, planned.attack)
-    found: AttackResult = function(model, task.x, task.y, **own, **options(setup, task))
+    found: AttackResult = function(model, task.x, task.y, **own, **shared, max_queries=min(limits, default=None))
     return found
 
 
@@ -245,10 +247,9 @@ def look_again(setup: Setup, task: Task, examples: Array) -> list[dict[str, Any]
 
 def _rounded_with_more_margin(setup: Setup, task: Task, access: Access) -> NDArray[np.bool_]:
     """Try again with examples that go past the boundary as far as they can: attacks stop at the first success."""
-    norm = setup.norm if setup.norm in ("linf", "l2") else "l2"
-    result = attacks.pgd(
-        setup.handle.open(), task.x, task.y, eps=task.eps, norm=norm, steps=40, early_stop=False, **options(setup, task)
-    )
+    budget: dict[str, Any] = {"eps": task.eps, "norm": setup.norm}
+    shared = options(setup, task)
+    result = attacks.pgd(setup.handle.open(), task.x, task.y, **budget, steps=40, early_stop=False, **shared)
     examples = rounded_to_8_bits(result.examples, setup.bounds)
     lost: NDArray[np.bool_] = classes(access, examples) != task.y
     return lost
@@ -283,11 +284,3 @@ def differ(a: Array, b: Array) -> NDArray[np.bool_]:
     scale = TOLERANCE * (1 + np.abs(a).max(axis=1, initial=0.0))
     apart: NDArray[np.bool_] = np.abs(a - b).max(axis=1, initial=0.0) > scale
     return apart
-
-
-def rounded_to_8_bits(x: Array, bounds: tuple[float, float]) -> Array:
-    """Return x on the grid of 8-bit images of its box."""
-    low, high = bounds
-    levels = np.rint((x - low) * (EIGHT_BITS / (high - low)))
-    on_grid: Array = (low + levels * ((high - low) / EIGHT_BITS)).astype(x.dtype)
-    return np.clip(on_grid, x.dtype.type(low), x.dtype.type(high))

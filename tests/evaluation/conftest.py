@@ -53,3 +53,28 @@ class Wrapped:
 
     def vjp(self, x, cotangent):
         return self.network.vjp(x, np.ascontiguousarray(cotangent, dtype=x.dtype))
+
+
+class Sides:
+    """Two classes by the sign of ``scale (x0 + x1 - x2 - x3)``."""
+
+    signs = np.array([1, 1, -1, -1], np.float32)
+
+    def __init__(self, scale=1.0):
+        self.scale = np.float32(scale)
+
+    def logits(self, x):
+        side = self.scale * 255 * (x * self.signs).sum(axis=1)
+        return np.stack([-side, side], axis=1).astype(x.dtype)
+
+    def vjp(self, x, cotangent):
+        return ((cotangent[:, 1] - cotangent[:, 0])[:, np.newaxis] * 255 * self.scale * self.signs).astype(x.dtype)
+
+
+def sides(count=24):
+    """Return 8-bit samples for Sides, half of each class, all 30 steps of 255 from the other class."""
+    rng = np.random.default_rng(0)
+    a, b, c = rng.integers(90, 130, (3, count))
+    y = np.arange(count) % 2
+    x = np.stack([a, b, c, a + b - c + np.where(y, -30, 30)], axis=1) / 255
+    return x.astype(np.float32), y

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from advcore.evaluation import checks, probes
+from advcore.evaluation import checks, detection, probes
 from advcore.evaluation.campaign import Campaign
 from advcore.evaluation.plan import EFFORTS, PLANS, Planned
 from advcore.evaluation.results import About, Results
@@ -96,3 +96,93 @@ def test_every_attack_looks_among_8_bit_images_for_what_rounding_saved() -> None
     setup: Any = SimpleNamespace(norm="linf", seed=0)
     campaign = Campaign(np.zeros((4, 2)), np.zeros(4, np.int64), setup, table, chunk=4)
     assert campaign.participants(second, steps[: steps.index(second)], np.arange(4)).tolist() == [1, 3]
+
+
+def cut(attack: str, samples: range, status: str, eps: float = EPS) -> list[Row]:
+    """Return rows without a result."""
+    return [Row(s, attack, eps, False, status) for s in samples]
+
+
+STRONG = rows_of("APGD-CE", range(100), WHITE)
+
+
+@pytest.mark.parametrize("status", ["error", "unfinished"])
+@pytest.mark.parametrize(
+    ("name", "attack", "samples"),
+    [
+        (checks.LONGER, probes.LONGER, SURVIVORS),
+        (checks.RANDOM, probes.RANDOM, SURVIVORS),
+        (checks.TRANSFER, f"{probes.TRANSFER} mlp > model", range(100)),
+        ("iterative attacks beat a single step", probes.SINGLE_STEP, range(100)),
+        ("white-box attacks beat black-box ones", "Square", SURVIVORS),
+        ("unbounded attacks break everything", f"{probes.UNBOUNDED} 1", range(100)),
+    ],
+)
+def test_what_raised_or_was_cut_passes_no_check(name: str, attack: str, samples: range, status: str) -> None:
+    """It was counted as tried, and not broken."""
+    check = checked(STRONG + cut(attack, samples, status))[name]
+    assert check.verdict == checks.NOT_RUN
+    assert "no result" in check.evidence
+    known = rows_of(attack, samples[:1], samples[:1] if attack.startswith(probes.UNBOUNDED) else range(0))
+    assert checked(STRONG + known + cut(attack, samples[1:], status))[name].verdict == checks.NOT_RUN
+    most = rows_of(attack, samples[1:], samples[1:] if attack.startswith(probes.UNBOUNDED) else range(0))
+    one = checked(STRONG + most + cut(attack, samples[:1], status))[name]
+    # One image more or less changes nothing, but where all but a point must be broken.
+    assert one.verdict == (checks.NOT_RUN if attack.startswith(probes.UNBOUNDED) else checks.PASS)
+
+
+def test_what_is_known_fails_all_the_same() -> None:
+    """Errors beside it do not save a model."""
+    rows = STRONG + rows_of(probes.RANDOM, range(60, 80), range(60, 80)) + cut(probes.RANDOM, range(80, 100), "error")
+    assert checked(rows)[checks.RANDOM].verdict == checks.FAIL
+
+
+@pytest.mark.parametrize(
+    ("attack", "name"),
+    [
+        (probes.GRADIENTS, "gradients are neither zero nor non-finite"),
+        (probes.TREND, "the loss moves the attacker's way"),
+    ],
+)
+def test_gradients_that_raise_pass_no_check(attack: str, name: str) -> None:
+    """One image with a gradient says nothing of 99 others."""
+    fine = [Row(0, attack, 0.0, True, "failed")]
+    assert checked(fine)[name].verdict == checks.PASS
+    assert checked(fine + cut(attack, range(1, 100), "error", 0.0))[name].verdict == checks.NOT_RUN
+    assert checked(cut(attack, range(100), "error", 0.0))[name].verdict == checks.NOT_RUN
+
+
+def test_an_unfinished_run_has_not_shown_that_nothing_was_left() -> None:
+    """Its probes may be to come."""
+    plan = [asdict(p) | {"access": p.access, "has_budget": p.has_budget} for p in PLANS["standard"]]
+    about = About(
+        "linf", (EPS,), 0, (0, 1), "standard", plan, np.zeros(9, np.int64), "gradients", False, 9, {}, {}, {}, ""
+    )
+    for complete, verdict in ((True, checks.PASS), (False, checks.NOT_RUN)):
+        found = {c.name: c for c in checks.checklist(Results(about, rows_of("APGD-CE", range(9), range(9)), complete))}
+        assert found[checks.LONGER].verdict == found[checks.RANDOM].verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("images", "unaware", "aware", "verdict"),
+    [
+        (100, 0, 0, checks.PASS),
+        (100, 1, 1, checks.PASS),  # a point, which may be chance
+        (100, 50, 50, checks.FAIL),  # never an alarm: knowing it gains nothing
+        (100, 5, 5, checks.FAIL),
+        (100, 0, 20, checks.FAIL),
+        (2, 1, 1, checks.NOT_RUN),  # too few to tell
+    ],
+)
+def test_a_detector_holds_where_who_knows_it_has_little_success(
+    images: int, unaware: int, aware: int, verdict: str
+) -> None:
+    """Not merely where he has no more than who does not know it."""
+    every = range(images)
+    rows = rows_of(detection.ALARM, every, range(0))
+    rows += rows_of(detection.UNAWARE, every, range(unaware)) + rows_of(detection.AWARE, every, range(aware))
+    check = checked(rows)[checks.DETECTOR]
+    assert check.verdict == verdict
+    assert f"{aware} where he does" in check.evidence
+    broken = [row for row in rows if row.attack != detection.AWARE] + cut(detection.AWARE, every, "error")
+    assert checked(broken)[checks.DETECTOR].verdict == checks.NOT_RUN

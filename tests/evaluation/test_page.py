@@ -1,6 +1,7 @@
 """report.html in a browser: readable on a phone, with nothing from elsewhere, and with words for every picture."""
 
 import shutil
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -52,6 +53,34 @@ def test_the_page_is_small_and_alone(report):
     assert "<script" not in page
     assert "<b>my model</b>" not in page  # escaped
     assert 'lang="en"' in page
+
+
+class Outline(HTMLParser):
+    """The levels of headings, the cells of headers, and the first cell of each row."""
+
+    def __init__(self):
+        super().__init__()
+        self.levels, self.headers, self.first = [], [], []
+        self.tags = []
+
+    def handle_starttag(self, tag, attributes):
+        if tag in ("h1", "h2", "h3"):
+            self.levels.append(int(tag[1]))
+        if tag == "th":
+            self.headers.append(dict(attributes).get("scope"))
+        if self.tags[-2:] == ["tbody", "tr"]:
+            self.first.append((tag, dict(attributes).get("scope")))
+        self.tags = [*self.tags, tag][-2:]
+
+
+def test_headings_and_tables_have_an_order(report):
+    outline = Outline()
+    outline.feed(report.read_text())
+    assert outline.levels[0] == 1
+    assert all(after <= before + 1 for before, after in zip(outline.levels, outline.levels[1:], strict=False))
+    assert set(outline.headers) == {"row", "col"}
+    assert len(outline.first) >= 2  # of the attacks and of a matrix
+    assert set(outline.first) == {("th", "row")}
 
 
 def test_the_page_in_a_browser(report, browser):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from advcore.evaluation.statistics import mcnemar, mcnemar_two_sided, wilson
+from advcore.evaluation.statistics import binomial, mcnemar, mcnemar_two_sided, wilson
 
 COUNTS = st.integers(0, 2000)
 
@@ -19,6 +19,13 @@ def test_mcnemar_is_a_binomial_test(first, second):
     assert mcnemar(first, second) == pytest.approx(expected, rel=1e-9, abs=1e-200)
     both = stats.binomtest(first, total).pvalue if total else 1.0
     assert mcnemar_two_sided(first, second) == pytest.approx(both, rel=1e-9, abs=1e-200)
+
+
+@settings(deadline=None, max_examples=50)
+@given(COUNTS, COUNTS, st.sampled_from([0.01, 0.3, 0.9]))
+def test_binomial_is_scipys(successes, more, share):
+    expected = stats.binomtest(successes, successes + more, share, alternative="greater").pvalue if successes else 1.0
+    assert binomial(successes, successes + more, share) == pytest.approx(expected, rel=1e-6, abs=1e-200)
 
 
 @settings(deadline=None, max_examples=50)
