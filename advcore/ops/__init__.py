@@ -1,7 +1,7 @@
 """The functional API: torch.nn.functional's names, argument order and meaning, on NumPy arrays.
 
-Arrays are float32 or float64, of one type a call; results have the inputs' type. Any strides are taken. Every
-operation takes ``out=``, an array of the result's shape and type that receives the result. Results are the same bits
+Arrays are float32 or float64, of one type a call; results have the inputs' type. Any strides are taken. What
+gives arrays takes ``out=``, an array of the result's shape and type that receives the result. Results are the same bits
 for any number of threads, and a sample's result does not depend on the rest of the batch.
 """
 

@@ -1,4 +1,4 @@
-"""The yardstick: the names and signatures of advcore.ops on torch tensors, computed by PyTorch.
+"""The yardstick: the arithmetic of advcore.ops, under its names, on torch tensors, computed by PyTorch.
 
 Anyone can run an operation here and in advcore.ops and compare. Gradients come from torch.autograd.
 """
