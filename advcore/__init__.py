@@ -16,7 +16,7 @@ from advcore._version import __version__
 from advcore.nn.onnx_import import from_onnx
 
 if TYPE_CHECKING:
-    from advcore import adapters, defenses, detectors, evaluation
+    from advcore import adapters, defenses, detectors, evaluation, reference
     from advcore.evaluation import evaluate
     from advcore.nn.torch_import import from_torch
 
@@ -35,6 +35,7 @@ __all__ = [
     "models",
     "nn",
     "ops",
+    "reference",
     "set_num_threads",
     "show_config",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ from advcore.attacks._binary import Binary
 from advcore.attacks._ledger import Limit
 from advcore.attacks._options import DEFAULTS, Options
 from advcore.attacks._projection import off_grid
-from advcore.attacks._registry import access_of, available
+from advcore.attacks._registry import access_of, available, defaults_of
 from advcore.attacks.model import Access, wrap
 
 LARGEST_LABEL = 2**31 - 1
@@ -49,18 +48,15 @@ class Arguments:
     binary: bool = False
 
 
-def check(
-    attack: str, model: Any, x: object, y: object, options: Options, *, binary: bool = False, **defaults: Any
-) -> Arguments:
+def check(attack: str, model: Any, x: object, y: object, options: Options, *, binary: bool = False) -> Arguments:
     """Return the arguments of the named attack, or say what is wrong with them.
 
-    ``binary``: a model of one output is taken too. ``defaults`` are the attack's own, where they differ from those of
-    Options.
+    ``binary``: a model of one output is taken too.
     """
     unknown = sorted(set(options) - set(DEFAULTS))
     if unknown:
         raise TypeError(f"{attack} got an unexpected keyword argument {unknown[0]!r}")
-    given: dict[str, Any] = {**DEFAULTS, **defaults, **options}
+    given: dict[str, Any] = {**defaults_of(attack), **options}
     _check.methods("model", model, ())
     x = _check.array("x", x, min_ndim=2)
     box = _check.bounds("bounds", given["bounds"])
@@ -120,8 +116,6 @@ def _access(
     if named > LARGEST_NAMED and output in ("top1", "label"):
         raise ValueError(f"y and targets must be below {LARGEST_NAMED} for output={output!r}, got {named - 1}")
     access = wrap(model, output, needs="scores" if needs == "gradient" else needs, named=named)
-    if access is model:  # the caller's own wrapper stays as it is; the models behind it, and what they keep, are shared
-        access = copy.copy(access)
     if needs == "gradient" and not access.gradients:
         others = ", ".join(row["name"] for row in available() if row["access"] != "gradient")
         raise TypeError(f"{attack} needs a model with vjp(x, cotangent), got one without gradients; use {others}")

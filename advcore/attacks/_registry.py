@@ -11,6 +11,7 @@ from advcore.attacks.result import AttackResult
 
 Arguments = ParamSpec("Arguments")
 _ROWS: dict[str, dict[str, str]] = {}
+_OWN_DEFAULTS: dict[str, Options] = {}
 
 
 def attack(
@@ -20,17 +21,18 @@ def attack(
 
     batch_size is the attack's own default of that option.
     """
-    defaults = DEFAULTS if batch_size is None else DEFAULTS | {"batch_size": batch_size}
 
     def register(function: Callable[Arguments, AttackResult]) -> Callable[Arguments, AttackResult]:
         name = function.__name__
         _ROWS[name] = {"name": name, "norm": norm, "access": access, "targeting": targeting, "cost": cost}
+        if batch_size is not None:
+            _OWN_DEFAULTS[name] = DEFAULTS | {"batch_size": batch_size}
         signature = inspect.signature(function)
         own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
         hints = get_type_hints(Options)
         shared = [
             inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=hints[key])
-            for key, value in defaults.items()
+            for key, value in defaults_of(name).items()
             if key not in signature.parameters
         ]
         function.__signature__ = signature.replace(parameters=own + shared)  # type: ignore[attr-defined]  # what inspect and help() read
@@ -50,6 +52,11 @@ def available() -> list[dict[str, str]]:
         "targeting"; "cost" a sample.
     """
     return [dict(_ROWS[name]) for name in sorted(_ROWS)]
+
+
+def defaults_of(name: str) -> Options:
+    """Return the shared options' defaults, with the named attack's own."""
+    return _OWN_DEFAULTS.get(name, DEFAULTS)
 
 
 def access_of(name: str) -> str:

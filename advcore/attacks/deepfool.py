@@ -14,14 +14,12 @@ from advcore.attacks._protocol import run
 from advcore.attacks._registry import attack
 from advcore.attacks.result import AttackResult
 
-BATCH_SIZE = 64  # of each sample a step holds a gradient a class
-
 
 @attack(
     norm="l2, linf (minimal)",
     access="gradient",
     cost="up to steps x (classes - 1) gradients; targeted: steps",
-    batch_size=BATCH_SIZE,
+    batch_size=64,  # of each sample a step holds a gradient a class
 )
 def deepfool(
     model: Any,
@@ -80,7 +78,7 @@ def deepfool(
     steps = _check.integer("steps", steps, minimum=1)
     overshoot = _check.real("overshoot", overshoot, minimum=0.0)
     classes = _check.integer("classes", classes, minimum=2)
-    given = check("deepfool", model, x, y, options, batch_size=BATCH_SIZE)
+    given = check("deepfool", model, x, y, options)
 
     def propose(problem: Problem) -> None:
         step_past_boundary(problem, norm, steps, overshoot, classes)

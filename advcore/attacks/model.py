@@ -5,6 +5,7 @@ Networks of advcore, torch modules and plain callables all become an Access, and
 
 from __future__ import annotations
 
+import copy
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -256,8 +257,8 @@ def wrap(model: Any, output: str | None = None, *, needs: str = "scores", named:
         Classes that labels and targets name, for a callable that gives labels alone.
     """
     _check.methods("model", model, ())
-    if isinstance(model, Access):  # what expectation, backward_pass and joint return
-        return model
+    if isinstance(model, Access):  # of expectation, backward_pass or joint: the caller's own stays as it is
+        return copy.copy(model)
     torch = sys.modules.get("torch")  # a torch module cannot come from a process that has not imported torch
     is_module = torch is not None and isinstance(model, torch.nn.Module)
     if isinstance(model, tuple) and len(model) == 2 and all(map(callable, model)):

@@ -39,14 +39,11 @@ PRESETS = {
 }
 
 
-BATCH_SIZE = 1024  # a step of one sample asks about 257 points
-
-
 @attack(
     norm="l2 (minimal)",
     access="scores",
     cost="(2 x coordinates + 1) x steps queries a constant",
-    batch_size=BATCH_SIZE,
+    batch_size=1024,  # a step of one sample asks about 257 points
 )
 def zoo(
     model: Any,
@@ -158,7 +155,7 @@ def zoo(
     )
     if c is not None:
         first_c, constants = _check.real("c", c, above=0.0), 1
-    given = check("zoo", model, x, y, options, batch_size=BATCH_SIZE)
+    given = check("zoo", model, x, y, options)
     settings = Settings(
         _check.choice("solver", solver, tuple(SOLVERS)),
         _check.choice("variables", variables, ("box", "tanh")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from scipy.stats import binom
 
 from advcore.attacks import _verdict
 
@@ -42,11 +43,4 @@ def binomial(successes: int, trials: int, share: float) -> float:
 
     ``P(B >= successes)``, B binomial.
     """
-    if successes <= 0:
-        return 1.0
-
-    def logarithm(k: int) -> float:
-        ways = math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1)
-        return ways + k * math.log(share) + (trials - k) * math.log1p(-share)
-
-    return min(1.0, sum(math.exp(logarithm(k)) for k in range(successes, trials + 1)))
+    return float(binom.sf(successes - 1, trials, share))
