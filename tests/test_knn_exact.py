@@ -11,8 +11,9 @@ import advcore
 from advcore import _core, ops
 from advcore.ops import _knn_basis
 
-# Sizes for which the filter pays, and one for which it does not.
+# Sizes for which the filter of images pays, that of sums (at most 128 points), and none.
 SIZES = [(60, 400, 64), (200, 2000, 10), (60, 400, 785), (30, 300, 2100), (25, 200, 5000), (7, 60, 1)]
+SIZES += [(130, 100, 300), (41, 128, 785), (250, 33, 1024)]
 
 
 def brute(queries, reference):
@@ -157,10 +158,11 @@ def test_a_basis_is_taken_where_points_vary_in_few_directions_alone(monkeypatch)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_bits_for_any_threads_batch_and_order(dtype):
+@pytest.mark.parametrize(("points", "dimensions"), [(2000, 200), (100, 789)])
+def test_bits_for_any_threads_batch_and_order(points, dimensions, dtype):
     rng = np.random.default_rng(2)
-    queries, reference = rng.normal(size=(500, 200)).astype(dtype), rng.normal(size=(2000, 200)).astype(dtype)
-    exclude = rng.integers(-1, 2000, 500)
+    queries, reference = (rng.normal(size=(n, dimensions)).astype(dtype) for n in (500, points))
+    exclude = rng.integers(-1, points, 500)
     want = ops.knn(queries, reference, 15, exclude=exclude)
     assert_exact(queries, reference, 15, want, exclude)
     index = ops.KnnIndex(reference)

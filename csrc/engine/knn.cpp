@@ -68,7 +68,7 @@ KnnReference<T>::~KnnReference() = default;
 template <class T>
 KnnReference<T>::KnnReference(const T* rows, int64_t count, int64_t dimensions, const KnnBasis<T>& basis)
     : rows_(rows), count_(count), dimensions_(dimensions), basis_(basis) {
-    if (dimensions == 0 || count > std::numeric_limits<int32_t>::max() || dimensions > (1 << 24)) return;
+    if (few() || dimensions == 0 || count > std::numeric_limits<int32_t>::max() || dimensions > (1 << 24)) return;
     const int64_t taken = std::min(samples, count), stretches = ceil_div(dimensions, knn_stretch);
     center_.resize(static_cast<size_t>(dimensions));
     std::vector<double> squared(static_cast<size_t>(stretches * taken));
@@ -133,18 +133,32 @@ void KnnReference<T>::keep_images() {
     images_ = std::move(images);
 }
 
-// In cycles, roughly: see docs/neighbors.md.
+// What measuring every pair takes, in cycles, roughly, as in the functions below: see docs/neighbors.md.
+template <class T>
+double KnnReference<T>::dense_cycles(const Query& query) const {
+    const double d = static_cast<double>(dimensions_);
+    return static_cast<double>(query.count) * static_cast<double>(count_) * (d <= 256 ? d / 5 + 4 : d / 4 + 8);
+}
+
+template <class T>
+bool KnnReference<T>::few_pays(const Query& query) const {
+    if (!few()) return false;
+    const double queries = static_cast<double>(query.count), points = static_cast<double>(count_);
+    const double d = static_cast<double>(dimensions_), wide = sizeof(T) / 4;
+    const double pairs = queries * static_cast<double>(query.k) * 1.2;
+    return points * d * wide + queries * points * (d / 13 * wide + 12) + pairs * (d / 6 + 40) < dense_cycles(query);
+}
+
 template <class T>
 bool KnnReference<T>::filter_pays(const Query& query) const {
     if (scale_ == 0 || 2 * query.k > count_) return false;
     const double queries = static_cast<double>(query.count), points = static_cast<double>(count_);
     const double d = static_cast<double>(dimensions_), image = static_cast<double>(image_dimensions());
     const double exact = d / 4 + 20;
-    const double dense = queries * points * (d <= 256 ? d / 5 + 4 : d / 4 + 8);
     const double make = (basis_.components ? d * image / 14 : d * 2) + 50;
     const double filter = queries * points * (image / 28 + 0.5) + (queries + (images_ ? 0 : points)) * make +
                           queries * (static_cast<double>(query.k) * 2.5 * (exact + 40) + 2000);
-    return filter < dense;
+    return filter < dense_cycles(query);
 }
 
 template <class T>
@@ -152,7 +166,26 @@ void KnnReference<T>::search(const T* queries, int64_t count, int64_t k, const i
                              int64_t* indices) const {
     const Query query{queries, count, k, exclude, distances, indices};
     if (count == 0) return;
-    filter_pays(query) ? search_filtered(query) : search_dense(query);
+    if (few_pays(query))
+        search_few(query);
+    else if (filter_pays(query))
+        search_filtered(query);
+    else
+        search_dense(query);
+}
+
+template <class T>
+void KnnReference<T>::search_few(const Query& all) const {
+    const int64_t threads = get_num_threads(), block = threads * knn_few_queries;
+    for (int64_t first = 0; first < all.count; first += block) {
+        const Query query = all.block(first, std::min(block, all.count - first), dimensions_);
+        const Lists lists(query.count, std::min(query.k, count_));
+        const KnnFewArgs<T> args{query.rows,  rows_,  query.exclude, lists.view,
+                                 query.count, count_, dimensions_,   std::min(query.count, threads)};
+        run(kernels<T>().knn_few, args, args.query_tiles);
+        const KnnMergeArgs<T> merge{lists.view, query.distances, query.indices, query.count, 1, query.k};
+        run(kernels<T>().knn_merge, merge, query.count, std::max<int64_t>(64, 4096 / query.k));
+    }
 }
 
 template <class T>

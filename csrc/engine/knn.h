@@ -36,10 +36,14 @@ private:
     struct Images;
     struct Query;  // what is asked
 
+    bool few() const { return count_ <= knn_few_points; }
+    double dense_cycles(const Query& query) const;
+    bool few_pays(const Query& query) const;
     bool filter_pays(const Query& query) const;
     int64_t image_dimensions() const { return basis_.components ? basis_.components + 1 : dimensions_; }
     void make_images(const T* rows, int64_t count, bool queries, Images& images) const;
     void search_dense(const Query& query) const;
+    void search_few(const Query& query) const;
     void search_filtered(const Query& query) const;
 
     const T* rows_;

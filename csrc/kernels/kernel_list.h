@@ -53,6 +53,7 @@
     KERNEL(column_sums, ColumnSumsArgs)                         \
     KERNEL(first_nonfinite, FiniteArgs)                         \
     KERNEL(knn_dense, KnnDenseArgs)                             \
+    KERNEL(knn_few, KnnFewArgs)                                 \
     KERNEL(knn_center, KnnCenterArgs)                           \
     KERNEL(knn_project, KnnProjectArgs)                         \
     KERNEL(knn_image, KnnImageArgs)                             \

@@ -32,6 +32,18 @@ struct KnnDenseArgs {
     int64_t query_tiles, parts, reference_per_part;
 };
 
+// Measures all pairs with a few points in T's arithmetic, and exactly those that this cannot rule out. An item is one
+// tile of at most knn_few_queries queries; it leaves the lists in ascending order.
+template <class T>
+struct KnnFewArgs {
+    const T *queries, *reference;
+    const int64_t* exclude;
+    KnnLists lists;
+    int64_t query_count, reference_count, dimensions;
+    int64_t query_tiles;
+};
+constexpr int64_t knn_few_points = 128, knn_few_queries = 120;
+
 // A centre and how far points lie from it, from some rows. An item is a stretch of knn_stretch columns; it leaves its
 // share of every row's squared distance to the centre.
 template <class T>

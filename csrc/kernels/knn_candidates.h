@@ -48,36 +48,6 @@ struct Candidates {
         return kept - from;
     }
 
-    // Moves what most likely will have to be measured to the front and returns how many these are: as many as a list
-    // holds, and what is as near as the last of these but for errors.
-    int64_t select_likely() const {
-        const int64_t some = smaller(args.lists.size, count());
-        select_smallest(pending, count(), some);
-        if (some == 0) return 0;
-        int64_t last = pending[0];
-        for (int64_t i = 1; i < some; ++i) last = larger(last, pending[i]);
-        const double own = args.query_half_norm[query], half = static_cast<double>(last >> 32) + own;
-        const double errors = 2 * (args.query_error[query] + args.point_error);
-        const double images = __builtin_sqrt(2 * larger(0, static_cast<int64_t>(half))) + errors;
-        const double reach = images * images / 2 - own;
-        int64_t likely = some;
-        for (int64_t i = some; i < count(); ++i) {
-            const int64_t key = pending[i];
-            pending[i] = pending[likely];
-            pending[likely] = key;
-            likely += static_cast<double>(key >> 32) <= reach;
-        }
-        return likely;
-    }
-
-    // Takes the squared distances of pending[begin, end) into the list.
-    void take(int64_t begin, int64_t end, const double* squared) const {
-        Nearest nearest = Nearest::of(args.lists, slot);
-        for (int64_t i = begin; i < end; ++i)
-            nearest.offer(squared[i - begin], part * args.points_per_part + index_of(i));
-        tighten(nearest.worst());
-    }
-
 private:
     static constexpr int64_t later_group = 16;
 
@@ -86,6 +56,7 @@ private:
     }
 
     void measure_some(int64_t begin, int64_t end) const {
+        Nearest nearest = Nearest::of(args.lists, slot);
         constexpr int group = 4;
         const T* const row = args.queries + query * args.dimensions;
         for (int64_t first = begin; first < end; first += group) {
@@ -96,8 +67,10 @@ private:
                 for (int64_t line = 0; line < 4; ++line)
                     prefetch(point(i), line * (64 / static_cast<int64_t>(sizeof(T))));
             squared_distances<T, group>(row, points, args.dimensions, squared);
-            take(first, smaller(end, first + group), squared);
+            for (int64_t i = first; i < smaller(end, first + group); ++i)
+                nearest.offer(squared[i - first], part * args.points_per_part + index_of(i));
         }
+        tighten(nearest.worst());
     }
 
     // A point whose images lie farther apart than the worst of the list, with all errors, is farther than it. Nothing

@@ -1,6 +1,5 @@
 #include "kernel_list.h"
 #include "knn_candidates.h"
-#include "knn_pairs.h"
 #include "knn_panels.h"
 
 namespace advcore::ADVCORE_LEVEL {
@@ -64,33 +63,6 @@ struct Tile {
     }
 };
 
-// Measures what is pending of the queries [first, last): the likely of all, then what these leave, mostly nothing.
-template <class T>
-void finish_together(const KnnFilterArgs<T>& args, int64_t part, int64_t first, int64_t last, int64_t points,
-                     PairScratch& scratch) {
-    int64_t wanted[pair_queries];
-    const auto candidates = [&](int64_t q) { return Candidates<T>{args, part, first + q}; };
-    for (int round = 0; round < 2; ++round) {
-        int64_t pairs = 0;
-        for (int64_t q = 0; q < last - first; ++q) {
-            const Candidates<T> c = candidates(q);
-            wanted[q] = round == 0 ? c.select_likely() : c.count();
-            for (int64_t i = 0; i < wanted[q]; ++i) scratch.partner[pairs++] = c.index_of(i);
-        }
-        measure_pairs(args.queries + first * args.dimensions, last - first,
-                      args.reference + part * args.points_per_part * args.dimensions, points, args.dimensions, wanted,
-                      scratch);
-        const double* squared = scratch.squared;
-        for (int64_t q = 0; q < last - first; squared += wanted[q], ++q) {
-            const Candidates<T> c = candidates(q);
-            c.take(0, wanted[q], squared);
-            const int64_t left = c.drop_far(wanted[q], c.count() - wanted[q]);
-            for (int64_t i = 0; i < left; ++i) c.pending[i] = c.pending[wanted[q] + i];
-            c.count() = left;
-        }
-    }
-}
-
 }  // namespace
 
 template <class T>
@@ -111,18 +83,12 @@ void knn_filter(const KnnFilterArgs<T>& args, int64_t begin, int64_t end, void* 
 }
 
 template <class T>
-void knn_finish(const KnnFinishArgs<T>& args, int64_t begin, int64_t end, void* scratch) {
+void knn_finish(const KnnFinishArgs<T>& args, int64_t begin, int64_t end, void*) {
     const KnnFilterArgs<T>& search = args.search;
     for (int64_t item = begin; item < end; ++item) {
         const int64_t tile = item % search.query_tiles, part = item / search.query_tiles;
         const int64_t first = tile * search.query_count / search.query_tiles;
         const int64_t last = (tile + 1) * search.query_count / search.query_tiles;
-        const int64_t points_end = smaller(search.first_point + search.point_count,  // of all, as this comes last
-                                           (part + 1) * search.points_per_part);
-        const int64_t points = points_end - part * search.points_per_part;
-        const bool few = points <= pair_points && 2 * (last - first) * search.lists.size >= points;
-        if (few && search.dimensions >= 4 * pair_terms)
-            finish_together(search, part, first, last, points, *static_cast<PairScratch*>(scratch));
         for (int64_t query = first; query < last; ++query) {
             const Candidates<T> candidates{search, part, query};
             candidates.measure(0);
