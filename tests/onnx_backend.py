@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,17 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
+import onnx_excluded as _excluded
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 import advcore
 from advcore.nn.onnx_import.table import OPERATORS, SUPPORTED
 
-# tests are no package: what lies beside this file is loaded by its place
-_spec = importlib.util.spec_from_file_location("onnx_excluded", Path(__file__).with_name("onnx_excluded.py"))
-assert _spec is not None
-assert _spec.loader is not None
-_excluded = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_excluded)
 EXCLUDED_NAMES = {name: why for why, names in _excluded.EXCLUDED.items() for name in names.split()}
 FIRST_OUTPUT_ONLY = frozenset(_excluded.FIRST_OUTPUT_ONLY.split())
 WITHOUT_CASES: dict[str, str] = _excluded.WITHOUT_CASES

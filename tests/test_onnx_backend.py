@@ -1,23 +1,11 @@
-import importlib.util
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("onnx")
+import onnx_backend as suite
 
-
-def _load(name):
-    """Import a file beside this one (tests are no package)."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-suite = _load("onnx_backend")
 NAMES = sorted(suite.cases())
 
 

@@ -112,6 +112,13 @@ def finite(name: str, value: Array) -> None:
         raise ValueError(f"{name} must be finite, got NaN or infinity in sample {sample}")
 
 
+def known(name: str, value: NDArray[np.float64], first: int = 0) -> None:
+    """Refuse NaN in what a model made of inputs, (Q, L), naming the first input; `first` is the number of row 0."""
+    (unknown,) = np.nonzero(np.isnan(value).any(axis=1))
+    if len(unknown):
+        raise ValueError(f"{name} must be numbers, got NaN for input {first + unknown[0]}: do the outputs overflow?")
+
+
 def running(name: str, value: object, *, dtype: np.dtype[Any], channels: int, updated: bool) -> Array | None:
     """Return a running statistic of the channels as array() does, or None; one that is updated must be writeable."""
     if value is None:

@@ -151,9 +151,6 @@ class KernelDensity(Detector):
         ValueError
             If a score is NaN, or those of too many clean inputs are infinite.
         """
-        (unknown,) = np.nonzero(np.isnan(features).any(axis=1))
-        if len(unknown):
-            raise ValueError(f"scores must be numbers, got NaN for input {unknown[0]}")
         super().fit_features(features, y)
         if not np.isfinite(self.threshold_):
             threshold = self.threshold_

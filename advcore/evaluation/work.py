@@ -20,6 +20,7 @@ from advcore.evaluation.plan import Planned
 from advcore.evaluation.rows import Row
 
 Samples = NDArray[np.int64]
+LOOKS = 5  # at each example: its class, again, together and alone, rounded
 TOLERANCE = 1e-3  # of logits of one image in two calls: far above rounding, far below what changes a class
 
 
@@ -188,6 +189,7 @@ def attack_rows(setup: Setup, task: Task) -> list[Row]:
     hit = np.flatnonzero(result.status == "success")
     if len(hit) and not setup.randomised:
         for place, seen in zip(hit, look_again(setup, task.part(hit), result.examples[hit]), strict=True):
+            seen["verification"] += rows[place].verification
             rows[place] = replace(rows[place], **seen)
     return rows
 
@@ -224,20 +226,26 @@ def to_rows(task: Task, result: AttackResult, success: NDArray[np.bool_] | None 
 
 
 def look_again(setup: Setup, task: Task, examples: Array) -> list[dict[str, Any]]:
-    """Say of examples that succeeded whether they do so a second time, alone, rounded, and in their own framework."""
+    """Say of examples that succeeded whether they do so a second time, alone, rounded, and in their own framework.
+
+    "verification" counts what of the model that takes, in evaluations.
+    """
     access = setup.access()
     prediction = classes(access, examples)
     source = setup.handle.open_source()
     rounded = rounded_to_8_bits(examples, setup.bounds)
     kept = classes(access, rounded) != task.y
+    more: Any = 0
     if (lost := np.flatnonzero(~kept)).size and access.gradients and np.isfinite(task.eps):
-        kept[lost] = _rounded_with_more_margin(setup, task.part(lost), access)
+        kept[lost], more = _rounded_with_more_margin(setup, task.part(lost), access)
     seen = {
         "prediction": prediction,
         "again": classes(access, examples) != task.y,
         "alone": alone(access, examples)[0].argmax(axis=1) != task.y,
         "rounded": kept,
+        "verification": np.full(len(examples), LOOKS),
     }
+    seen["verification"][lost] += more
     if source is not None:
         own = wrap(source, None if hasattr(source, "parameters") else "logits")
         seen["source"] = classes(own, examples) != task.y
@@ -245,14 +253,17 @@ def look_again(setup: Setup, task: Task, examples: Array) -> list[dict[str, Any]
     return [dict(zip(names, values, strict=True)) for values in columns]
 
 
-def _rounded_with_more_margin(setup: Setup, task: Task, access: Access) -> NDArray[np.bool_]:
-    """Try again with examples that go past the boundary as far as they can: attacks stop at the first success."""
+def _rounded_with_more_margin(setup: Setup, task: Task, access: Access) -> tuple[NDArray[np.bool_], Samples]:
+    """Try again with examples that go past the boundary as far as they can: attacks stop at the first success.
+
+    Returns which are lost to the model then, and the evaluations of each.
+    """
     budget: dict[str, Any] = {"eps": task.eps, "norm": setup.norm}
     shared = options(setup, task)
     result = attacks.pgd(setup.handle.open(), task.x, task.y, **budget, steps=40, early_stop=False, **shared)
     examples = rounded_to_8_bits(result.examples, setup.bounds)
     lost: NDArray[np.bool_] = classes(access, examples) != task.y
-    return lost
+    return lost, result.queries + result.gradients + result.verification + 1
 
 
 def classes(access: Access, x: Array) -> Samples:

@@ -90,6 +90,19 @@ def test_not_fitted(setting, kind, tmp_path):
         detector.save(tmp_path / "detector")
 
 
+def test_a_network_that_overflows_is_no_clean_input(setting, kind, monkeypatch):
+    """NaN is never above a threshold: it must not pass for clean."""
+    detector, options = setting.fitted(kind), setting.options(kind)
+    broken = detector.features(setting.x, **options)
+    broken[2, 0] = np.nan
+    monkeypatch.setattr(detector, "batch_size", len(setting.x))
+    monkeypatch.setattr(detector, "_features", lambda *_: broken)
+    monkeypatch.setattr(detector, "_features_vjp", lambda *_: (broken, lambda _: np.zeros_like(setting.x)))
+    for call in (detector.score_samples, detector.predict, detector.score_gradient):
+        with pytest.raises(ValueError, match="features must be numbers, got NaN for input 2"):
+            call(setting.x, **options)
+
+
 def test_bad_inputs_are_named(setting, kind):
     detector, options = setting.fitted(kind), setting.options(kind)
     bad = setting.x.copy()

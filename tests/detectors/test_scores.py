@@ -95,7 +95,7 @@ def test_an_image_that_is_the_only_one_of_its_class_is_most_suspicious(setting):
 
 def test_no_threshold_is_made_of_scores_that_are_no_numbers(setting):
     detector = setting.make("KernelDensity").prepare()
-    with pytest.raises(ValueError, match="scores must be numbers, got NaN for input 1"):
+    with pytest.raises(ValueError, match="features must be numbers, got NaN for input 1"):
         detector.fit_features(np.array([[1.0], [np.nan], [2.0]]))
     with pytest.raises(NotFittedError):
         detector.predict(setting.x)

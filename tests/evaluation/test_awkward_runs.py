@@ -10,7 +10,7 @@ import pytest
 
 import advcore
 from advcore import _core, models
-from advcore.evaluation import checks, detection, grid, handle, probes
+from advcore.evaluation import checks, detection, grid, handle, probes, work
 from advcore.evaluation.campaign import Campaign
 from advcore.evaluation.plan import EFFORTS, Planned, chosen
 from advcore.evaluation.rows import Row
@@ -183,8 +183,6 @@ class TestL1:
         found = []
         monkeypatch.setattr(advcore.attacks, "pgd", lambda *args, **options: found.append(options) or 1 / 0)
         task = Task("pgd", 0.1, np.arange(2), sides()[0][:2], sides()[1][:2])
-        from advcore.evaluation import work
-
         with pytest.raises(ZeroDivisionError):
             work._rounded_with_more_margin(_setup(Sides(), "l1"), task, None)
         assert found[0]["norm"] == "l1"
@@ -212,6 +210,15 @@ class Counted(Sides):
 
 
 class TestWhatItCosts:
+    def test_looking_at_examples_again(self):
+        x, y = sides()
+        model = Counted()
+        task = Task("pgd", 0.1, np.arange(len(x)), x, y, Planned("pgd", "pgd", {"steps": 5}))
+        rows = work.attack_rows(_setup(model), task)
+        assert any(row.success for row in rows)
+        assert all(row.rounded for row in rows if row.success)  # else a gradient attack tries again
+        self.told(rows, model)
+
     def told(self, rows, model):
         forward = sum(row.queries + row.verification for row in rows)
         assert (forward, sum(row.gradients for row in rows)) == (model.forward, model.backward)
