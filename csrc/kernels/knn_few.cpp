@@ -112,7 +112,7 @@ void list_pairs(const double* limit, const int64_t* exclude, int64_t query_count
         for (int64_t q = 0; q < query_count; ++q) {
             const int64_t begin = pairs, own = exclude ? exclude[q] : -1;
             for (int64_t i = first; i < end; ++i) {
-                scratch.pairs.partner[pairs] = static_cast<int32_t>(i);
+                scratch.pairs.partner[pairs] = static_cast<int32_t>(i - first);
                 pairs += i != own && static_cast<double>(scratch.sums[q * knn_few_points + i]) <= limit[q];
             }
             scratch.pairs.count[block][q] = static_cast<int32_t>(pairs - begin);
@@ -144,7 +144,7 @@ void knn_few(const KnnFewArgs<T>& args, int64_t begin, int64_t end, void* scratc
             for (int64_t q = 0; q < queries; ++q) {
                 Nearest nearest = Nearest::of(args.lists, first + q);
                 for (const int64_t last = pair + scratch.pairs.count[block][q]; pair < last; ++pair)
-                    nearest.offer(scratch.pairs.squared[pair], scratch.pairs.partner[pair]);
+                    nearest.offer(scratch.pairs.squared[pair], block * pair_block + scratch.pairs.partner[pair]);
             }
         for (int64_t q = 0; q < queries; ++q) Nearest::of(args.lists, first + q).sort();
     }

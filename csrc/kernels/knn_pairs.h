@@ -18,7 +18,7 @@ struct PairScratch {
     double queries[pair_queries * pair_terms];
     double chains[pair_queries * pair_points][knn_chains];
     double squared[pair_queries * pair_points];
-    // Block after block of points, in it query after query: each has so many pairs, with these points.
+    // Block after block of points, in it query after query: each has so many pairs, with these points of it.
     int32_t count[pair_blocks][pair_queries];
     int32_t partner[pair_queries * pair_points];
 };
@@ -72,7 +72,7 @@ inline void add_terms_of_some(int64_t count, const double* query, const double* 
     add_terms_of_pairs<Count>(query, points, partner, terms, chains);
 }
 
-// Measures what scratch.count and scratch.partner (numbers of points) list.
+// Measures what scratch.count and scratch.partner list.
 template <class T>
 inline void measure_pairs(const T* queries, int64_t query_count, const T* points, int64_t point_count,
                           int64_t dimensions, PairScratch& scratch) {
@@ -89,12 +89,11 @@ inline void measure_pairs(const T* queries, int64_t query_count, const T* points
             const int64_t first = block * pair_block;
             widen_rows(points + first * dimensions + k, smaller(pair_block, point_count - first), dimensions, terms,
                        scratch.points);
-            const double* const origin = scratch.points - first * pair_terms;
             for (int64_t q = 0; q < query_count; ++q) {
                 const double* const query = scratch.queries + q * pair_terms;
                 for (int64_t left = scratch.count[block][q]; left > 0;) {
                     const int64_t some = smaller(left, pairs_at_once);
-                    add_terms_of_some<pairs_at_once>(some, query, origin, scratch.partner + pair, terms,
+                    add_terms_of_some<pairs_at_once>(some, query, scratch.points, scratch.partner + pair, terms,
                                                      scratch.chains + pair);
                     pair += some, left -= some;
                 }
