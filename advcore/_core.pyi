@@ -154,6 +154,7 @@ def conv2d(
     weight: Array,
     bias: Array | None,
     options: ConvOptions,
+    flipped: bool,
     activation: int,
 ) -> None: ...
 def depthwise(
@@ -176,12 +177,19 @@ def depthwise_weight_grad(
     grad_output: Array,
     options: ConvOptions,
 ) -> None: ...
-def conv2d_pack(packed: Array, weight: Array, groups: int) -> None: ...
+def conv2d_pack(
+    weight: Array,
+    input_size: tuple[int, int],
+    output_size: tuple[int, int],
+    options: ConvOptions,
+) -> Array: ...
 def conv2d_packed(
     out: Array,
     input: Array,
     packed: Array,
     bias: Array | None,
+    taps_y: int,
+    taps_x: int,
     options: ConvOptions,
     activation: int,
 ) -> None: ...

@@ -28,6 +28,9 @@ LAYERS = [
     ((5, 3, 9, 11), (17, 3, 3, 3), {"padding": 1}),
     ((3, 33, 20, 21), (29, 33, 3, 3), {}),
     ((4, 16, 7, 7), (64, 16, 1, 1), {}),
+    ((4, 540, 6, 7), (300, 540, 1, 1), {}),
+    ((3, 34, 10, 10), (76, 17, 1, 1), {"groups": 2}),
+    ((3, 270, 15, 15), (60, 270, 1, 1), {}),
     ((3, 4, 19, 23), (6, 2, 5, 3), {"stride": (2, 3), "padding": (2, 1), "groups": 2}),
     ((3, 70, 8, 9), (60, 70, 3, 3), {"stride": 2, "padding": 1}),
 ]
@@ -82,6 +85,17 @@ def test_packed_weights_give_the_bits_of_conv2d(size, weight_size, options):
     out = np.full_like(want, np.nan)
     assert packed(x, out=out) is out
     np.testing.assert_array_equal(out, want)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_position_has_the_same_bits_on_planes_of_any_size(dtype):
+    x, weight = normal(2, 530, 7, 7, dtype=dtype), normal(45, 530, 1, 1, dtype=dtype, seed=1)
+    want = ops.conv2d(x, weight)
+    for height, width in ((4, 4), (20, 20)):  # some of its positions, and a plane of which all are a corner
+        other = np.zeros((2, 530, height, width), dtype)
+        rows, cols = min(height, 7), min(width, 7)
+        other[:, :, :rows, :cols] = x[:, :, :rows, :cols]
+        np.testing.assert_array_equal(ops.conv2d(other, weight)[:, :, :rows, :cols], want[:, :, :rows, :cols])
 
 
 def test_weight_gradient_of_a_large_batch_is_the_same_for_any_number_of_threads(threads):

@@ -1,4 +1,4 @@
-"""Convolution reads and writes nothing beyond its arrays: they lie against pages that must not be touched."""
+"""Convolution and pooling read and write nothing beyond its arrays: they lie against pages that must not be touched."""
 
 import ctypes
 import mmap
@@ -48,6 +48,9 @@ def level(request):
         ((2, 3, 15, 14), (5, 3, 4, 3), {"stride": 3, "padding": 2}),
         ((1, 3, 35, 35), (5, 3, 11, 11), {"stride": 4, "padding": 2}),
         ((3, 4, 7, 7), (8, 2, 1, 1), {"groups": 2}),
+        ((1, 20, 7, 6), (37, 20, 1, 1), {}),
+        ((2, 20, 7, 6), (37, 20, 1, 1), {}),
+        ((2, 20, 11, 11), (21, 20, 1, 1), {}),
         ((5, 2, 2, 2), (3, 2, 2, 2), {}),
     ],
 )
@@ -61,3 +64,26 @@ def test_memory_beyond_the_arrays_is_not_touched(size, weight_size, options, dty
     grad_input, grad_weight = guarded(x, at_end), guarded(weight, at_end)
     assert ops.conv2d_input_grad(size, weight, out, **options, out=grad_input) is grad_input
     assert ops.conv2d_weight_grad(x, weight_size, out, **options, out=grad_weight) is grad_weight
+
+
+@pytest.mark.parametrize("at_end", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("pool", [ops.avg_pool2d, ops.max_pool2d])
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "padding"),
+    [
+        ((3, 5, 7, 7), 7, 1, 0),  # whole planes: registers reach into the next
+        ((2, 8, 7, 7), 7, 1, 0),
+        ((1, 9, 2, 3), (2, 3), 1, 0),
+        ((2, 3, 16, 16), 2, 2, 0),
+        ((2, 3, 17, 17), 3, 2, 0),
+        ((2, 3, 18, 37), 3, 2, 1),
+        ((2, 3, 9, 33), 3, 1, 1),
+    ],
+)
+def test_pooling_does_not_touch_memory_beyond_the_arrays(pool, size, kernel, stride, padding, dtype, at_end, level):
+    x = guarded(np.random.default_rng(0).standard_normal(size).astype(dtype), at_end)
+    want = pool(x.copy(), kernel, stride, padding)
+    out = guarded(want, at_end)
+    assert pool(x, kernel, stride, padding, out=out) is out
+    np.testing.assert_array_equal(out, want)

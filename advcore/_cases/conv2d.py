@@ -99,7 +99,11 @@ _SWEEP: list[tuple[tuple[int, ...], tuple[int, ...], Options]] = [
     ((70, 1, 8, 8), (8, 1, 3, 3), {}),
     ((3, 17, 4, 31), (33, 17, 3, 3), {"padding": 1}),
     ((2, 12, 7, 6), (13, 12, 3, 3), {}),
+    ((2, 12, 7, 6), (32, 12, 3, 3), {"padding": 1}),
     ((2, 24, 13, 11), (40, 12, 3, 3), {"groups": 2, "padding": 2}),
+    # Single taps on small planes: one sample and several, blocks of channels, rows that fill no register.
+    ((1, 300, 7, 7), (70, 300, 1, 1), {}),
+    ((3, 34, 9, 11), (300, 17, 1, 1), {"groups": 2}),
     # Planes one by one: rows of many registers, of few, and of borders alone.
     ((1, 4, 9, 70), (4, 1, 3, 3), {"groups": 4, "padding": 1}),
     ((2, 3, 9, 70), (6, 1, 3, 5), {"groups": 3, "padding": (1, 2), "stride": 2}),

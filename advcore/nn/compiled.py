@@ -32,6 +32,7 @@ from advcore.ops._conv_algorithm import (
     is_depthwise,
     is_depthwise_back,
     turned,
+    turned_size,
     turns_around,
 )
 from advcore.ops._conv_geometry import Geometry, geometry
@@ -237,9 +238,8 @@ def _conv2d(program: Program, step: Joint, layer: Conv2d) -> int:
     around = algorithm == WINOGRAD or turns_around(weight.shape, plan)
     if around and not is_depthwise_back(weight.shape, plan):
         back_plan = turned(weight.shape, plan, size)
-        outputs, channels, *taps = weight.shape
-        turned_size = (channels * layer.groups, outputs // layer.groups, *taps)
-        back, back_algorithm = back_plan.kernel_args, _turned_algorithm(algorithm, turned_size, back_plan)
+        size_back = turned_size(weight.shape, layer.groups)
+        back, back_algorithm = back_plan.kernel_args, _turned_algorithm(algorithm, size_back, back_plan)
     return program.core.conv2d(
         program.source(step),
         *(weight, factors, bias, size, plan.output, plan.kernel_args),

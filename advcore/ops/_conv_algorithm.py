@@ -66,11 +66,17 @@ def turns_around(weight_size: Sequence[int], plan: Geometry) -> bool:
     return padding_y <= dilation_y * (weight_size[2] - 1) and padding_x <= dilation_x * (weight_size[3] - 1)
 
 
+def turned_size(weight_size: Sequence[int], groups: int) -> tuple[int, ...]:
+    """Return the size of the weight of the convolution that is the input gradient of weight_size's."""
+    outputs, channels, *taps = weight_size
+    return (groups * channels, outputs // groups, *taps)
+
+
 def turned_around(weight: Array, groups: int) -> Array:
-    """Return the weight (groups C, K / groups, R, S) of the convolution that is the input gradient of weight's."""
+    """Return the weight of turned_size of that convolution."""
     outputs, channels, *taps = weight.shape
     grouped = weight.reshape(groups, outputs // groups, channels, *taps)[..., ::-1, ::-1].swapaxes(1, 2)
-    return np.ascontiguousarray(grouped.reshape(groups * channels, outputs // groups, *taps))
+    return np.ascontiguousarray(grouped.reshape(turned_size(weight.shape, groups)))
 
 
 def turned(weight_size: Sequence[int], plan: Geometry, input_size: tuple[int, int]) -> Geometry:

@@ -14,6 +14,7 @@ from advcore.ops._conv_algorithm import (
     is_depthwise_back,
     turned,
     turned_around,
+    turned_size,
     turns_around,
     uses_winograd,
 )
@@ -86,8 +87,10 @@ def conv2d(
     images, code = (_batch(result), _batch(input)), ACTIVATIONS[activation]
     if uses_winograd(algorithm, weight.shape, plan):
         _core.winograd(*images, weight, bias, *plan.padding, plan.groups, False, code)
+    elif is_depthwise(weight.shape, plan):
+        _core.depthwise(*images, weight, bias, plan.kernel_args, code)
     else:
-        _forward(*images, weight, bias, plan, code)
+        _core.conv2d(*images, weight, bias, plan.kernel_args, False, code)
     return _check.deliver(result, out)
 
 
@@ -143,7 +146,11 @@ def conv2d_input_grad(
         _core.depthwise_input_grad(_batch(result), weight, _batch(grad_output), plan.kernel_args)
     elif turns_around(weight.shape, plan):
         back = turned(weight.shape, plan, result.shape[-2:])
-        _forward(_batch(result), _batch(grad_output), turned_around(weight, groups), None, back, 0)
+        images = (_batch(result), _batch(grad_output))
+        if is_depthwise(turned_size(weight.shape, groups), back):
+            _core.depthwise(*images, turned_around(weight, groups), None, back.kernel_args, 0)
+        else:
+            _core.conv2d(*images, weight, None, back.kernel_args, True, 0)
     else:
         _core.conv2d_input_grad(_batch(result), weight, _batch(grad_output), plan.kernel_args)
     return _check.deliver(result, out)
@@ -244,8 +251,8 @@ class PackedConv2d:
         elif is_depthwise(weight.shape, self._plan):
             self._packed = weight.copy()
         else:
-            self._packed = np.empty(weight.shape, weight.dtype)
-            _core.conv2d_pack(self._packed, weight, groups)
+            _, height, width = self._input_size
+            self._packed = _core.conv2d_pack(weight, (height, width), self._plan.output, self._plan.kernel_args)
 
     def __call__(self, input: Array, *, out: Array | None = None) -> Array:
         """Convolve input, (N, C, H, W) or (C, H, W) with the C, H and W of input_size.
@@ -268,14 +275,9 @@ class PackedConv2d:
         elif is_depthwise(self._weight_size, self._plan):
             _core.depthwise(*arrays, self._plan.kernel_args, self._activation)
         else:
-            _core.conv2d_packed(*arrays, self._plan.kernel_args, self._activation)
+            taps_y, taps_x = self._weight_size[2:]
+            _core.conv2d_packed(*arrays, taps_y, taps_x, self._plan.kernel_args, self._activation)
         return _check.deliver(result, out)
-
-
-def _forward(out: Array, input: Array, weight: Array, bias: Array | None, plan: Geometry, activation: int) -> None:
-    """Convolve without transforms."""
-    kernel = _core.depthwise if is_depthwise(weight.shape, plan) else _core.conv2d
-    kernel(out, input, weight, bias, plan.kernel_args, activation)
 
 
 def _images(name: str, value: object, axes: Sequence[str], dtype: np.dtype[np.generic] | None = None) -> Array:

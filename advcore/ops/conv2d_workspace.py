@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from advcore import _check, _core
-from advcore.ops._conv_algorithm import ALGORITHMS, TILE, is_depthwise, turns_around, uses_winograd
+from advcore.ops._conv_algorithm import ALGORITHMS, TILE, is_depthwise, turned_size, turns_around, uses_winograd
 from advcore.ops._conv_geometry import IntOrPair, geometry
 
 
@@ -71,7 +71,7 @@ def conv2d_workspace(
     element = _check.float_dtype("dtype", dtype).itemsize
     _check.choice("algorithm", algorithm, ALGORITHMS)
     plan = geometry(input_size, weight_size, stride, padding, dilation, groups)
-    rows, channels = weight_size[0] // plan.groups, weight_size[1]
+    rows, channels, taps = weight_size[0] // plan.groups, weight_size[1], list(weight_size[2:])
     weights = math.prod(weight_size)
     if uses_winograd(algorithm, weight_size, plan):
         height, width = plan.output
@@ -84,11 +84,23 @@ def conv2d_workspace(
         forward, segments = 0, 1
         input_grad = weights
     else:
-        forward = weights
-        input_grad = weights * (2 if turns_around(weight_size, plan) else 1)
-        patch_rows = channels * math.prod(weight_size[2:])
+        forward = _packed(weight_size, plan.groups, element)
+        input_grad = weights
+        if turns_around(weight_size, plan):
+            input_grad = _packed(turned_size(weight_size, plan.groups), plan.groups, element)
+            input_grad += 0 if taps == [1, 1] else weights  # which are turned around first
+        patch_rows = channels * math.prod(taps)
         segments = _core.conv2d_weight_grad_segments(
             element == 8, samples, math.prod(plan.output), plan.groups, rows, patch_rows
         )
     parts = segments * weights if segments > 1 else 0
     return Conv2dWorkspace(_core.scratch_bytes, element * forward, element * input_grad, element * parts)
+
+
+def _packed(weight_size: Sequence[int], groups: int, element: int) -> int:
+    """Return the most elements of packed weights: those of 1 x 1 layers fill whole registers, on any level."""
+    outputs, channels, *taps = weight_size
+    if taps != [1, 1]:
+        return math.prod(weight_size)
+    register = 64 // element
+    return groups * channels * -(-outputs // (groups * register)) * register

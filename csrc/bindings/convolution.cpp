@@ -11,6 +11,7 @@ namespace {
 
 // Stride, padding (before the first element) and dilation, each vertical and horizontal, and groups.
 using Options = std::array<int64_t, 7>;
+using PlaneSize = std::array<int64_t, 2>;
 
 template <class T>
 ConvShape shape_of(const Array<T>& input, const Array<T>& output, int64_t taps_y, int64_t taps_x, const Options& o) {
@@ -39,34 +40,37 @@ ConvShape weights_alone(const Array<T>& weight, int64_t groups) {
     return shape;
 }
 
+// Returns weight[groups * rows, channels, taps] packed for planes of the sizes (height, width) of input and output.
 template <class T>
-void bind_pack(Array<T> packed, const Array<T>& weight, int64_t groups) {
-    const ConvShape shape = weights_alone(weight, groups);
+Array<T> bind_pack(const Array<T>& weight, const PlaneSize& input, const PlaneSize& output, const Options& o) {
+    ConvShape shape = weights_alone(weight, o[6]);
+    shape.vertical = {input[0], output[0], shape.vertical.taps, o[0], o[2], o[4]};
+    shape.horizontal = {input[1], output[1], shape.horizontal.taps, o[1], o[3], o[5]};
+    Array<T> packed({conv2d_packed_size<T>(shape)});
     T* const to = packed.mutable_data();
     const py::gil_scoped_release unlocked;
     conv2d_pack(shape, weight.data(), to);
+    return packed;
 }
 
 template <class T>
-void bind_packed(Array<T> out, const Array<T>& input, const Array<T>& packed, const MaybeArray<T>& bias,
-                 const Options& options, int activation) {
+void bind_packed(Array<T> out, const Array<T>& input, const Array<T>& packed, const MaybeArray<T>& bias, int64_t taps_y,
+                 int64_t taps_x, const Options& options, int activation) {
     if (out.size() == 0) return;
     T* const to = out.mutable_data();
     const py::gil_scoped_release unlocked;
-    conv2d_packed(shape_of(input, out, packed, options), input.data(), packed.data(), data_or_null(bias), to,
+    conv2d_packed(shape_of(input, out, taps_y, taps_x, options), input.data(), packed.data(), data_or_null(bias), to,
                   activation_from(activation));
 }
 
 template <class T>
 void bind_conv2d(Array<T> out, const Array<T>& input, const Array<T>& weight, const MaybeArray<T>& bias,
-                 const Options& options, int activation) {
+                 const Options& options, bool flipped, int activation) {
     if (out.size() == 0) return;
-    const ConvShape shape = shape_of(input, out, weight, options);
     T* const to = out.mutable_data();
     const py::gil_scoped_release unlocked;
-    const auto packed = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(weight.size()));
-    conv2d_pack(shape, weight.data(), packed.get());
-    conv2d_packed(shape, input.data(), packed.get(), data_or_null(bias), to, activation_from(activation));
+    conv2d(shape_of(input, out, weight, options), input.data(), weight.data(), flipped, data_or_null(bias), to,
+           activation_from(activation));
 }
 
 template <class T>
@@ -155,9 +159,9 @@ template <class T>
 void bind(py::module_& m) {
     const auto fixed = py::arg().noconvert();
     const py::arg plain;
-    m.def("conv2d", &bind_conv2d<T>, fixed, fixed, fixed, fixed, plain, plain);
-    m.def("conv2d_pack", &bind_pack<T>, fixed, fixed, plain);
-    m.def("conv2d_packed", &bind_packed<T>, fixed, fixed, fixed, fixed, plain, plain);
+    m.def("conv2d", &bind_conv2d<T>, fixed, fixed, fixed, fixed, plain, plain, plain);
+    m.def("conv2d_pack", &bind_pack<T>, fixed, plain, plain, plain);
+    m.def("conv2d_packed", &bind_packed<T>, fixed, fixed, fixed, fixed, plain, plain, plain, plain);
     m.def("conv2d_input_grad", &bind_input_grad<T>, fixed, fixed, fixed, plain);
     m.def("conv2d_weight_grad", &bind_weight_grad<T>, fixed, fixed, fixed, plain);
     m.def("depthwise", &bind_depthwise<T>, fixed, fixed, fixed, fixed, plain, plain);

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "../kernels/tile.h"
+#include "conv2d_1x1.h"
 #include "dispatch.h"
 
 namespace advcore {
@@ -118,21 +119,49 @@ void run_input_grad(Conv2dInputGradArgs<T>& args, Conv2dPackArgs<T>& weights) {
         grain(m.samples * m.positions() * m.groups * m.rows() * weights.depth, args.items()));
 }
 
+// A row of the left factor is an output channel.
+template <class T>
+void pack_rows(const ConvShape& s, const Weights1x1<T>& matrix, T* packed) {
+    Conv2dPackArgs<T> args{};
+    args.matrix = matrix.data, args.packed = packed, args.groups = s.groups;
+    args.rows = args.part_rows = s.rows;
+    args.depth = s.channels * s.vertical.taps * s.horizontal.taps;
+    args.group_stride = matrix.group_stride, args.row_stride = matrix.row_stride;
+    args.depth_stride = matrix.channel_stride;
+    pack(args);
+}
+
 }  // namespace
 
 template <class T>
+std::vector<T> turned_around(const ConvShape& s, const T* weight) {
+    const int64_t taps = s.vertical.taps * s.horizontal.taps;
+    std::vector<T> turned(static_cast<std::size_t>(s.weight_size()));
+    for (int64_t g = 0; g < s.groups; ++g)
+        for (int64_t row = 0; row < s.rows; ++row)
+            for (int64_t channel = 0; channel < s.channels; ++channel) {
+                const T* const from = weight + ((g * s.rows + row) * s.channels + channel) * taps;
+                std::reverse_copy(from, from + taps,
+                                  turned.data() + ((g * s.channels + channel) * s.rows + row) * taps);
+            }
+    return turned;
+}
+
+template <class T>
+int64_t conv2d_packed_size(const ConvShape& s) {
+    return has_small_planes(s) ? conv2d_1x1_packed_size<T>(s) : s.weight_size();
+}
+
+template <class T>
 void conv2d_pack(const ConvShape& s, const T* weight, T* packed) {
-    // A row of the left factor is an output channel.
-    Conv2dPackArgs<T> args{};
-    args.matrix = weight, args.packed = packed, args.groups = s.groups;
-    args.rows = args.part_rows = s.rows;
-    args.depth = s.channels * s.vertical.taps * s.horizontal.taps;
-    args.group_stride = args.rows * args.depth, args.row_stride = args.depth, args.depth_stride = 1;
-    pack(args);
+    const int64_t depth = s.channels * s.vertical.taps * s.horizontal.taps;
+    const Weights1x1<T> matrix{weight, s.rows * depth, depth, 1};
+    has_small_planes(s) ? conv2d_1x1_pack(s, matrix, packed) : pack_rows(s, matrix, packed);
 }
 
 template <class T>
 void conv2d_packed(const ConvShape& s, const T* input, const T* packed, const T* bias, T* out, Activation activation) {
+    if (has_small_planes(s)) return conv2d_1x1<T>(s, input, packed, {}, bias, out, activation);
     Conv2dDirectArgs<T> direct{};
     direct.patches = s.patches();
     direct.input = input, direct.packed = packed, direct.bias = bias, direct.out = out;
@@ -144,6 +173,26 @@ void conv2d_packed(const ConvShape& s, const T* input, const T* packed, const T*
     args.input = input, args.packed = packed, args.bias = bias, args.out = out;
     args.rows = s.rows, args.activation = activation;
     run_tiles(args);
+}
+
+template <class T>
+void conv2d(const ConvShape& s, const T* input, const T* weight, bool flipped, const T* bias, T* out,
+            Activation activation) {
+    const int64_t taps = s.vertical.taps * s.horizontal.taps, depth = s.channels * taps, size = s.rows * depth;
+    std::vector<T> turned;
+    Weights1x1<T> matrix{weight, size, depth, 1};
+    if (flipped && taps == 1) {
+        matrix = {weight, size, 1, s.rows};
+    } else if (flipped) {
+        ConvShape back = s;
+        std::swap(back.rows, back.channels);
+        turned = turned_around(back, weight);
+        matrix.data = turned.data();
+    }
+    if (has_small_planes(s) && s.samples == 1) return conv2d_1x1<T>(s, input, nullptr, matrix, bias, out, activation);
+    const auto packed = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(conv2d_packed_size<T>(s)));
+    has_small_planes(s) ? conv2d_1x1_pack(s, matrix, packed.get()) : pack_rows(s, matrix, packed.get());
+    conv2d_packed(s, input, packed.get(), bias, out, activation);
 }
 
 template <class T>
@@ -163,8 +212,11 @@ void conv2d_input_grad(const ConvShape& s, const T* weight, const T* grad_output
 }
 
 #define ADVCORE_CONV2D(T)                                                                           \
+    template std::vector<T> turned_around<T>(const ConvShape&, const T*);                           \
+    template int64_t conv2d_packed_size<T>(const ConvShape&);                                       \
     template void conv2d_pack<T>(const ConvShape&, const T*, T*);                                   \
     template void conv2d_packed<T>(const ConvShape&, const T*, const T*, const T*, T*, Activation); \
+    template void conv2d<T>(const ConvShape&, const T*, const T*, bool, const T*, T*, Activation);  \
     template void conv2d_input_grad<T>(const ConvShape&, const T*, const T*, T*);
 ADVCORE_CONV2D(float)
 ADVCORE_CONV2D(double)

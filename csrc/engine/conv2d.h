@@ -37,12 +37,23 @@ struct ConvShape {
 // turned around, is decided by the shape of a layer alone (advcore/ops/_conv_algorithm.py).
 enum class ConvAlgorithm : int32_t { direct = 0, winograd = 1, depthwise = 2 };
 
-// weight[groups * rows, channels, taps] in the order in which conv2d_packed reads it: weight_size() elements.
+// The weight[groups * rows, channels, taps] of `s` with its taps turned around: [groups * channels, rows, taps].
+template <class T>
+std::vector<T> turned_around(const ConvShape& s, const T* weight);
+
+// weight[groups * rows, channels, taps] in the order in which conv2d_packed reads it: conv2d_packed_size(s) elements.
+template <class T>
+int64_t conv2d_packed_size(const ConvShape& s);
 template <class T>
 void conv2d_pack(const ConvShape& s, const T* weight, T* packed);
 
 template <class T>
 void conv2d_packed(const ConvShape& s, const T* input, const T* packed, const T* bias, T* out, Activation activation);
+
+// With weights as they are, or flipped: weight[groups * channels, rows, taps] with its taps turned around.
+template <class T>
+void conv2d(const ConvShape& s, const T* input, const T* weight, bool flipped, const T* bias, T* out,
+            Activation activation);
 
 template <class T>
 void conv2d_input_grad(const ConvShape& s, const T* weight, const T* grad_output, T* grad_input);

@@ -23,21 +23,6 @@ Buffer before_activation(Program<T>& p, Activation activation, Buffer output, Bu
     });
 }
 
-// The weight[groups * rows, channels, taps] with its taps turned around: [groups * channels, rows, taps].
-template <class T>
-std::vector<T> turned_around(const ConvShape& s, const std::vector<T>& weight) {
-    const int64_t taps = s.vertical.taps * s.horizontal.taps;
-    std::vector<T> turned(weight.size());
-    for (int64_t g = 0; g < s.groups; ++g)
-        for (int64_t row = 0; row < s.rows; ++row)
-            for (int64_t channel = 0; channel < s.channels; ++channel) {
-                const T* const from = weight.data() + ((g * s.rows + row) * s.channels + channel) * taps;
-                std::reverse_copy(from, from + taps,
-                                  turned.data() + ((g * s.channels + channel) * s.rows + row) * taps);
-            }
-    return turned;
-}
-
 // What a convolution's way back needs, made by the first thread that asks for it.
 template <class T>
 class WayBack {
@@ -58,7 +43,7 @@ public:
 private:
     void make() {
         if (turned_) {
-            const std::vector<T> weight = turned_around(forward_.shape, given_.scaled(forward_.shape));
+            const std::vector<T> weight = turned_around(forward_.shape, given_.scaled(forward_.shape).data());
             convolution_.emplace(turned_->shape, turned_->algorithm, weight.data());
         } else if (!given_.factors.empty()) {
             weight_ = given_.scaled(forward_.shape);
@@ -90,7 +75,7 @@ Convolution<T>::Convolution(const ConvShape& s, ConvAlgorithm a, const T* weight
         packed.resize(static_cast<std::size_t>(s.groups * winograd_weights_size(s.rows, s.channels)));
         winograd_pack(s, weight, packed.data());
     } else if (algorithm == ConvAlgorithm::direct) {
-        packed.resize(static_cast<std::size_t>(s.weight_size()));
+        packed.resize(static_cast<std::size_t>(conv2d_packed_size<T>(s)));
         conv2d_pack(s, weight, packed.data());
     } else {
         packed.assign(weight, weight + s.weight_size());

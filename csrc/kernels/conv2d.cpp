@@ -28,6 +28,8 @@ void conv2d(const Conv2dArgs<T>& args, int64_t begin, int64_t end, void* scratch
     const PatchMatrix& m = args.patches;
     const RowPanels panels(args.rows);
     const bool in_place = args.span_columns == m.positions();  // no tile holds more than one sample
+    const bool single = m.taps() == 1 && m.vertical.step == 1 && m.horizontal.step == 1 &&
+                        m.vertical.positions == m.vertical.source && m.horizontal.positions == m.horizontal.source;
     T* const tile = static_cast<T*>(scratch) + product_scratch<T>;
     for (int64_t item = begin; item < end; ++item) {
         const int64_t row_tile = item % args.row_tiles, rest = item / args.row_tiles;
@@ -42,13 +44,20 @@ void conv2d(const Conv2dArgs<T>& args, int64_t begin, int64_t end, void* scratch
         const int64_t out_row = group * args.rows + row;
 
         const PackedLeft<T> left{args.packed + group * args.rows * m.rows(), args.rows};
-        const RightPatches<T> right{m, args.input, group, col};
         Finish<T> finish;
         finish.row_bias = args.bias ? args.bias + out_row : nullptr;
         finish.activation = args.activation;
         T* const c = in_place ? args.out + (span * m.groups * args.rows + out_row) * m.positions() + in_span : tile;
-        product<T>(panels, first, last, cols, m.rows(), left, right, c,
-                   in_place ? m.positions() : args.columns_per_tile, false, finish, static_cast<T*>(scratch));
+        const int64_t c_stride = in_place ? m.positions() : args.columns_per_tile;
+        const auto multiply = [&](const auto& right) {
+            product<T>(panels, first, last, cols, m.rows(), left, right, c, c_stride, false, finish,
+                       static_cast<T*>(scratch));
+        };
+        if (single && in_place)  // the planes are the rows of the patch matrix
+            multiply(RightMatrix<T>{args.input + (span * m.groups + group) * m.channels * m.plane() + in_span,
+                                    m.plane(), 1});
+        else
+            multiply(RightPatches<T>{m, args.input, group, col});
         if (!in_place) deal_out(args, out_row, rows, col, cols, tile);
     }
 }

@@ -65,15 +65,19 @@ inline void turn(const T* sums, int64_t rows, int64_t cols, T* c, int64_t c_stri
     for (int64_t col = 0; col < cols; col += L)
         for (int64_t row = 0; row < rows; row += L) {
             Vec<T> block[L];
+            load_transposed<T>([&](int i) { return sums + (col + i) * padded + row; }, block);
+            T* const to = c + row * c_stride + col;
+            const int used = static_cast<int>(smaller(L, cols - col)), count = static_cast<int>(smaller(L, rows - row));
+            if (used == L && count == L && !accumulate) {
 #pragma GCC unroll 16
-            for (int i = 0; i < L; ++i) block[i] = load(sums + (col + i) * padded + row);
-            transpose<T>(block);
-            const int used = static_cast<int>(smaller(L, cols - col));
+                for (int i = 0; i < L; ++i) store(to + i * c_stride, block[i]);
+                continue;
+            }
 #pragma GCC unroll 16
             for (int i = 0; i < L; ++i) {
-                if (i >= rows - row) break;
-                T* const to = c + (row + i) * c_stride + col;
-                store_used(to, accumulate ? load_used(to, used) + block[i] : block[i], used);
+                if (i >= count) break;
+                T* const place = to + i * c_stride;
+                store_used(place, accumulate ? load_used(place, used) + block[i] : block[i], used);
             }
         }
 }

@@ -60,12 +60,6 @@ template <class T, class Op, int Taps>
 struct WindowRows {
     const T* row[Taps];
 
-    ADVCORE_INLINE Vec<T> down(int64_t col) const {
-        Vec<T> result = load(row[0] + col);
-#pragma GCC unroll 3
-        for (int k = 1; k < Taps; ++k) result = Op::combine(result, load(row[k] + col));
-        return result;
-    }
     ADVCORE_INLINE Neighbours<T> down_neighbours(int64_t col) const {
         Neighbours<T> result = load_neighbours(row[0] + col);
 #pragma GCC unroll 3
@@ -75,23 +69,23 @@ struct WindowRows {
         }
         return result;
     }
+    // One column, in every lane.
+    ADVCORE_INLINE Vec<T> down_one(int64_t col) const {
+        Vec<T> result = splat(row[0][col]);
+#pragma GCC unroll 3
+        for (int k = 1; k < Taps; ++k) result = Op::combine(result, splat(row[k][col]));
+        return result;
+    }
     static constexpr int64_t ahead = 16384 / sizeof(T);  // rows read side by side mislead the hardware's own guesses
 
-    // The windows that start at columns col, col + Stride, ...
-    template <int Stride>
+    // The windows that start at columns col, col + 2, ...
     ADVCORE_INLINE Vec<T> windows(int64_t col) const {
         static_assert(Taps == 2 || Taps == 3);
-        if constexpr (Stride == 1) {
-            Vec<T> result = Op::combine(down(col), down(col + 1));
-            if constexpr (Taps == 3) result = Op::combine(result, down(col + 2));
-            return result;
-        } else {
-            const Neighbours<T> columns = down_neighbours(col);
-            for (int k = 0; k < Taps; ++k) prefetch(row[k] + col, ahead);
-            Vec<T> result = Op::combine(even_lanes<T>(columns), odd_lanes<T>(columns));
-            if constexpr (Taps == 3) result = Op::combine(result, even_lanes<T>(down_neighbours(col + 2)));
-            return result;
-        }
+        const Neighbours<T> columns = down_neighbours(col);
+        for (int k = 0; k < Taps; ++k) prefetch(row[k] + col, ahead);
+        const Vec<T> even = even_lanes<T>(columns), result = Op::combine(even, odd_lanes<T>(columns));
+        if constexpr (Taps == 2) return result;
+        return Op::combine(result, moved_up<T>(even, down_one(col + 2 * lanes<T>)));
     }
     // One window, of which some columns may lie in the padding.
     T window(const Window& cols) const {
@@ -105,18 +99,18 @@ struct WindowRows {
     }
 };
 
-// Small windows, straight from the plane: a read of several rows side by side that never waits for other work.
-template <class T, class Op, int Taps, int Stride>
+// Small windows two columns apart, straight from the plane: a read of several rows side by side that never waits for
+// other work.
+template <class T, class Op, int Taps>
 void pool_small(const PoolArgs<T> args, int64_t begin, int64_t end, T* padding) {
     constexpr int L = lanes<T>;
-    // Taps at 0, 1, 2: what the registers of windows() read from the first window's start on.
-    constexpr int64_t reach = Stride == 1 ? L + Taps - 1 : 2 * L + 2 * (Taps - 2);
+    constexpr int64_t reach = 2 * L + Taps - 2;  // what windows() reads from the first window's start on
     const PoolAxis rows = args.rows, cols = args.cols;
     for (int64_t i = 0; i < cols.input; ++i) padding[i] = T(Op::nothing()[0]);
     const T* const input_end = args.input + ceil_div(end, rows.output) * rows.input * cols.input;
     // Windows [first, last) have all columns inside the plane.
-    const int64_t first = smaller(cols.output, ceil_div(cols.padding, Stride));
-    const int64_t last = smaller(cols.output, (cols.input - Taps + cols.padding) / Stride + 1);
+    const int64_t first = smaller(cols.output, ceil_div(cols.padding, 2));
+    const int64_t last = smaller(cols.output, (cols.input - Taps + cols.padding) / 2 + 1);
     int64_t plane = begin / rows.output, y = begin % rows.output;
     for (int64_t row = begin; row < end; ++row) {
         const Window window = rows.windows[y];
@@ -132,11 +126,11 @@ void pool_small(const PoolArgs<T> args, int64_t begin, int64_t end, T* padding) 
         };
         int64_t end_col = last;  // of the registers, which must not read beyond the last plane
         const T* const last_row = from + (window.count - 1) * cols.input;
-        while (end_col - L >= first && last_row + (end_col - L) * Stride - cols.padding + reach > input_end) --end_col;
+        while (end_col - L >= first && last_row + (end_col - L) * 2 - cols.padding + reach > input_end) --end_col;
         int64_t at = first;
         for (; at < end_col && end_col - first >= L; at += L) {
             const int64_t col = smaller(at, end_col - L);
-            Vec<T> result = window_rows.template windows<Stride>(col * Stride - cols.padding);
+            Vec<T> result = window_rows.windows(2 * col - cols.padding);
             if (args.average)
                 result /= args.col_divisor ? row_divisor * load(args.col_divisor + col) : splat(args.divisor);
             store(to + col, result);
@@ -152,48 +146,66 @@ template <class T, class Op, int Taps>
 ADVCORE_INLINE void pool_by_stride(const PoolArgs<T>& args, int64_t begin, int64_t end, T* buffer) {
     const PoolAxis& cols = args.cols;
     if constexpr (Taps > 0) {
-        if (cols.dilation == 1 && cols.output >= 2 * lanes<T>) {
-            if (cols.stride == 2) return pool_small<T, Op, Taps, 2>(args, begin, end, buffer);
-        }
+        if (cols.dilation == 1 && cols.stride == 2 && cols.output >= lanes<T>)
+            return pool_small<T, Op, Taps>(args, begin, end, buffer);
     }
     if (cols.stride == 1) return pool_buffered<T, Op, Taps, 1>(args, begin, end, buffer);
     if (cols.stride == 2) return pool_buffered<T, Op, Taps, 2>(args, begin, end, buffer);
     return pool_buffered<T, Op, Taps, 0>(args, begin, end, buffer);
 }
 
+// Registers of 7 x 7 elements, the planes before most classifiers.
+template <class T>
+constexpr int small_plane = 49 / lanes<T>;
+
+// Combines the whole registers of a register of planes, each plane for itself. Whole is their number, or 0.
+template <class T, class Op, int Whole>
+ADVCORE_INLINE void combine_planes(const T* const (&from)[lanes<T>], int64_t whole, Vec<T> (&total)[lanes<T>]) {
+    constexpr int L = lanes<T>;
+    if constexpr (Whole > 0) {
+#pragma GCC unroll 16
+        for (int i = 0; i < L; ++i)
+            total[i] = reduce<T, Op, Whole>(Whole, [&](int64_t k) { return load(from[i] + k * L); });
+    } else {
+#pragma GCC unroll 16
+        for (int i = 0; i < L; ++i) total[i] = Op::nothing();
+        for (int64_t first = 0; first < whole; first += block_terms) {
+            Vec<T> block[L];
+#pragma GCC unroll 16
+            for (int i = 0; i < L; ++i) block[i] = load(from[i] + first * L);
+            for (int64_t k = first + 1; k < smaller(whole, first + block_terms); ++k)
+#pragma GCC unroll 16
+                for (int i = 0; i < L; ++i) block[i] = Op::combine(block[i], load(from[i] + k * L));
+#pragma GCC unroll 16
+            for (int i = 0; i < L; ++i) total[i] = first == 0 ? block[i] : Op::combine(total[i], block[i]);
+        }
+    }
+}
+
 // Whole planes, a register of them at once: each becomes one register, and a transpose lets all lanes be combined.
-template <class T, class Op>
+template <class T, class Op, int Whole>
 void pool_planes(const PoolArgs<T> args, int64_t begin, int64_t end) {
     constexpr int L = lanes<T>;
-    const int64_t size = args.rows.input * args.cols.input;
+    const int64_t size = args.rows.input * args.cols.input, whole = size / L;
     const int rest = static_cast<int>(size % L);
     const Mask<T> in_rest = lane_numbers<T>() < static_cast<Int<T>>(rest);
+    const T* const input_end = args.input + end * size;
     for (int64_t plane = begin; plane < end; plane += L) {
         const int used = static_cast<int>(smaller(L, end - plane));
         const T* from[L];
 #pragma GCC unroll 16
-        for (int i = 0; i < L; ++i) from[i] = args.input + (plane + smaller(i, used - 1)) * size;
+        for (int i = 0; i < L; ++i) from[i] = args.input + (plane + (used < L ? smaller(i, used - 1) : i)) * size;
         Vec<T> total[L];
+        combine_planes<T, Op, Whole>(from, whole, total);
+        const auto combine_rest = [&](auto load_rest) {
 #pragma GCC unroll 16
-        for (int i = 0; i < L; ++i) total[i] = Op::nothing();
-        for (int64_t first = 0; first + L <= size; first += block_terms * L) {
-            Vec<T> block[L];
-#pragma GCC unroll 16
-            for (int i = 0; i < L; ++i) block[i] = load(from[i] + first);
-            const int64_t last = smaller(size - L, first + (block_terms - 1) * L);
-            for (int64_t at = first + L; at <= last; at += L)
-#pragma GCC unroll 16
-                for (int i = 0; i < L; ++i) block[i] = Op::combine(block[i], load(from[i] + at));
-#pragma GCC unroll 16
-            for (int i = 0; i < L; ++i) total[i] = first == 0 ? block[i] : Op::combine(total[i], block[i]);
-        }
-        if (rest) {
-#pragma GCC unroll 16
-            for (int i = 0; i < L; ++i) {
-                const Vec<T> last = load_part(from[i] + size - rest, rest);
-                total[i] = Op::combine(total[i], select<T>(in_rest, last, Op::nothing()));
-            }
-        }
+            for (int i = 0; i < L; ++i)
+                total[i] = Op::combine(total[i], select<T>(in_rest, load_rest(from[i] + whole * L), Op::nothing()));
+        };
+        if (rest && from[L - 1] + (whole + 1) * L <= input_end)  // parts of registers take longer
+            combine_rest([](const T* last) { return load(last); });
+        else if (rest)
+            combine_rest([rest](const T* last) { return load_part(last, rest); });
         transpose<T>(total);
         Vec<T> result = reduce<T, Op, L>(L, [&](int64_t lane) { return total[lane]; });
         if (args.average) result /= args.divisor;
@@ -204,7 +216,10 @@ void pool_planes(const PoolArgs<T> args, int64_t begin, int64_t end) {
 template <class T, class Op>
 ADVCORE_INLINE void pool_with(const PoolArgs<T>& args, int64_t begin, int64_t end, T* buffer) {
     const int64_t taps = args.rows.kernel == args.cols.kernel ? args.cols.kernel : 0;
-    if (args.whole) return pool_planes<T, Op>(args, begin, end);
+    if (args.whole) {
+        const bool small = args.rows.input * args.cols.input / lanes<T> == small_plane<T>;
+        return small ? pool_planes<T, Op, small_plane<T>>(args, begin, end) : pool_planes<T, Op, 0>(args, begin, end);
+    }
     if (taps == 2) return pool_by_stride<T, Op, 2>(args, begin, end, buffer);
     if (taps == 3) return pool_by_stride<T, Op, 3>(args, begin, end, buffer);
     return pool_by_stride<T, Op, 0>(args, begin, end, buffer);

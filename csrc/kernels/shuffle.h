@@ -33,6 +33,16 @@ ADVCORE_INLINE Vec<T> even_lanes(Vec<T> a, Vec<T> b) {
     return even_lanes<T>(a, b, typename Iota<lanes<T>>::type{});
 }
 
+// Lanes 1, 2, ... of one register, then lane 0 of another.
+template <class T, int... I>
+ADVCORE_INLINE Vec<T> moved_up(Vec<T> x, Vec<T> next, Lanes<I...>) {
+    return __builtin_shufflevector(x, next, (I + 1)...);
+}
+template <class T>
+ADVCORE_INLINE Vec<T> moved_up(Vec<T> x, Vec<T> next) {
+    return moved_up<T>(x, next, typename Iota<lanes<T>>::type{});
+}
+
 // Two registers of neighbouring elements in the order in which telling even and odd ones apart takes fewest
 // instructions: with registers of 32 bytes, each holds halves of both.
 template <class T>
