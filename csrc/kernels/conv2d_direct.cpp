@@ -1,5 +1,6 @@
 // Convolution without a patch matrix: the product's right panels are read straight from a slab of the input.
 #include "conv2d.h"
+#include "cover.h"
 #include "kernel_list.h"
 #include "product.h"
 #include "slab.h"
@@ -94,7 +95,7 @@ void deal_out(const Spans<T>& tile, int64_t samples, int64_t rows, int64_t heigh
             for (int64_t y = 0; y < height; ++y) {
                 const T* const from = tile.to + n * tile.to_group + row * tile.row_stride + y * pitch;
                 T* const to = out + n * sample_stride + row * row_stride + y * width;
-                for (int64_t x = 0; x < width; ++x) to[x] = from[x];
+                cover<T>(width, [=](int64_t x, int used) { store_used(to + x, load(from + x), used); });
             }
 }
 
