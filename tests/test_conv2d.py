@@ -56,6 +56,41 @@ def test_small_integers_are_exact(dtype):
     np.testing.assert_array_equal(ops.conv2d(x, weight, stride=(1, 2), padding=2), want.numpy())
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("activation", [None, "relu", "gelu"])
+@pytest.mark.parametrize(
+    ("plane", "stride", "padding", "outputs"),
+    [
+        ((7, 7), 1, 1, 1),
+        ((2, 5), 1, (2, 1), 2),
+        ((9, 3), 1, (0, 2), 1),
+        ((1, 1), 1, 1, 2),
+        ((14, 14), 2, 1, 1),
+        ((13, 75), 2, (0, 2), 2),
+        ((3, 34), 2, (1, 0), 1),
+        ((8, 5), 2, 2, 2),
+        ((40, 66), 2, (2, 1), 1),
+    ],
+)
+def test_a_plane_among_others_has_the_bits_of_a_plane_alone(plane, stride, padding, outputs, activation, dtype):
+    # The first and the last planes of a batch may not be read beyond their ends: they are copied, others are not.
+    channels = 47
+    x, bias = normal(2, channels, *plane, dtype=dtype), normal(channels * outputs, dtype=dtype)
+    weight = normal(channels * outputs, 1, 3, 3, dtype=dtype)
+    options = {"stride": stride, "padding": padding, "activation": activation}
+    got = ops.conv2d(x, weight, bias, groups=channels, **options)
+    for n in range(2):
+        for c in range(channels):
+            own = slice(c * outputs, (c + 1) * outputs)
+            twice = np.concatenate([weight[own]] * 2), np.concatenate([bias[own]] * 2)
+            alone = ops.conv2d(x[n : n + 1, [c, c]], *twice, groups=2, **options)
+            np.testing.assert_array_equal(got[n, own], alone[0, :outputs])
+    double = [torch.from_numpy(array).double() for array in (x, weight, bias)]
+    want = F.conv2d(*double, stride=stride, padding=padding, groups=channels)
+    want = want if activation is None else want.relu() if activation == "relu" else F.gelu(want)
+    np.testing.assert_allclose(got, want.numpy(), rtol=1e-4 if dtype == np.float32 else 1e-11, atol=1e-5)
+
+
 @pytest.mark.parametrize(("size", "weight_size", "options"), LAYERS)
 def test_a_sample_alone_has_the_bits_it_has_in_a_batch(size, weight_size, options, threads):
     x, weight, bias = normal(*size), normal(*weight_size, seed=1), normal(weight_size[0], seed=2)
