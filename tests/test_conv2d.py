@@ -30,6 +30,7 @@ LAYERS = [
     ((4, 16, 7, 7), (64, 16, 1, 1), {}),
     ((3, 4, 19, 23), (6, 2, 5, 3), {"stride": (2, 3), "padding": (2, 1), "groups": 2}),
     ((3, 70, 8, 9), (60, 70, 3, 3), {"stride": 2, "padding": 1}),
+    ((5, 70, 9, 31), (2, 70, 3, 3), {"padding": 1}),
 ]
 
 
@@ -89,6 +90,26 @@ def test_a_plane_among_others_has_the_bits_of_a_plane_alone(plane, stride, paddi
     want = F.conv2d(*double, stride=stride, padding=padding, groups=channels)
     want = want if activation is None else want.relu() if activation == "relu" else F.gelu(want)
     np.testing.assert_allclose(got, want.numpy(), rtol=1e-4 if dtype == np.float32 else 1e-11, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("outputs", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("size", "taps", "options"),
+    [
+        ((2, 64, 13, 30), (3, 3), {"padding": 1}),
+        ((3, 70, 9, 8), (3, 3), {"padding": 1}),
+        ((2, 33, 31, 13), (3, 3), {"stride": 2}),
+        ((1, 50, 3, 700), (2, 3), {"dilation": 2, "padding": (1, 0)}),
+        ((300, 70, 2, 3), (2, 2), {}),
+    ],
+)
+def test_few_filters_have_the_bits_they_have_among_many(size, taps, options, outputs, dtype):
+    x, weight = normal(*size, dtype=dtype), normal(8, size[1], *taps, dtype=dtype)
+    bias = normal(8, dtype=dtype)
+    many = ops.conv2d(x, weight, bias, algorithm="direct", activation="relu", **options)
+    few = ops.conv2d(x, weight[:outputs], bias[:outputs], algorithm="direct", activation="relu", **options)
+    np.testing.assert_array_equal(few, many[:, :outputs])
 
 
 @pytest.mark.parametrize(("size", "weight_size", "options"), LAYERS)

@@ -66,7 +66,8 @@ bool cut_directly(Conv2dDirectArgs<T>& args) {
     const double together = used(h.positions, pitch) * used(m.rows(), m.rows() + dealing);
     args.by_row = h.taps > 1 && (pitch > tile_cols<T> || by_row >= together);
 
-    const int64_t most_columns = args.by_row ? 2 * tile_cols<T> : tile_cols<T>;
+    const int64_t wider = args.rows <= few_rows ? few_rows_wider : args.by_row ? 2 : 1;
+    const int64_t most_columns = wider * tile_cols<T>;
     const int64_t columns = args.by_row ? h.positions : pitch;
     const auto fits = [&](int64_t samples, int64_t height) {
         return samples * height * columns <= most_columns && samples * slab_size(m, height, block_depth) <= enough;
