@@ -33,6 +33,7 @@ LAYERS = [
     ((3, 270, 15, 15), (60, 270, 1, 1), {}),
     ((3, 4, 19, 23), (6, 2, 5, 3), {"stride": (2, 3), "padding": (2, 1), "groups": 2}),
     ((3, 70, 8, 9), (60, 70, 3, 3), {"stride": 2, "padding": 1}),
+    ((5, 70, 9, 31), (2, 70, 3, 3), {"padding": 1}),
 ]
 
 
@@ -57,6 +58,61 @@ def test_small_integers_are_exact(dtype):
     weight = rng.integers(-3, 4, (50, 40, 3, 3)).astype(dtype)
     want = F.conv2d(torch.from_numpy(x).double(), torch.from_numpy(weight).double(), stride=(1, 2), padding=2)
     np.testing.assert_array_equal(ops.conv2d(x, weight, stride=(1, 2), padding=2), want.numpy())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("activation", [None, "relu", "gelu"])
+@pytest.mark.parametrize(
+    ("plane", "stride", "padding", "outputs"),
+    [
+        ((7, 7), 1, 1, 1),
+        ((2, 5), 1, (2, 1), 2),
+        ((9, 3), 1, (0, 2), 1),
+        ((1, 1), 1, 1, 2),
+        ((14, 14), 2, 1, 1),
+        ((13, 75), 2, (0, 2), 2),
+        ((3, 34), 2, (1, 0), 1),
+        ((8, 5), 2, 2, 2),
+        ((40, 66), 2, (2, 1), 1),
+    ],
+)
+def test_a_plane_among_others_has_the_bits_of_a_plane_alone(plane, stride, padding, outputs, activation, dtype):
+    # The first and the last planes of a batch may not be read beyond their ends: they are copied, others are not.
+    channels = 47
+    x, bias = normal(2, channels, *plane, dtype=dtype), normal(channels * outputs, dtype=dtype)
+    weight = normal(channels * outputs, 1, 3, 3, dtype=dtype)
+    options = {"stride": stride, "padding": padding, "activation": activation}
+    got = ops.conv2d(x, weight, bias, groups=channels, **options)
+    for n in range(2):
+        for c in range(channels):
+            own = slice(c * outputs, (c + 1) * outputs)
+            twice = np.concatenate([weight[own]] * 2), np.concatenate([bias[own]] * 2)
+            alone = ops.conv2d(x[n : n + 1, [c, c]], *twice, groups=2, **options)
+            np.testing.assert_array_equal(got[n, own], alone[0, :outputs])
+    double = [torch.from_numpy(array).double() for array in (x, weight, bias)]
+    want = F.conv2d(*double, stride=stride, padding=padding, groups=channels)
+    want = want if activation is None else want.relu() if activation == "relu" else F.gelu(want)
+    np.testing.assert_allclose(got, want.numpy(), rtol=1e-4 if dtype == np.float32 else 1e-11, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("outputs", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("size", "taps", "options"),
+    [
+        ((2, 64, 13, 30), (3, 3), {"padding": 1}),
+        ((3, 70, 9, 8), (3, 3), {"padding": 1}),
+        ((2, 33, 31, 13), (3, 3), {"stride": 2}),
+        ((1, 50, 3, 700), (2, 3), {"dilation": 2, "padding": (1, 0)}),
+        ((300, 70, 2, 3), (2, 2), {}),
+    ],
+)
+def test_few_filters_have_the_bits_they_have_among_many(size, taps, options, outputs, dtype):
+    x, weight = normal(*size, dtype=dtype), normal(8, size[1], *taps, dtype=dtype)
+    bias = normal(8, dtype=dtype)
+    many = ops.conv2d(x, weight, bias, algorithm="direct", activation="relu", **options)
+    few = ops.conv2d(x, weight[:outputs], bias[:outputs], algorithm="direct", activation="relu", **options)
+    np.testing.assert_array_equal(few, many[:, :outputs])
 
 
 @pytest.mark.parametrize(("size", "weight_size", "options"), LAYERS)

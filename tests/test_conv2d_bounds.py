@@ -52,6 +52,11 @@ def level(request):
         ((2, 20, 7, 6), (37, 20, 1, 1), {}),
         ((2, 20, 11, 11), (21, 20, 1, 1), {}),
         ((5, 2, 2, 2), (3, 2, 2, 2), {}),
+        ((2, 70, 9, 31), (2, 70, 3, 3), {"padding": 1}),
+        ((2, 40, 7, 7), (40, 1, 3, 3), {"padding": 1, "groups": 40}),
+        ((1, 70, 2, 3), (140, 1, 3, 3), {"padding": 2, "groups": 70}),
+        ((2, 33, 9, 40), (33, 1, 3, 3), {"padding": 1, "stride": 2, "groups": 33}),
+        ((2, 70, 3, 4), (70, 1, 3, 3), {"padding": 2, "stride": 2, "groups": 70}),
     ],
 )
 def test_memory_beyond_the_arrays_is_not_touched(size, weight_size, options, dtype, at_end, level):

@@ -65,9 +65,10 @@ bool cut_directly(Conv2dDirectArgs<T>& args) {
     const double busy = narrow ? used(std::min<int64_t>(rows * registers, 8), 8) : 1.0;
     const double by_row = busy * used(h.positions, ceil_div(h.positions, lanes) * lanes);
     const double together = used(h.positions, pitch) * used(m.rows(), m.rows() + dealing);
-    args.by_row = pitch > tile_cols<T> || by_row >= together;
+    args.by_row = h.taps > 1 && (pitch > tile_cols<T> || by_row >= together);
 
-    const int64_t most_columns = args.by_row ? 2 * tile_cols<T> : tile_cols<T>;
+    const int64_t wider = args.rows <= few_rows ? few_rows_wider : args.by_row ? 2 : 1;
+    const int64_t most_columns = wider * tile_cols<T>;
     const int64_t columns = args.by_row ? h.positions : pitch;
     const auto fits = [&](int64_t samples, int64_t height) {
         return samples * height * columns <= most_columns && samples * slab_size(m, height, block_depth) <= enough;

@@ -83,8 +83,8 @@ inline int64_t slab_size(const PatchMatrix& m, int64_t height, int64_t rows) {
         return positions + (axis.taps - 1) * axis.tap_step / axis.step + 1;
     };
     const int64_t channels = std::min(m.channels, rows / m.taps() + 2);
-    return channels * slots(m.vertical) * slots(m.horizontal) * extent(m.vertical, height) *
-           extent(m.horizontal, m.horizontal.positions);
+    return channels * slots(m.vertical) * slots(m.horizontal) *
+           (extent(m.vertical, height) * extent(m.horizontal, m.horizontal.positions) + slab_gap);
 }
 
 // Enough for every thread to end at about the same time.

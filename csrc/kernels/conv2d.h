@@ -63,6 +63,7 @@ struct Conv2dArgs {
 
 constexpr int64_t most_phased_taps = 64;  // of an axis
 constexpr int64_t slab_bytes = int64_t{3} << 20;
+constexpr int64_t slab_gap = 16;  // elements between a slab's slots: what a register may store too much
 
 // The same from a slab of the input (slab.h). Output rows are cut into tiles of `height_per_tile`, or several samples
 // are taken together. An item is one tile of one group.

@@ -1,5 +1,6 @@
 // Convolution without a patch matrix: the product's right panels are read straight from a slab of the input.
 #include "conv2d.h"
+#include "cover.h"
 #include "kernel_list.h"
 #include "product.h"
 #include "slab.h"
@@ -35,6 +36,47 @@ void multiply_spans(const RowPanels& panels, int64_t first, int64_t last, const 
                 pair.b = from + col;
                 pair.c = to + col;
                 pair.cols = static_cast<int>(panel_width_of<T>(rows, rest));
+                multiply_panels<T>(rows, pair);
+            }
+        }
+    }
+}
+
+// The same with so few rows that each element of the slab is used once a tap: few terms at a time for all columns, so
+// that what the taps of a channel share stays in the first-level cache. Sums wait for the next ones in `sums`, which
+// has room for waiting_sums(panels.rows, spans).
+template <class T>
+int64_t waiting_sums(int64_t rows, const Spans<T>& spans) {
+    return rows * spans.count * (spans.length + panel_cols<T>);
+}
+template <class T>
+void multiply_few_rows(const RowPanels& panels, const Spans<T> spans, PanelPair<T> pair, const T* packed, const T* slab,
+                       const T* row_bias, T* sums) {
+    constexpr int64_t most_terms = 64;
+    const int64_t terms = pair.depth, span_sums = panels.rows * (spans.length + panel_cols<T>);
+    const int64_t* const offset = pair.b_offset;
+    const bool accumulate = pair.accumulate, is_last_block = pair.last;
+    const int rows = static_cast<int>(panels.rows);
+    pair.row_bias = row_bias;
+    pair.begun_stride = spans.length + panel_cols<T>;
+    for (int64_t k = 0; k < terms; k += most_terms) {
+        const bool is_last = k + most_terms >= terms;
+        pair.depth = smaller(most_terms, terms - k);
+        pair.a = packed + k * panels.rows;
+        pair.b_offset = offset + k;
+        pair.c_stride = is_last ? spans.row_stride : pair.begun_stride;
+        pair.accumulate = is_last && accumulate;
+        pair.last = is_last && is_last_block;
+        for (int64_t i = 0; i < spans.count; ++i) {
+            const int64_t in_group = i % spans.group, group = i / spans.group;
+            const T* const from = slab + group * spans.slab_group + in_group * spans.slab_stride;
+            T* const waiting = sums + i * span_sums;
+            T* const to = is_last ? spans.to + group * spans.to_group + in_group * spans.to_stride : waiting;
+            for (int64_t col = 0; col < spans.length; col += pair.cols) {
+                pair.b = from + col;
+                pair.c = to + col;
+                pair.begun = k > 0 ? waiting + col : nullptr;
+                pair.cols = static_cast<int>(panel_width_of<T>(rows, spans.length - col));
                 multiply_panels<T>(rows, pair);
             }
         }
@@ -94,7 +136,7 @@ void deal_out(const Spans<T>& tile, int64_t samples, int64_t rows, int64_t heigh
             for (int64_t y = 0; y < height; ++y) {
                 const T* const from = tile.to + n * tile.to_group + row * tile.row_stride + y * pitch;
                 T* const to = out + n * sample_stride + row * row_stride + y * width;
-                for (int64_t x = 0; x < width; ++x) to[x] = from[x];
+                cover<T>(width, [=](int64_t x, int used) { store_used(to + x, load(from + x), used); });
             }
 }
 
@@ -109,7 +151,8 @@ void conv2d_direct(const Conv2dDirectArgs<T>& args, int64_t begin, int64_t end, 
     int64_t* const offset = static_cast<int64_t*>(scratch);
     T* const tile = reinterpret_cast<T*>(offset + block_depth);
     T* const copies = tile + tile_rows * direct_tile_pitch<T>;
-    T* const slab = copies + copied_panels<T> * panel_cols<T> * block_depth;
+    constexpr int64_t copies_size = copied_panels<T> * panel_cols<T> * block_depth;
+    T* const slab = copies + copies_size;
     for (int64_t item = begin; item < end; ++item) {
         const int64_t row_tile = item % args.row_tiles, rest = item / args.row_tiles;
         const int64_t y = rest % args.height_tiles * args.height_per_tile;
@@ -139,7 +182,7 @@ void conv2d_direct(const Conv2dDirectArgs<T>& args, int64_t begin, int64_t end, 
                      tile,
                      0,
                      height * layout.pitch,
-                     direct_tile_pitch<T>};
+                     direct_tile_pitch<T> * (args.rows <= few_rows ? few_rows_wider : 1)};
         PanelPair<T> pair{};
         pair.c_stride = spans.row_stride;
         pair.activation = args.activation;
@@ -156,7 +199,9 @@ void conv2d_direct(const Conv2dDirectArgs<T>& args, int64_t begin, int64_t end, 
             layout.find_offsets(k, pair.depth, channel, m.vertical.taps, m.horizontal.taps, offset);
             const T* const packed = args.packed + group * args.rows * depth + k * args.rows;
             const T* const bias = args.bias ? args.bias + out_row : nullptr;
-            if (panels.begin(last) - panels.begin(first) < fewest_rows)
+            if (args.rows <= few_rows && waiting_sums(args.rows, spans) <= copies_size)
+                multiply_few_rows(panels, spans, pair, packed, slab, bias, copies);
+            else if (panels.begin(last) - panels.begin(first) < fewest_rows)
                 multiply_spans(panels, first, last, spans, pair, packed, slab, bias);
             else
                 multiply_copied_spans(panels, first, last, spans, pair, packed, slab, bias, copies);

@@ -1,6 +1,7 @@
 #include "depthwise.h"
 
-#include "activate.h"
+#include "depthwise_finish.h"
+#include "depthwise_in_place.h"
 #include "depthwise_slab.h"
 #include "kernel_list.h"
 
@@ -14,32 +15,7 @@ struct Place {
     int32_t in_slab, in_tile;
 };
 constexpr int64_t most_lists = most_depthwise_slab;  // a register an element at the very worst
-static_assert(2 * most_depthwise_slab * 8 + most_lists * int64_t(sizeof(Place)) <= scratch_bytes);
-
-template <class T>
-struct Filter {
-    const T* tap;
-    const int64_t* offset;
-    int64_t taps;
-    T bias;
-    Activation activation;
-};
-
-// Stores sums with the bias and the activation, number i at to(i).
-template <class T, int Count, class To>
-ADVCORE_INLINE void finish(Vec<T> (&sum)[Count], const Filter<T>& filter, int used, const To& to) {
-#pragma GCC unroll 8
-    for (int i = 0; i < Count; ++i) sum[i] += splat(filter.bias);
-    if (filter.activation == Activation::relu) {
-#pragma GCC unroll 8
-        for (int i = 0; i < Count; ++i) sum[i] = relu<T>(sum[i]);
-    }
-#pragma GCC unroll 8
-    for (int i = 0; i < Count; ++i) store_used(to(i), sum[i], used);
-    if (filter.activation != Activation::gelu) return;
-#pragma GCC unroll 1
-    for (int i = 0; i < Count; ++i) store_used(to(i), gelu<T>(load_used(to(i), used)), used);
-}
+static_assert(3 * most_depthwise_slab * 8 + most_lists * int64_t(sizeof(Place)) <= scratch_bytes);
 
 template <class T, int Count>
 ADVCORE_INLINE void convolve(const T* slab, const Place* place, const Filter<T> filter, int used, T* out) {
@@ -107,22 +83,41 @@ void depthwise(const DepthwiseArgs<T>& args, int64_t begin, int64_t end, void* s
     const bool one_tile = args.height_per_tile == height && args.spread_y * args.spread_x == 1 &&
                           m.vertical.step == 1 && m.horizontal.step == 1;
     const bool is_3x3 = three(m.vertical) && three(m.horizontal);
+    T* const zeros = reinterpret_cast<T*>(place + most_lists);
+    const InPlace<T, 1> side_by_side(args, zeros);
+    const InPlace<T, 2> every_second(args, zeros);
+    bool is_filled = false;
 
     for (int64_t item = begin; item < end; ++item) {
         const T* const plane = args.input + item * m.plane();
         const int64_t channel = item % m.groups * args.rows;
         T* const out = args.out + item * args.rows * m.positions();
+        const auto filter_of = [&](int64_t row) {
+            return Filter<T>{args.weight + (channel + row) * m.taps(), slab.offset, m.taps(),
+                             args.bias ? args.bias[channel + row] : T(0), args.activation};
+        };
+        if (side_by_side.has(item) || every_second.has(item)) {
+            const int64_t more = item + 1 < end ? m.positions() : 0;
+            for (int64_t row = 0; row < args.rows; ++row) {
+                T* const to = out + row * m.positions();
+                if (side_by_side.possible)
+                    side_by_side.convolve(plane, filter_of(row), to, more);
+                else
+                    every_second.convolve(plane, filter_of(row), to, more);
+            }
+            continue;
+        }
         for (int64_t y = 0; y < height; y += args.height_per_tile) {
-            if (one_tile && item > begin)
+            if (one_tile && is_filled)
                 slab.refill(m, plane, elements);
             else if (args.spread_y * args.spread_x == 1)
                 slab.fill(m, plane, y, elements);
             else
                 slab.fill_spread(m, plane, args.spread_y, args.spread_x, y, elements);
+            is_filled = true;
             const int64_t rows = smaller(args.height_per_tile, height - y);
             for (int64_t row = 0; row < args.rows; ++row) {
-                const Filter<T> filter{args.weight + (channel + row) * m.taps(), slab.offset, m.taps(),
-                                       args.bias ? args.bias[channel + row] : T(0), args.activation};
+                const Filter<T> filter = filter_of(row);
                 T* const to = out + row * m.positions() + y * width;
                 const int64_t done =
                     is_3x3 ? convolve_3x3<T>(elements, slab.layout.pitch, rows, width, filter, to) * places_per_row : 0;

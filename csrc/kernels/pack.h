@@ -26,6 +26,8 @@ ADVCORE_INLINE void with_step(int64_t step, const F& f) {
         f(Constant<1>{});
     else if (step == 2)
         f(Constant<2>{});
+    else if (step == 3)
+        f(Constant<3>{});
     else if (step == 4)
         f(Constant<4>{});
     else

@@ -117,11 +117,34 @@ ADVCORE_INLINE ChannelRange whole_registers(const PatchStrip<T>& s, int64_t begi
     return {first, larger(first, last)};
 }
 
+// Register Done of those Step to whose elements 0, Step, 2 Step, ... the lanes of x are added, and all after it: x's
+// lanes are where they belong, and each register takes its own.
+template <class T, int Step, int Done = 0, int... I>
+ADVCORE_INLINE void add_odd(T* to, Vec<T> x, Lanes<I...> all) {
+    constexpr int L = lanes<T>;
+    const Vec<T> own = __builtin_shufflevector(x, Vec<T>{}, ((Done * L + I) % Step == 0 ? I : L + I)...);
+    store(to + Done * L, load(to + Done * L) + own);
+    if constexpr (Done + 1 < Step) add_odd<T, Step, Done + 1>(to, x, all);
+}
+
+// In lane (i * Step) % lanes: lane i.
+template <class T, int Step, int... I>
+ADVCORE_INLINE Vec<T> spread_odd(Vec<T> x, Lanes<I...>) {
+    constexpr auto inverse = [](int lane) {
+        while (lane % Step) lane += lanes<T>;
+        return lane / Step;
+    };
+    return __builtin_shufflevector(x, x, inverse(I)...);
+}
+
 // Adds a register to elements 0, Step, 2 Step, ... and zero to those between.
 template <class T, int Step>
 ADVCORE_INLINE void add_spaced(T* to, Vec<T> x) {
+    typedef typename Iota<lanes<T>>::type All;
     if constexpr (Step == 1) {
         store(to, load(to) + x);
+    } else if constexpr (Step % 2) {
+        add_odd<T, Step>(to, spread_odd<T, Step>(x, All{}), All{});
     } else {
         add_spaced<T, Step / 2>(to, interleave<T, 0>(x, Vec<T>{}));
         add_spaced<T, Step / 2>(to + lanes<T> * (Step / 2), interleave<T, 1>(x, Vec<T>{}));

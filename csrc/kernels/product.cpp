@@ -25,6 +25,11 @@ void multiply(const PanelPair<T>& p) {
     constexpr int L = lanes<T>;
     Vec<T> sum[Rows][Vectors] = {};
     for (int r = 0; r < Rows; ++r) prefetch(p.c, r * p.c_stride);  // by the time of the sums it is there
+    if constexpr (Rows <= few_rows && Where == Scattered::right) {
+        if (p.begun)
+            for (int r = 0; r < Rows; ++r)
+                for (int v = 0; v < Vectors; ++v) sum[r][v] = load(p.begun + r * p.begun_stride + v * L);
+    }
     const T* left_row[Rows];
     for (int r = 0; r < Rows; ++r) left_row[r] = p.a + (Where == Scattered::left ? p.a_row_offset[r] : r);
     const int64_t depth = p.depth;

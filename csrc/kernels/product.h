@@ -45,6 +45,8 @@ struct PanelPair {
     const int64_t* b_offset = nullptr;
     T* c;
     int64_t c_stride;
+    const T* begun = nullptr;  // where given, of few rows with b_offset: sums of the block's terms before these
+    int64_t begun_stride;
     int cols;
     bool accumulate, last;
     const T* row_bias;

@@ -75,11 +75,27 @@ ADVCORE_INLINE Vec<T> odd_lanes(Neighbours<T> x) {
     return every_second<T, 1>(x, typename Iota<lanes<T>>::type{});
 }
 
-// A register of elements 0, Step, 2 Step, ...
+// Elements 0, Step, 2 Step, ... of Step registers, of which the first `Done` are in `seen`. With an odd step they lie
+// in different lanes: one instruction a register takes them together, the last puts them into order.
+template <class T, int Step, int Done = 1, int... I>
+ADVCORE_INLINE Vec<T> gather_odd(const T* from, Vec<T> seen, Lanes<I...> all) {
+    constexpr int L = lanes<T>;
+    if constexpr (Done == Step) {
+        return __builtin_shufflevector(seen, seen, (I * Step % L)...);
+    } else {
+        const Vec<T> more = load(from + Done * L);
+        seen = __builtin_shufflevector(seen, more, ((Done * L + I) % Step == 0 ? L + I : I)...);
+        return gather_odd<T, Step, Done + 1>(from, seen, all);
+    }
+}
+
+// A register of elements 0, Step, 2 Step, ...; reads Step registers.
 template <class T, int Step>
 ADVCORE_INLINE Vec<T> load_spaced(const T* from) {
     if constexpr (Step == 1)
         return load(from);
+    else if constexpr (Step % 2)
+        return gather_odd<T, Step>(from, load(from), typename Iota<lanes<T>>::type{});
     else if constexpr (Step == 2)
         return even_lanes<T>(load_neighbours(from));
     else

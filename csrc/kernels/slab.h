@@ -33,11 +33,13 @@ struct Phases {
 
 // What a row of a slab takes from a row of the input: `count` elements from `from` on, `step` apart, between zeros.
 struct RowPiece {
-    int64_t step, from, before, count, length;
-    RowPiece(int64_t source, int64_t step_, int64_t first, int64_t length_) : step(step_), length(length_) {
+    int64_t step, from, before, count, after;
+    RowPiece() = default;
+    RowPiece(int64_t source, int64_t step_, int64_t first, int64_t length) : step(step_) {
         before = first >= 0 ? 0 : smaller(length, ceil_div(-first, step));
         from = first + before * step;
         count = larger(0, smaller(length, first < source ? ceil_div(source - first, step) : 0) - before);
+        after = length - before - count;
     }
 };
 
@@ -53,64 +55,68 @@ ADVCORE_INLINE void clear(T* to, int64_t count) {
 template <class T, int Step>
 ADVCORE_INLINE void sort_row(const RowPiece& piece, const T* row, int64_t room, T* to) {
     constexpr int L = lanes<T>;
-    const int64_t step = Step == 0 ? piece.step : Step, count = piece.count;
     clear(to, piece.before);
     const T* from = row + piece.from;
     T* const copy = to + piece.before;
     int64_t i = 0;
-    if constexpr (Step == 1) {
-        const int64_t whole = room - piece.from >= count + L - 1 ? count : count / L * L;
-        for (; i < whole; i += L) store(copy + i, load(from + i));
-        if (i < count) store(copy + i, load_part(from + i, static_cast<int>(count - i)));
-        i = count;
-    } else if constexpr (Step != 0) {
-        for (; i + L < count; i += L, from += Step * L) store(copy + i, load_spaced<T, Step>(from));
+    if constexpr (Step != 0) {
+        const int64_t readable = room - piece.from - Step * L;
+        for (; i < piece.count && i * Step <= readable; i += L, from += Step * L)
+            store(copy + i, load_spaced<T, Step>(from));
     }
-    for (; i < count; ++i, from += step) copy[i] = *from;
-    clear(copy + count, piece.length - piece.before - count);
+    for (; i < piece.count; ++i, from += piece.step) copy[i] = *from;
+    clear(copy + piece.count, piece.after);
 }
 
 // How the slabs of a tile of output rows lie.
 struct SlabLayout {
     const Phases &vertical, &horizontal;
     int64_t pitch, rows;  // of each slot
-    int64_t plane;        // of a channel: all slots
+    int64_t slot, plane;  // what slots and channels lie apart
     SlabLayout(const Phases& v, const Phases& h, const PatchMatrix& m, int64_t output_rows)
         : vertical(v),
           horizontal(h),
           pitch(m.horizontal.positions + h.spread),
           rows(output_rows + v.spread),
-          plane(v.slots * h.slots * rows * pitch) {}
+          slot(rows * pitch + (v.slots * h.slots > 1 ? slab_gap : 0)),
+          plane(v.slots * h.slots * slot) {}
 
     // Copies channels [channel, channel + channels) of a sample's group for output rows from y on.
     template <class T>
     void fill(const PatchMatrix& m, const T* group_planes, int64_t channel, int64_t channels, int64_t y, T* to) const {
+        RowPiece pieces[most_phased_taps];
+        for (int64_t column = 0; column < horizontal.slots; ++column)
+            pieces[column] = RowPiece(m.horizontal.source, m.horizontal.step,
+                                      horizontal.least * m.horizontal.step + horizontal.residue[column], pitch);
         with_step(m.horizontal.step, [&](auto constant) {
             for (int64_t c = channel; c < channel + channels; ++c, to += plane)
-                fill_plane<T, constant.value>(m, group_planes + c * m.plane(), y, to);
+                fill_plane<T, constant.value>(m, group_planes + c * m.plane(), (m.channels - c) * m.plane(), pieces, y,
+                                              to);
         });
     }
 
+    // Row by row of the input as far as the slots allow, since it may come from far away.
     template <class T, int Step>
-    ADVCORE_INLINE void fill_plane(const PatchMatrix& m, const T* from, int64_t y, T* to) const {
+    ADVCORE_INLINE void fill_plane(const PatchMatrix& m, const T* from, int64_t room, const RowPiece* pieces, int64_t y,
+                                   T* to) const {
         const PatchAxis &v = m.vertical, &h = m.horizontal;
-        for (int64_t slot = 0; slot < vertical.slots; ++slot)
-            for (int64_t column = 0; column < horizontal.slots; ++column) {
-                const int64_t first = horizontal.least * h.step + horizontal.residue[column];
-                const RowPiece piece(h.source, h.step, first, pitch), outside(0, h.step, 0, pitch);
-                for (int64_t row = 0; row < rows; ++row, to += pitch) {
-                    const int64_t at = (y + vertical.least + row) * v.step + vertical.residue[slot];
-                    if (at < 0 || at >= v.source) {
-                        sort_row<T, Step>(outside, from, 0, to);
-                        continue;
-                    }
-                    const T* const source = from + at * h.source;
-                    if (column == 0)
-                        for (int64_t i = 0; i < h.source; i += 64 / static_cast<int64_t>(sizeof(T)))
-                            prefetch(source + i, m.plane());  // the next channel
-                    sort_row<T, Step>(piece, source, m.plane() - at * h.source, to);
+        for (int64_t row = 0; row < rows; ++row, to += pitch) {
+            T* copy = to;
+            for (int64_t phase = 0; phase < vertical.slots; ++phase) {
+                const int64_t at = (y + vertical.least + row) * v.step + vertical.residue[phase];
+                const bool inside = at >= 0 && at < v.source;
+                const T* const source = from + at * h.source;
+                if (inside)
+                    for (int64_t i = 0; i < h.source; i += 64 / static_cast<int64_t>(sizeof(T)))
+                        prefetch(source + i, m.plane());  // the next channel
+                for (int64_t column = 0; column < horizontal.slots; ++column, copy += slot) {
+                    if (inside)
+                        sort_row<T, Step>(pieces[column], source, room - at * h.source, copy);
+                    else
+                        clear(copy, pitch);
                 }
             }
+        }
     }
 
     // offset[i]: where the tap of row k + i of the patch matrix lies, in a slab that begins with `channel`.
@@ -118,9 +124,8 @@ struct SlabLayout {
                       int64_t* offset) const {
         int64_t s = k % h_taps, r = k / h_taps % v_taps, c = k / (h_taps * v_taps) - channel;
         for (int64_t i = 0; i < terms; ++i) {
-            const int64_t slot = vertical.slot[r] * horizontal.slots + horizontal.slot[s];
-            offset[i] = c * plane + (slot * rows + vertical.quotient[r] - vertical.least) * pitch +
-                        horizontal.quotient[s] - horizontal.least;
+            offset[i] = c * plane + (vertical.slot[r] * horizontal.slots + horizontal.slot[s]) * slot +
+                        (vertical.quotient[r] - vertical.least) * pitch + horizontal.quotient[s] - horizontal.least;
             if (++s < h_taps) continue;
             s = 0;
             if (++r == v_taps) r = 0, ++c;

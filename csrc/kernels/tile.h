@@ -13,4 +13,7 @@ constexpr int64_t tile_cols = 1024 / static_cast<int64_t>(sizeof(T));
 template <class T>
 constexpr int64_t direct_tile_pitch = tile_cols<T> + 64 / static_cast<int64_t>(sizeof(T));  // no power of two
 
+constexpr int64_t few_rows = 3;  // of a result, whose tiles of a direct convolution are as much wider
+constexpr int64_t few_rows_wider = 16;
+
 }  // namespace advcore
