@@ -112,7 +112,7 @@ def finite(name: str, value: Array) -> None:
         raise ValueError(f"{name} must be finite, got NaN or infinity in sample {sample}")
 
 
-def known(name: str, value: NDArray[np.float64], first: int = 0) -> None:
+def not_nan(name: str, value: NDArray[np.float64], first: int = 0) -> None:
     """Refuse NaN in what a model made of inputs, (Q, L), naming the first input; `first` is the number of row 0."""
     (unknown,) = np.nonzero(np.isnan(value).any(axis=1))
     if len(unknown):

@@ -70,7 +70,7 @@ def virtual_adversarial_training(
     Notes
     -----
     Differs from the paper: the clean probabilities and r are taken in evaluation mode, and r is not clipped to a box.
-    The default xi is the paper's 1e-6 no more: float32 rounds a step of that size away, while from 0.01 to 1 the
+    The default xi is the paper's 1e-6 no more: float32 rounds most of such a step away, while from 1e-4 to 0.1 the
     direction hardly changes.
     """
     if "loss" in options:

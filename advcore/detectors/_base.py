@@ -133,14 +133,14 @@ class Detector(BaseEstimator):
         X, own = self._images(X), self._own(exclude, len(X))
         parts = [self._features(X[part], None if own is None else own[part]) for part in self._batches(len(X))]
         features = np.concatenate(parts)
-        _check.known("features", features)
+        _check.not_nan("features", features)
         return features
 
     def fit_features(self: Self, features: Features, y: Array | None = None) -> Self:
         """Fit the detector to what ``features`` returned; y as in fit."""
         check_is_fitted(self, "_prepared")
         labels = self._labels(y, len(features))
-        _check.known("features", features)
+        _check.not_nan("features", features)
         if self.supervised:
             finite = np.where(np.isfinite(features), features, -np.inf).max(axis=0)
             self.ceilings_ = np.where(np.isfinite(finite), finite, 0.0)
@@ -193,7 +193,7 @@ class Detector(BaseEstimator):
         scores, gradient = np.zeros(len(X)), np.zeros_like(X)
         for part in self._batches(len(X)):
             features, pull = self._features_vjp(X[part], None if own is None else own[part])
-            _check.known("features", features, part.start)
+            _check.not_nan("features", features, part.start)
             scores[part] = self.score_features(features)
             if self.supervised:
                 weights = np.where(features < self.ceilings_, self.classifier_.weights_, 0.0)

@@ -50,7 +50,7 @@ private:
     int64_t count_, dimensions_;
     KnnBasis<T> basis_;
     std::vector<T> center_;
-    double scale_ = 0;  // 0: no image would tell the points apart
+    double scale_ = 0;  // 0: no image would tell the points apart, or they are too few for images
     std::unique_ptr<Images> images_;
 };
 

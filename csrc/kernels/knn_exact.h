@@ -19,26 +19,31 @@ ADVCORE_INLINE double sum_of_chains(double (&chain)[knn_chains]) {
     return chain[0];
 }
 
-// Of one query to Count points: registers hold terms.
+constexpr int knn_chain_vectors = knn_chains / lanes<double>;
+
+// Adds knn_chains terms of a query and each of Count points to their sums: registers hold terms.
+template <class T, int Count>
+ADVCORE_INLINE void add_squares_of_terms(const T* query, const T* const (&points)[Count], int64_t at,
+                                         Vec<double> (&sum)[Count][knn_chain_vectors]) {
+#pragma GCC unroll 4
+    for (int v = 0; v < knn_chain_vectors; ++v) {
+        const Vec<double> coordinate = load_as_double(query + at + v * lanes<double>);
+#pragma GCC unroll 4
+        for (int i = 0; i < Count; ++i) {
+            const Vec<double> difference = coordinate - load_as_double(points[i] + at + v * lanes<double>);
+            sum[i][v] = fma<double>(difference, difference, sum[i][v]);
+        }
+    }
+}
+
+// Of one query to Count points.
 template <class T, int Count>
 inline void squared_distances(const T* query, const T* const* points, int64_t dimensions, double* squared) {
-    constexpr int L = lanes<double>, Vectors = knn_chains / L;
-    Vec<double> sum[Count][Vectors] = {};
-    const auto add = [&](const T* q, const T* const(&p)[Count], int64_t at) {
-#pragma GCC unroll 4
-        for (int v = 0; v < Vectors; ++v) {
-            const Vec<double> coordinate = load_as_double(q + at + v * L);
-#pragma GCC unroll 4
-            for (int i = 0; i < Count; ++i) {
-                const Vec<double> difference = coordinate - load_as_double(p[i] + at + v * L);
-                sum[i][v] = fma<double>(difference, difference, sum[i][v]);
-            }
-        }
-    };
+    Vec<double> sum[Count][knn_chain_vectors] = {};
     const T* point[Count];
     for (int i = 0; i < Count; ++i) point[i] = points[i];
     int64_t at = 0;
-    for (; at + knn_chains <= dimensions; at += knn_chains) add(query, point, at);
+    for (; at + knn_chains <= dimensions; at += knn_chains) add_squares_of_terms<T, Count>(query, point, at, sum);
     if (at < dimensions) {
         T last_query[knn_chains] = {}, last_points[Count][knn_chains] = {};
         const T* last[Count];
@@ -47,11 +52,11 @@ inline void squared_distances(const T* query, const T* const* points, int64_t di
             for (int i = 0; i < Count; ++i) last_points[i][k - at] = point[i][k];
         }
         for (int i = 0; i < Count; ++i) last[i] = last_points[i];
-        add(last_query, last, 0);
+        add_squares_of_terms<T, Count>(last_query, last, 0, sum);
     }
     for (int i = 0; i < Count; ++i) {
         double chain[knn_chains];
-        for (int v = 0; v < Vectors; ++v) store(chain + v * L, sum[i][v]);
+        for (int v = 0; v < knn_chain_vectors; ++v) store(chain + v * lanes<double>, sum[i][v]);
         squared[i] = sum_of_chains(chain);
     }
 }

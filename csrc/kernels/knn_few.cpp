@@ -17,7 +17,7 @@ struct FewScratch {
     T panel[few_vectors * lanes<T> * few_terms];
     PairScratch pairs;
 };
-static_assert(sizeof(FewScratch<double>) <= scratch_bytes);
+static_assert(sizeof(FewScratch<double>) <= scratch_bytes && knn_few_points <= DistanceKeys::most);
 
 // Adds terms of Rows queries and a panel of points to sums[Rows][knn_few_points], or begins them.
 template <int Rows, int Vectors, class T>
@@ -78,24 +78,14 @@ void sum_squares(const T* queries, int64_t query_count, const T* points, int64_t
 // are relative to it (the exact sums' are, too); what is too small for T is lost, what is too large is infinite.
 template <class T>
 double largest_of_near(const T* sums, int64_t count, int64_t dimensions, int64_t nearest, int64_t exclude) {
-    constexpr int64_t low_bits = knn_few_points - 1;
     constexpr double unit = sizeof(T) == 4 ? 0x1p-24 : 0x1p-53, least = sizeof(T) == 4 ? 0x1p-149 : 0x1p-1074;
     constexpr double most = sizeof(T) == 4 ? 0x1p127 : 0x1p1023;
     const double terms = static_cast<double>(dimensions);
     const double relative = 1.01 * ((2 * few_terms + terms / few_terms + 16) * unit + (terms + 64) * 0x1p-53);
     const double absolute = (2 * terms + 16) * least;
-    int64_t keys[knn_few_points], used = 0;
-    for (int64_t i = 0; i < count; ++i) {
-        const double sum = static_cast<double>(sums[i]);
-        int64_t bits;
-        __builtin_memcpy(&bits, &sum, sizeof bits);  // of numbers that are not negative, in their order
-        keys[used] = (bits & ~low_bits) | i;
-        used += i != exclude;
-    }
-    if (used <= nearest) return __builtin_inf();
-    select_smallest(keys, used, nearest);
-    int64_t last = 0;
-    for (int64_t i = 0; i < nearest; ++i) last = larger(last, keys[i] | low_bits);
+    const DistanceKeys keys(sums, count, exclude, nearest);
+    if (keys.used <= nearest) return __builtin_inf();
+    const int64_t last = keys.last(nearest);
     double kth;
     __builtin_memcpy(&kth, &last, sizeof kth);
     const double farthest = kth * (1 + relative) + absolute;

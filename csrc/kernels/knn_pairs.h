@@ -43,25 +43,16 @@ inline void widen_rows(const T* from, int64_t rows, int64_t stride, int64_t term
 template <int Count>
 inline void add_terms_of_pairs(const double* query, const double* points, const int32_t* partner, int64_t terms,
                                double (*chains)[knn_chains]) {
-    constexpr int L = lanes<double>, Vectors = knn_chains / L;
-    Vec<double> sum[Count][Vectors];
+    constexpr int L = lanes<double>;
+    Vec<double> sum[Count][knn_chain_vectors];
     const double* point[Count];
     for (int c = 0; c < Count; ++c) {
         point[c] = points + partner[c] * pair_terms;
-        for (int v = 0; v < Vectors; ++v) sum[c][v] = load(chains[c] + v * L);
+        for (int v = 0; v < knn_chain_vectors; ++v) sum[c][v] = load(chains[c] + v * L);
     }
-    for (int64_t at = 0; at < terms; at += knn_chains)
-#pragma GCC unroll 4
-        for (int v = 0; v < Vectors; ++v) {
-            const Vec<double> coordinate = load(query + at + v * L);
-#pragma GCC unroll 4
-            for (int c = 0; c < Count; ++c) {
-                const Vec<double> difference = coordinate - load(point[c] + at + v * L);
-                sum[c][v] = fma<double>(difference, difference, sum[c][v]);
-            }
-        }
+    for (int64_t at = 0; at < terms; at += knn_chains) add_squares_of_terms<double, Count>(query, point, at, sum);
     for (int c = 0; c < Count; ++c)
-        for (int v = 0; v < Vectors; ++v) store(chains[c] + v * L, sum[c][v]);
+        for (int v = 0; v < knn_chain_vectors; ++v) store(chains[c] + v * L, sum[c][v]);
 }
 
 template <int Count>

@@ -111,33 +111,50 @@ inline void select_smallest(int64_t* keys, int64_t count, int64_t first) {
     }
 }
 
+// Keys of up to 128 distances, which are not negative: the upper bits of each and its number, which are in their order.
+struct DistanceKeys {
+    static constexpr int64_t most = 128, low_bits = most - 1;
+    int64_t key[most], used = 0;
+
+    // Of all but one; the `wanted` nearest, or as many as there are, come first.
+    template <class T>
+    DistanceKeys(const T* distance, int64_t count, int64_t exclude, int64_t wanted) {
+        for (int64_t i = 0; i < count; ++i) {
+            const double d = static_cast<double>(distance[i]);
+            int64_t bits;
+            __builtin_memcpy(&bits, &d, sizeof bits);
+            key[used] = (bits & ~low_bits) | i;
+            used += i != exclude;
+        }
+        select_smallest(key, used, smaller(wanted, used));
+    }
+    int64_t number(int64_t i) const { return key[i] & low_bits; }
+
+    // The largest key that the first `count` distances can have.
+    int64_t last(int64_t count) const {
+        int64_t result = 0;
+        for (int64_t i = 0; i < count; ++i) result = larger(result, key[i] | low_bits);
+        return result;
+    }
+};
+
 // The first points of an empty list of at most short_heap entries, `count` >= its size of them: selected by keys of the
 // upper bits of the distance and the number of the point, then put in order by both in full.
 inline void fill_list(Nearest nearest, const double* row, int64_t count, int64_t first, int64_t exclude) {
-    constexpr int64_t most = 128, low_bits = most - 1;
-    int64_t keys[most], used = 0;
-    for (int64_t i = 0; i < count; ++i) {
-        int64_t bits;
-        __builtin_memcpy(&bits, row + i, sizeof bits);  // of numbers that are not negative, in their order
-        keys[used] = (bits & ~low_bits) | i;
-        used += first + i != exclude;
-    }
-    const int64_t size = smaller(nearest.size, used);
-    select_smallest(keys, used, size);
-    int64_t last = 0;
-    for (int64_t i = 0; i < size; ++i) last = larger(last, keys[i] | low_bits);
+    const DistanceKeys keys(row, count, exclude - first, nearest.size);
+    const int64_t size = smaller(nearest.size, keys.used), last = keys.last(size);
     // Each of the selected goes where it belongs by the number of those before it. Offered from the farthest on, each
     // goes to the end of the list.
-    int64_t order[most];
+    int64_t order[DistanceKeys::most];
     for (int64_t i = 0; i < size; ++i) {
         int64_t after = 0;
-        for (int64_t j = 0; j < size; ++j) after += keys[j] > keys[i];
-        order[after] = keys[i] & low_bits;
+        for (int64_t j = 0; j < size; ++j) after += keys.key[j] > keys.key[i];
+        order[after] = keys.number(i);
     }
     const int64_t empty = nearest.size - size;
     for (int64_t i = 0; i < size; ++i) nearest.put(empty + i, row[order[i]], first + order[i]);
-    for (int64_t i = size; i < used; ++i)  // those that the upper bits cannot tell from the last
-        if (keys[i] <= last) nearest.offer(row[keys[i] & low_bits], first + (keys[i] & low_bits));
+    for (int64_t i = size; i < keys.used; ++i)  // those that the upper bits cannot tell from the last
+        if (keys.key[i] <= last) nearest.offer(row[keys.number(i)], first + keys.number(i));
 }
 
 // Offers the points first .. first + count - 1, whose squared distances lie in a row of whole vectors. Of most groups
