@@ -211,7 +211,9 @@ scratch_bytes: int
 def conv2d_weight_grad_segments(
     wide: bool, samples: int, positions: int, groups: int, rows: int, patch_rows: int
 ) -> int: ...
-def winograd_weights_size(rows: int, channels: int) -> int: ...
+def winograd_packed_size(
+    wide: bool, rows: int, channels: int, taps: int, output: tuple[int, int], groups: int
+) -> int: ...
 def winograd_weight_grad_segments(
     wide: bool, samples: int, tiles: int, groups: int, rows: int, channels: int
 ) -> int: ...
@@ -226,11 +228,11 @@ def winograd(
     flipped: bool,
     activation: int,
 ) -> None: ...
-def winograd_pack(weight: Array, groups: int) -> Array: ...
+def winograd_pack(weight: Array, output: tuple[int, int], groups: int) -> Array: ...
 def winograd_packed(
     out: Array,
     input: Array,
-    transformed: Array,
+    packed: Array,
     bias: Array | None,
     taps: int,
     padding_y: int,

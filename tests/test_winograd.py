@@ -92,7 +92,7 @@ def test_any_shape_agrees_with_float64(taps, samples, groups, channels, outputs,
 @pytest.mark.parametrize("taps", [3, 5])
 @pytest.mark.parametrize("shape", [(70, 16, 14, 14), (3, 300, 7, 9), (9, 12, 30, 50)])
 def test_same_bits_for_any_batch_any_threads_and_packed(shape, taps):
-    x, weight, bias = normal(*shape), normal(20, shape[1], taps, taps, seed=1), normal(20)
+    x, weight, bias = normal(*shape), normal(40, shape[1], taps, taps, seed=1), normal(40)
     packed = ops.PackedConv2d(weight, bias, padding=1, input_size=shape[1:], activation="gelu")
     before, results = advcore.get_num_threads(), []
     for threads in (1, 2, 3):
@@ -112,6 +112,27 @@ def test_same_bits_for_any_batch_any_threads_and_packed(shape, taps):
     for other in results[1:]:
         for first, second in zip(results[0], other, strict=True):
             np.testing.assert_array_equal(first, second)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    dtype=st.sampled_from([np.float32, np.float64]),
+    samples=st.sampled_from([1, 2, 9, 70]),
+    channels=st.sampled_from([12, 64, 65, 130]),
+    outputs=st.sampled_from([31, 32, 33, 64, 71]),
+    extent=st.integers(1, 12),
+    groups=st.integers(1, 2),
+)
+def test_planes_of_few_tiles_whose_channels_lie_across_the_registers(dtype, samples, channels, outputs, extent, groups):
+    x = normal(samples, groups * channels, extent, extent, dtype=dtype)
+    weight, bias = normal(groups * outputs, channels, 3, 3, dtype=dtype, seed=1), normal(groups * outputs, dtype=dtype)
+    options = {"padding": 1, "groups": groups, "activation": "relu"}
+    got = ops.conv2d(x, weight, bias, **options)
+    want = conv2d(*wide(x, weight, bias), padding=1, groups=groups).relu()
+    assert distance(got, want) <= (1e-5 if dtype == np.float32 else 1e-13)
+    packed = ops.PackedConv2d(weight, bias, input_size=x.shape[1:], **options)
+    np.testing.assert_array_equal(packed(x), got)
+    np.testing.assert_array_equal(packed(x[-1]), got[-1])
 
 
 @pytest.mark.parametrize(

@@ -247,7 +247,7 @@ class PackedConv2d:
         self._winograd = uses_winograd("auto", weight.shape, self._plan)
         self._level = _core.level()
         if self._winograd:
-            self._packed = _core.winograd_pack(weight, groups)
+            self._packed = _core.winograd_pack(weight, self._plan.output, groups)
         elif is_depthwise(weight.shape, self._plan):
             self._packed = weight.copy()
         else:

@@ -77,8 +77,9 @@ def conv2d_workspace(
         height, width = plan.output
         tile = TILE[weight_size[2]]
         tiles = -(-height // tile) * -(-width // tile)
-        forward = plan.groups * _core.winograd_weights_size(rows, channels)
-        input_grad = plan.groups * _core.winograd_weights_size(channels, rows)
+        of_layer = (element == 8, rows, channels, weight_size[2], plan.output, plan.groups)
+        turned = (element == 8, channels, rows, weight_size[2], (input_size[2], input_size[3]), plan.groups)
+        forward, input_grad = _core.winograd_packed_size(*of_layer), _core.winograd_packed_size(*turned)
         segments = _core.winograd_weight_grad_segments(element == 8, samples, tiles, plan.groups, rows, channels)
     elif is_depthwise(weight_size, plan):
         forward, segments = 0, 1

@@ -125,25 +125,34 @@ void bind_winograd_forward(Array<T> out, const Array<T>& input, const Array<T>& 
              flipped, data_or_null(bias), to, activation_from(activation));
 }
 
-// Returns transformed[groups, ...] of weight[groups * rows, channels, taps, taps].
+ConvShape winograd_shape(int64_t rows, int64_t channels, int64_t taps, const PlaneSize& output, int64_t groups) {
+    ConvShape shape{};
+    shape.groups = groups, shape.rows = rows, shape.channels = channels;
+    shape.vertical.taps = shape.horizontal.taps = taps;
+    shape.vertical.output = output[0], shape.horizontal.output = output[1];
+    return shape;
+}
+
+// Returns packed[groups, ...] of weight[groups * rows, channels, taps, taps] for planes of outputs of a size.
 template <class T>
-Array<T> bind_winograd_pack(const Array<T>& weight, int64_t groups) {
-    const ConvShape shape = weights_alone(weight, groups);
-    Array<T> transformed({groups, winograd_weights_size(shape.rows, shape.channels)});
-    T* const to = transformed.mutable_data();
+Array<T> bind_winograd_pack(const Array<T>& weight, const PlaneSize& output, int64_t groups) {
+    const ConvShape shape =
+        winograd_shape(extent(weight, 0) / groups, extent(weight, 1), extent(weight, 2), output, groups);
+    Array<T> packed({groups, winograd_packed_size<T>(shape) / groups});
+    T* const to = packed.mutable_data();
     const py::gil_scoped_release unlocked;
     winograd_pack(shape, weight.data(), to);
-    return transformed;
+    return packed;
 }
 
 template <class T>
-void bind_winograd_packed(Array<T> out, const Array<T>& input, const Array<T>& transformed, const MaybeArray<T>& bias,
+void bind_winograd_packed(Array<T> out, const Array<T>& input, const Array<T>& packed, const MaybeArray<T>& bias,
                           int64_t taps, int64_t padding_y, int64_t padding_x, int activation) {
     if (out.size() == 0) return;
     T* const to = out.mutable_data();
     const py::gil_scoped_release unlocked;
-    winograd_packed(shape_of(input, out, taps, taps, winograd_options(padding_y, padding_x, extent(transformed, 0))),
-                    input.data(), transformed.data(), data_or_null(bias), to, activation_from(activation));
+    winograd_packed(shape_of(input, out, taps, taps, winograd_options(padding_y, padding_x, extent(packed, 0))),
+                    input.data(), packed.data(), data_or_null(bias), to, activation_from(activation));
 }
 
 template <class T>
@@ -168,7 +177,7 @@ void bind(py::module_& m) {
     m.def("depthwise_input_grad", &bind_depthwise_input_grad<T>, fixed, fixed, fixed, plain);
     m.def("depthwise_weight_grad", &bind_depthwise_weight_grad<T>, fixed, fixed, fixed, plain);
     m.def("winograd", &bind_winograd_forward<T>, fixed, fixed, fixed, fixed, plain, plain, plain, plain, plain);
-    m.def("winograd_pack", &bind_winograd_pack<T>, fixed, plain);
+    m.def("winograd_pack", &bind_winograd_pack<T>, fixed, plain, plain);
     m.def("winograd_packed", &bind_winograd_packed<T>, fixed, fixed, fixed, fixed, plain, plain, plain, plain);
     m.def("winograd_weight_grad", &bind_winograd_weight_grad<T>, fixed, fixed, fixed, plain, plain, plain);
 }
@@ -184,7 +193,11 @@ void bind_convolution(py::module_& m) {
               return (wide ? conv2d_weight_grad_segments<double>
                            : conv2d_weight_grad_segments<float>)(samples, positions, groups, rows, patch_rows);
           });
-    m.def("winograd_weights_size", &winograd_weights_size);
+    m.def("winograd_packed_size",
+          [](bool wide, int64_t rows, int64_t channels, int64_t taps, const PlaneSize& output, int64_t groups) {
+              const ConvShape shape = winograd_shape(rows, channels, taps, output, groups);
+              return (wide ? winograd_packed_size<double> : winograd_packed_size<float>)(shape);
+          });
     m.def("winograd_weight_grad_segments",
           [](bool wide, int64_t samples, int64_t tiles, int64_t groups, int64_t rows, int64_t channels) {
               return (wide ? winograd_weight_grad_segments<double>

@@ -72,7 +72,7 @@ std::vector<T> ConvWeight<T>::scaled(const ConvShape& s) const {
 template <class T>
 Convolution<T>::Convolution(const ConvShape& s, ConvAlgorithm a, const T* weight) : shape(s), algorithm(a) {
     if (algorithm == ConvAlgorithm::winograd) {
-        packed.resize(static_cast<std::size_t>(s.groups * winograd_weights_size(s.rows, s.channels)));
+        packed.resize(static_cast<std::size_t>(winograd_packed_size<T>(s)));
         winograd_pack(s, weight, packed.data());
     } else if (algorithm == ConvAlgorithm::direct) {
         packed.resize(static_cast<std::size_t>(conv2d_packed_size<T>(s)));

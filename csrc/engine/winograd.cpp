@@ -4,36 +4,15 @@
 #include <cstring>
 #include <memory>
 
-#include "../kernels/winograd.h"
 #include "dispatch.h"
 #include "parallel.h"
+#include "winograd_few.h"
 
 namespace advcore {
 namespace {
 
 constexpr int64_t most_repetitions = 8;  // of the weights' transform, before it is stored for all items
 constexpr int64_t fewest_tiles = 16, fewest_rows = 24;
-
-WinogradShape tiles_of(const ConvShape& c) {
-    WinogradShape s{};
-    s.taps = static_cast<int>(c.vertical.taps);
-    s.samples = c.samples, s.groups = c.groups, s.channels = c.channels, s.rows = c.rows;
-    s.height = c.vertical.input, s.width = c.horizontal.input;
-    s.out_height = c.vertical.output, s.out_width = c.horizontal.output;
-    s.padding_y = c.vertical.padding, s.padding_x = c.horizontal.padding;
-    s.tiles_y = ceil_div(s.out_height, tile_outputs(s.taps));
-    s.tiles_x = ceil_div(s.out_width, tile_outputs(s.taps));
-    return s;
-}
-
-// weight[groups * rows, channels, taps, taps], or flipped: weight[groups * channels, rows, taps, taps] with its taps
-// turned around.
-template <class T>
-WinogradWeights<T> weights_of(const T* weight, int64_t taps, int64_t rows, int64_t channels, bool flipped) {
-    const int64_t filter = taps * taps;
-    const int64_t row = flipped ? filter : filter * channels, channel = flipped ? filter * rows : filter;
-    return {weight, static_cast<int>(taps), filter * rows * channels, row, channel, flipped};
-}
 
 template <class T>
 void transform_all(const WinogradWeights<T>& weights, int64_t groups, int64_t rows, int64_t channels, T* transformed) {
@@ -70,7 +49,7 @@ void run_winograd(WinogradArgs<T> args) {
     std::unique_ptr<T[]> own;
     if (!args.transformed && tiles > most_repetitions * winograd_tiles<T>) {
         own = std::make_unique_for_overwrite<T[]>(
-            static_cast<std::size_t>(s.groups * winograd_weights_size(s.rows, s.channels)));
+            static_cast<std::size_t>(s.groups * frequencies * (s.rows * s.channels + plane_gap)));
         transform_all(args.weights, s.groups, s.rows, s.channels, own.get());
         args.transformed = own.get();
     }
@@ -81,7 +60,11 @@ void run_winograd(WinogradArgs<T> args) {
 
 }  // namespace
 
-int64_t winograd_weights_size(int64_t rows, int64_t channels) { return frequencies * (rows * channels + plane_gap); }
+template <class T>
+int64_t winograd_packed_size(const ConvShape& s) {
+    return has_few_tiles<T>(s) ? few_tiles_packed_size<T>(s)
+                               : s.groups * frequencies * (s.rows * s.channels + plane_gap);
+}
 
 template <class T>
 void winograd(const ConvShape& shape, const T* input, const T* weight, bool flipped, const T* bias, T* out,
@@ -89,21 +72,29 @@ void winograd(const ConvShape& shape, const T* input, const T* weight, bool flip
     WinogradArgs<T> args{};
     args.shape = tiles_of(shape);
     args.weights = weights_of(weight, shape.vertical.taps, shape.rows, shape.channels, flipped);
+    if (has_few_tiles<T>(shape))
+        return winograd_few(args.shape, input, args.weights, static_cast<const T*>(nullptr), bias, out, activation);
     args.input = input, args.bias = bias, args.out = out, args.activation = activation;
     run_winograd(args);
 }
 
 template <class T>
-void winograd_pack(const ConvShape& s, const T* weight, T* transformed) {
-    transform_all(weights_of(weight, s.vertical.taps, s.rows, s.channels, false), s.groups, s.rows, s.channels,
-                  transformed);
+void winograd_pack(const ConvShape& s, const T* weight, T* packed) {
+    const WinogradWeights<T> weights = weights_of(weight, s.vertical.taps, s.rows, s.channels, false);
+    has_few_tiles<T>(s) ? winograd_few_pack(s, weights, packed)
+                        : transform_all(weights, s.groups, s.rows, s.channels, packed);
 }
 
 template <class T>
-void winograd_packed(const ConvShape& shape, const T* input, const T* transformed, const T* bias, T* out,
+void winograd_packed(const ConvShape& shape, const T* input, const T* packed, const T* bias, T* out,
                      Activation activation) {
     WinogradArgs<T> args{};
-    args.shape = tiles_of(shape), args.transformed = transformed;
+    args.shape = tiles_of(shape), args.transformed = packed;
+    if (has_few_tiles<T>(shape)) {
+        args.weights = weights_of(packed, shape.vertical.taps, shape.rows, shape.channels, false);
+        return winograd_few(args.shape, input, args.weights, keeps_frequencies<T>(shape) ? packed : nullptr, bias, out,
+                            activation);
+    }
     args.input = input, args.bias = bias, args.out = out, args.activation = activation;
     run_winograd(args);
 }
@@ -146,6 +137,7 @@ void winograd_weight_grad(const ConvShape& shape, const T* input, const T* grad_
 }
 
 #define ADVCORE_WINOGRAD(T)                                                                           \
+    template int64_t winograd_packed_size<T>(const ConvShape&);                                       \
     template void winograd<T>(const ConvShape&, const T*, const T*, bool, const T*, T*, Activation);  \
     template void winograd_pack<T>(const ConvShape&, const T*, T*);                                   \
     template void winograd_packed<T>(const ConvShape&, const T*, const T*, const T*, T*, Activation); \

@@ -6,8 +6,9 @@
 
 namespace advcore {
 
-// Elements of a group's transformed weights.
-int64_t winograd_weights_size(int64_t rows, int64_t channels);
+// Elements of the weights as winograd_pack leaves them.
+template <class T>
+int64_t winograd_packed_size(const ConvShape& s);
 
 // weight[groups * rows, channels, taps, taps], or flipped: weight[groups * channels, rows, taps, taps] with its taps
 // turned around.
@@ -16,11 +17,10 @@ void winograd(const ConvShape& s, const T* input, const T* weight, bool flipped,
               Activation activation);
 
 template <class T>
-void winograd_pack(const ConvShape& s, const T* weight, T* transformed);
+void winograd_pack(const ConvShape& s, const T* weight, T* packed);
 
 template <class T>
-void winograd_packed(const ConvShape& s, const T* input, const T* transformed, const T* bias, T* out,
-                     Activation activation);
+void winograd_packed(const ConvShape& s, const T* input, const T* packed, const T* bias, T* out, Activation activation);
 
 template <class T>
 void winograd_weight_grad(const ConvShape& s, const T* input, const T* grad_output, T* grad_weight);

@@ -23,6 +23,7 @@
 #include "recurrent.h"
 #include "softmax.h"
 #include "winograd.h"
+#include "winograd_few.h"
 
 // A kernel computes the work items [begin, end) of its arguments; the comment on the argument struct says what an item
 // is. `scratch` is the calling thread's own: scratch_bytes, aligned to 64.
@@ -41,6 +42,8 @@
     KERNEL(winograd, WinogradArgs)                              \
     KERNEL(winograd_pack, WinogradPackArgs)                     \
     KERNEL(winograd_weight_grad, WinogradWeightGradArgs)        \
+    KERNEL(winograd_few_pack, WinogradFewPackArgs)              \
+    KERNEL(winograd_few, WinogradFewArgs)                       \
     KERNEL(pointwise, PointwiseArgs)                            \
     KERNEL(softmax, SoftmaxArgs)                                \
     KERNEL(softmax_grad, SoftmaxArgs)                           \

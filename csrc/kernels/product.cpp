@@ -30,17 +30,24 @@ void multiply(const PanelPair<T>& p) {
             for (int r = 0; r < Rows; ++r)
                 for (int v = 0; v < Vectors; ++v) sum[r][v] = load(p.begun + r * p.begun_stride + v * L);
     }
-    const T* left_row[Rows];
-    for (int r = 0; r < Rows; ++r) left_row[r] = p.a + (Where == Scattered::left ? p.a_row_offset[r] : r);
+    const T* left_row[Where == Scattered::left ? Rows : 1];
+    if constexpr (Where == Scattered::left)
+        for (int r = 0; r < Rows; ++r) left_row[r] = p.a + p.a_row_offset[r];
+    const T* left_term = p.a;  // one address for all rows of a panel that is packed
     const int64_t depth = p.depth;
 #pragma GCC unroll 4
     for (int64_t k = 0; k < depth; ++k) {
         const T* const b = p.b + (Where == Scattered::right ? p.b_offset[k] : k * (Vectors * L));
-        const int64_t left_at = Where == Scattered::left ? p.a_term_offset[k] : k * Rows;
+        const auto left_of = [&](int r) {
+            if constexpr (Where == Scattered::left)
+                return splat(left_row[r][p.a_term_offset[k]]);
+            else
+                return splat(left_term[r]);
+        };
         if constexpr (Rows < Vectors) {  // whatever there are fewer of stays in registers
             Vec<T> left[Rows];
 #pragma GCC unroll 14
-            for (int r = 0; r < Rows; ++r) left[r] = splat(left_row[r][left_at]);
+            for (int r = 0; r < Rows; ++r) left[r] = left_of(r);
 #pragma GCC unroll 12
             for (int v = 0; v < Vectors; ++v) {
                 const Vec<T> right = load(b + v * L);
@@ -53,11 +60,12 @@ void multiply(const PanelPair<T>& p) {
             for (int v = 0; v < Vectors; ++v) right[v] = load(b + v * L);
 #pragma GCC unroll 14
             for (int r = 0; r < Rows; ++r) {
-                const Vec<T> left = splat(left_row[r][left_at]);
+                const Vec<T> left = left_of(r);
 #pragma GCC unroll 12
                 for (int v = 0; v < Vectors; ++v) sum[r][v] = fma<T>(left, right[v], sum[r][v]);
             }
         }
+        if constexpr (Where != Scattered::left) left_term += Rows;
     }
     // Each of what follows is for all sums at once, so that nothing is asked again for every register.
     T* const c = p.c;

@@ -1,6 +1,7 @@
 // Where the tiles of an item lie; inputs are gathered from there and outputs dealt out, a register of tiles at a time.
 #pragma once
 
+#include "activate.h"
 #include "product.h"
 #include "winograd_transform.h"
 
@@ -150,6 +151,20 @@ ADVCORE_INLINE void deal_out(const ForwardTiles<T, Taps>& tiles, int64_t first, 
     }
 }
 
+// The first of two steps from a register of sums at each frequency, from[frequency * plane], to outputs.
+template <class T, int Outputs>
+ADVCORE_INLINE void transform_columns(const T* from, int64_t plane, Vec<T> (&half)[Outputs][tile_in]) {
+#pragma GCC unroll 6
+    for (int j = 0; j < tile_in; ++j) {
+        Vec<T> m[tile_in], y[Outputs];
+#pragma GCC unroll 6
+        for (int i = 0; i < tile_in; ++i) m[i] = load(from + (i * tile_in + j) * plane);
+        transform_output<T>(m, y);
+#pragma GCC unroll 4
+        for (int i = 0; i < Outputs; ++i) half[i][j] = y[i];
+    }
+}
+
 // Outputs of rows [row, row + rows) of all tiles from the sums, sum[frequency * plane + (row, tile)].
 template <class T, int Taps>
 inline void scatter_tiles(const WinogradArgs<T>& args, const ForwardTiles<T, Taps>& tiles, int64_t row, int64_t rows,
@@ -161,15 +176,7 @@ inline void scatter_tiles(const WinogradArgs<T>& args, const ForwardTiles<T, Tap
         for (int64_t r = 0; r < rows; ++r) {
             const T* const from = sum + r * tiles.padded + first;
             Vec<T> half[outputs][tile_in];
-#pragma GCC unroll 6
-            for (int j = 0; j < tile_in; ++j) {
-                Vec<T> m[tile_in], y[outputs];
-#pragma GCC unroll 6
-                for (int i = 0; i < tile_in; ++i) m[i] = load(from + (i * tile_in + j) * plane);
-                transform_output<T>(m, y);
-#pragma GCC unroll 4
-                for (int i = 0; i < outputs; ++i) half[i][j] = y[i];
-            }
+            transform_columns(from, plane, half);
             const Vec<T> shift = splat(bias ? bias[r] : T(0));
             for (int i = 0; i < outputs; ++i) {
                 Vec<T> y[outputs];
