@@ -57,7 +57,8 @@ bool cut_directly(Conv2dDirectArgs<T>& args) {
     const auto used = [](int64_t part, int64_t whole) {
         return static_cast<double>(part) / static_cast<double>(whole);
     };
-    constexpr int64_t dealing = 16, lanes = 32 / element;
+    constexpr int64_t dealing = 16;
+    const int64_t lanes = active_table().vector_bytes / element;
     // Sums wait for the ones before: eight side by side keep a core busy. Narrow rows hold one or two registers of
     // them.
     const int64_t rows = std::min<int64_t>(args.rows, 6), registers = h.positions <= lanes ? 1 : 2;

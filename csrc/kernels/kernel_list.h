@@ -100,6 +100,7 @@ struct Kernels {
 };
 
 struct Table {
+    int64_t vector_bytes;  // of a register
     Kernels<float> f32;
     Kernels<double> f64;
 };
