@@ -10,9 +10,11 @@ namespace advcore {
 namespace {
 
 // Tiles as large as possible, since each packs its rows and columns anew, but enough of them for every thread.
+// Processors with registers of 64 bytes multiply twice as fast as they pack, and have larger second-level caches.
 template <class T>
 void cut_into_tiles(MatmulArgs<T>& args) {
-    constexpr int64_t widest = tile_cols<T>, narrowest = 128 / sizeof(T), fewest_rows = tile_rows / 2;
+    constexpr int64_t narrowest = 128 / sizeof(T), fewest_rows = tile_rows / 2;
+    const int64_t widest = active_table().vector_bytes == 64 ? 2 * tile_cols<T> : tile_cols<T>;
     const int64_t wanted = get_num_threads() == 1 ? 1 : 4 * get_num_threads();
     args.col_tiles = ceil_div(args.cols, widest);
     args.row_tiles =

@@ -9,7 +9,7 @@ namespace advcore::ADVCORE_LEVEL {
 namespace {
 
 constexpr int few_rows = 3, few_vectors = 4;  // of sums; the points are subtracted from where they are in memory
-constexpr int64_t few_terms = 256;
+constexpr int64_t few_terms = (32 << 10) / (few_vectors * vector_bytes);  // a panel stays in the first-level cache
 
 template <class T>
 struct FewScratch {
