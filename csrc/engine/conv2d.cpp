@@ -98,23 +98,33 @@ bool cut_directly(Conv2dDirectArgs<T>& args) {
     return true;
 }
 
-// grad_input's tiles of columns: several whole samples, or even parts of one.
+// The most that `whole` can be cut into evenly.
+int64_t largest_divisor(int64_t whole, int64_t most) {
+    int64_t part = std::min(whole, most);
+    while (whole % part) --part;
+    return part;
+}
+
 template <class T>
 void run_input_grad(Conv2dInputGradArgs<T>& args, Conv2dPackArgs<T>& weights) {
     const PatchMatrix& m = args.patches;
     constexpr int64_t fewest_rows = 56;
-    const int64_t tiles = ceil_div(m.positions(), tile_cols<T>);
-    args.samples_per_item = std::max<int64_t>(1, tile_cols<T> / m.positions());
-    args.columns_per_tile = tiles == 1 ? args.samples_per_item * m.positions() : ceil_div(m.positions(), tiles);
+    const int64_t height = m.vertical.positions, width = m.horizontal.positions, taps_x = m.horizontal.taps;
+    args.samples_per_item = args.samples_per_tile = std::max<int64_t>(1, tile_cols<T> / m.positions());
+    args.height_per_tile = std::clamp<int64_t>(tile_cols<T> / width, 1, height);
+    args.width_per_tile = std::min(width, tile_cols<T>);
     args.sample_items = ceil_div(m.samples, args.samples_per_item);
     const int64_t row_items = ceil_div(wanted_items(), args.sample_items * m.groups);
     const int64_t rows = std::clamp(ceil_div(m.rows(), row_items), fewest_rows, tile_rows);
     args.channels_per_item = ceil_div(m.channels, ceil_div(m.rows(), rows));
     args.channel_items = ceil_div(m.channels, args.channels_per_item);
+    args.rows_per_part = m.taps() <= tile_rows ? args.channels_per_item * m.taps()
+                         : taps_x <= tile_rows ? largest_divisor(m.vertical.taps, tile_rows / taps_x) * taps_x
+                                               : largest_divisor(taps_x, tile_rows);
 
     const auto packed =
         std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(weights.groups * weights.rows * weights.depth));
-    weights.packed = packed.get(), weights.part_rows = args.channels_per_item * m.taps();
+    weights.packed = packed.get(), weights.part_rows = args.rows_per_part;
     args.packed = packed.get();
     pack(weights);
     run(kernels<T>().conv2d_input_grad, args, args.items(),

@@ -85,15 +85,18 @@ struct Conv2dDirectArgs {
 // from which that entry of the patch matrix comes.
 //
 // An item owns the elements of some channels of some samples. It adds up one tile of columns after the other, which
-// makes the tiles part of the result: they depend on the shape of a sample alone.
+// makes the tiles part of the result: they depend on the shape of a sample alone. A tile is all of some samples, some
+// rows of one, or a part of a row; of the taps it takes rows_per_part at a time: those of whole channels, or else whole
+// rows or equal parts of a row.
 template <class T>
 struct Conv2dInputGradArgs {
     PatchMatrix patches;   // of grad_input
     PatchMatrix gradient;  // grad_output's own, with one tap: its columns are those of `patches`
     const T* grad_output;
-    const T* packed;  // in parts of channels_per_item * taps rows
+    const T* packed;  // in parts of rows_per_part
     T* grad_input;
-    int64_t samples_per_item, sample_items, channels_per_item, channel_items, columns_per_tile;
+    int64_t samples_per_item, sample_items, channels_per_item, channel_items, rows_per_part;
+    int64_t samples_per_tile, height_per_tile, width_per_tile;
     [[gnu::always_inline]] int64_t items() const { return sample_items * patches.groups * channel_items; }
 };
 

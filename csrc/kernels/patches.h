@@ -1,4 +1,4 @@
-// Writes pieces of a patch matrix, or adds pieces to where they come from, a register of columns at a time.
+// Writes pieces of a patch matrix, a register of columns at a time.
 //
 // A register's columns are cut into runs: lanes whose source elements lie evenly spaced in memory. A run is the rest of
 // a row of positions, and rows that follow one another in memory share one run. For each tap, what lies outside the
@@ -117,40 +117,6 @@ ADVCORE_INLINE ChannelRange whole_registers(const PatchStrip<T>& s, int64_t begi
     return {first, larger(first, last)};
 }
 
-// Register Done of those Step to whose elements 0, Step, 2 Step, ... the lanes of x are added, and all after it: x's
-// lanes are where they belong, and each register takes its own.
-template <class T, int Step, int Done = 0, int... I>
-ADVCORE_INLINE void add_odd(T* to, Vec<T> x, Lanes<I...> all) {
-    constexpr int L = lanes<T>;
-    const Vec<T> own = __builtin_shufflevector(x, Vec<T>{}, ((Done * L + I) % Step == 0 ? I : L + I)...);
-    store(to + Done * L, load(to + Done * L) + own);
-    if constexpr (Done + 1 < Step) add_odd<T, Step, Done + 1>(to, x, all);
-}
-
-// In lane (i * Step) % lanes: lane i.
-template <class T, int Step, int... I>
-ADVCORE_INLINE Vec<T> spread_odd(Vec<T> x, Lanes<I...>) {
-    constexpr auto inverse = [](int lane) {
-        while (lane % Step) lane += lanes<T>;
-        return lane / Step;
-    };
-    return __builtin_shufflevector(x, x, inverse(I)...);
-}
-
-// Adds a register to elements 0, Step, 2 Step, ... and zero to those between.
-template <class T, int Step>
-ADVCORE_INLINE void add_spaced(T* to, Vec<T> x) {
-    typedef typename Iota<lanes<T>>::type All;
-    if constexpr (Step == 1) {
-        store(to, load(to) + x);
-    } else if constexpr (Step % 2) {
-        add_odd<T, Step>(to, spread_odd<T, Step>(x, All{}), All{});
-    } else {
-        add_spaced<T, Step / 2>(to, interleave<T, 0>(x, Vec<T>{}));
-        add_spaced<T, Step / 2>(to + lanes<T> * (Step / 2), interleave<T, 1>(x, Vec<T>{}));
-    }
-}
-
 // to[(row - k) * pitch + i] = entry (row, col + i) for rows [k, k + depth); whole registers are stored, with zeros from
 // `cols` on.
 template <class T>
@@ -179,34 +145,6 @@ inline void copy_patches(const PatchMatrix& m, const T* source, int64_t group, i
                 else
                     for (int64_t c = whole.first; c < whole.last; ++c, from += s.plane, row += s.row_step)
                         store(row, either<T>(load(row), keep<T>(s.mask, load_spaced<T, Step>(from))));
-            }
-            for (int64_t c = whole.last; c < s.channels; ++c) lane_by_lane(c);
-        });
-    });
-}
-
-// Adds from[(row - k) * pitch + i] to the target element from which entry (row, col + i) comes, for rows [k, k +
-// depth). Only the planes of channels [first_channel, last_channel) of the group are touched.
-template <class T>
-inline void add_patches(const PatchMatrix& m, T* target, int64_t group, int64_t first_channel, int64_t last_channel,
-                        int64_t col, int64_t cols, int64_t k, int64_t depth, const T* from, int64_t pitch) {
-    with_step(m.horizontal.step, [&](auto constant) {
-        constexpr int Step = constant.value;
-        each_strip<T>(m, group, col, cols, k, depth, pitch, [&](const PatchStrip<T>& s) {
-            const auto lane_by_lane = [&](int64_t channel) {
-                const T* const row = from + s.element + channel * s.row_step;
-                for (int i = 0; i < lanes<T>; ++i)
-                    if (s.mask[i]) target[s.at + channel * s.plane + i * s.step] += row[i];
-            };
-            const int64_t begin = s.sample_begin + (group * m.channels + first_channel) * s.plane;
-            const int64_t end = begin + (last_channel - first_channel) * s.plane;
-            const ChannelRange whole = whole_registers<T, Step>(s, begin, end);
-            for (int64_t c = 0; c < whole.first; ++c) lane_by_lane(c);
-            if constexpr (Step != 0) {
-                T* to = target + s.at + whole.first * s.plane;
-                const T* row = from + s.element + whole.first * s.row_step;
-                for (int64_t c = whole.first; c < whole.last; ++c, to += s.plane, row += s.row_step)
-                    add_spaced<T, Step>(to, keep<T>(s.mask, load(row)));
             }
             for (int64_t c = whole.last; c < s.channels; ++c) lane_by_lane(c);
         });
