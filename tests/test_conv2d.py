@@ -224,6 +224,24 @@ def test_strides_beyond_the_input_and_wide_padding():
     assert compare([ops.conv2d(x, weight, **wide)], [want]) < 1e-6
 
 
+@pytest.mark.parametrize("samples", [1, 2])
+@pytest.mark.parametrize(
+    ("size", "outputs", "options"),
+    [
+        ((3, 1, 1), 3, {"stride": 3, "padding": 1}),
+        ((40, 1, 7), 7, {"stride": (4, 1), "padding": (1, 0)}),
+        ((40, 7, 1), 7, {"stride": (1, 9), "padding": (0, 2)}),
+    ],
+)
+def test_single_taps_that_see_the_padding_alone_give_zero(samples, size, outputs, options):
+    x, weight = np.ones((samples, *size), np.float32), np.ones((outputs, size[0], 1, 1), np.float32)
+    got = ops.conv2d(x, weight, **options)
+    np.testing.assert_array_equal(got, np.zeros_like(got))
+    np.testing.assert_array_equal(ops.PackedConv2d(weight, input_size=size, **options)(x), got)
+    weight_grad = ops.conv2d_weight_grad(x, weight.shape, np.ones_like(got), **options)
+    np.testing.assert_array_equal(weight_grad, np.zeros_like(weight))
+
+
 X, W = normal(2, 4, 6, 7), normal(6, 4, 3, 3)
 G = normal(2, 6, 4, 5)
 

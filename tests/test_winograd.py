@@ -135,6 +135,15 @@ def test_planes_of_few_tiles_whose_channels_lie_across_the_registers(dtype, samp
     np.testing.assert_array_equal(packed(x[-1]), got[-1])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("channels", [2048, 2049, 4096])
+def test_planes_of_few_tiles_with_as_many_channels_as_the_scratch_memory_holds(dtype, channels):
+    x, weight = normal(3, channels, 12, 12, dtype=dtype), normal(32, channels, 3, 3, dtype=dtype, seed=1)
+    got = ops.conv2d(x, weight, padding=1)
+    assert distance(got, conv2d(*wide(x, weight), padding=1)) <= (1e-5 if dtype == np.float32 else 1e-13)
+    np.testing.assert_array_equal(ops.PackedConv2d(weight, padding=1, input_size=x.shape[1:])(x[:1]), got[:1])
+
+
 @pytest.mark.parametrize(
     ("taps", "seen", "tiles"),  # outputs that see it, and those of tiles of 4 x 4 or 2 x 2 that do
     [(3, np.s_[0, :, 8:11, 7:10], np.s_[0, :, 8:12, 4:12]), (5, np.s_[0, :, 6:11, 5:10], np.s_[0, :, 6:12, 4:10])],

@@ -33,20 +33,23 @@ class BitDepth:
         return result
 
 
+LARGEST_WINDOW = 101  # pixels on a side: files name it, too
+
+
 @dataclass(frozen=True)
 class MedianFilter:
     """Replaces every pixel by the median of a window, reflected at the border; the upper one of an even number.
 
     Parameters
     ----------
-    size : int, at least 1
+    size : int, 1 to 101
         Pixels on a side. The window of an even size reaches further up and left.
     """
 
     size: int = 2
 
     def __post_init__(self) -> None:
-        _check.integer("size", self.size, minimum=1)
+        _check.integer("size", self.size, minimum=1, maximum=LARGEST_WINDOW)
 
     def __call__(self, x: Array) -> Array:
         """Squeeze images (N, C, H, W), each channel by itself."""
@@ -75,7 +78,7 @@ class NonLocalMeans:
 
     Parameters
     ----------
-    search, patch : int, odd
+    search, patch : int, odd, 1 to 101
         Sides of the window and of the patches, in pixels.
     strength : float, above 0
         In the units of the image.
@@ -91,7 +94,7 @@ class NonLocalMeans:
 
     def __post_init__(self) -> None:
         for name, value in (("search", self.search), ("patch", self.patch)):
-            if _check.integer(name, value, minimum=1) % 2 == 0:
+            if _check.integer(name, value, minimum=1, maximum=LARGEST_WINDOW) % 2 == 0:
                 raise ValueError(f"{name} must be odd, got {value}")
         _check.real("strength", self.strength, above=0.0)
 

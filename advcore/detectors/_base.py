@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -20,6 +21,13 @@ Pull = Callable[[Features], Array]
 """Takes a gradient for the features, (Q, L), and returns the one for the inputs."""
 
 Self = TypeVar("Self", bound="Detector")
+
+ARRAYS = ("reference", "labels")  # arguments that are arrays
+
+
+def checksum(array: Any) -> int:
+    """Return a number that tells one array from another."""
+    return zlib.crc32(np.ascontiguousarray(array).data)
 
 
 class Detector(BaseEstimator):
@@ -89,7 +97,8 @@ class Detector(BaseEstimator):
         _check.real("fpr", self.fpr, above=0.0, below=1.0)
         _check.integer("batch_size", self.batch_size, minimum=1)
         self._prepare()
-        self._prepared = True
+        arrays = {key: getattr(self, key) for key in ARRAYS if hasattr(self, key)}
+        self._prepared = {key: checksum(array) for key, array in arrays.items()}  # what was seen of them
         return self
 
     def fit(self: Self, X: Array, y: Array | None = None, *, exclude: Array | None = None) -> Self:
@@ -138,9 +147,8 @@ class Detector(BaseEstimator):
 
     def fit_features(self: Self, features: Features, y: Array | None = None) -> Self:
         """Fit the detector to what ``features`` returned; y as in fit."""
-        check_is_fitted(self, "_prepared")
+        features = self._known(features)
         labels = self._labels(y, len(features))
-        _check.not_nan("features", features)
         if self.supervised:
             finite = np.where(np.isfinite(features), features, -np.inf).max(axis=0)
             self.ceilings_ = np.where(np.isfinite(finite), finite, 0.0)
@@ -151,6 +159,7 @@ class Detector(BaseEstimator):
 
     def score_features(self, features: Features) -> NDArray[np.float64]:
         """Return the scores of what ``features`` returned, (Q,)."""
+        features = self._known(features)
         if not self.supervised:
             return np.asarray(features[:, 0], np.float64)
         check_is_fitted(self, "classifier_")
@@ -260,11 +269,18 @@ class Detector(BaseEstimator):
             raise ValueError(f"y must have class 0, clean inputs, for the threshold; got {found}")
         return labels
 
+    def _known(self, features: Features) -> Features:
+        """Return what is given as features, which must be as many as there are."""
+        check_is_fitted(self, "_prepared")
+        features = _check.array("features", features, dtype=np.dtype(np.float64), shape=(None, self._width()))
+        _check.not_nan("features", features)
+        return features
+
     def _own(self, exclude: Array | None, count: int) -> NDArray[np.int64] | None:
         if exclude is None:
             return None
         if not self.excludes:
-            raise ValueError(f"exclude must be None: {type(self).__name__} has no reference images")
+            raise ValueError(f"exclude must be None: {type(self).__name__} does not look for neighbours")
         return _check.integers("exclude", exclude, shape=(count,), minimum=-1, maximum=self._reference_size() - 1)
 
     def _batches(self, count: int) -> Iterator[slice]:

@@ -22,6 +22,17 @@ def fitted(
     return points, classes, class_of
 
 
+def known_classes(classes: NDArray[Any], y: ArrayLike, count: int) -> NDArray[np.int64]:
+    """Return the index in fit's classes of each of y, (count,)."""
+    labels = np.asarray(y)
+    if labels.shape != (count,):
+        raise ValueError(f"y must have one class a row, ({count},), got {labels.shape}")
+    (unknown,) = np.nonzero(~np.isin(labels, classes))
+    if len(unknown):
+        raise ValueError(f"y must have classes that fit has seen, got {labels[unknown[0]]} in row {unknown[0]}")
+    return np.searchsorted(classes, labels)
+
+
 def queries(estimator: BaseEstimator, X: ArrayLike) -> NDArray[np.float64]:
     """Return the points to be scored, (Q, D)."""
     points: NDArray[np.float64] = validate_data(estimator, X, dtype=np.float64, reset=False)

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from advcore import _check, _files, _safetensors
 from advcore._check import Array
 from advcore.defenses import BitDepth, MedianFilter, NonLocalMeans
-from advcore.detectors._base import Detector
+from advcore.detectors._base import ARRAYS, Detector, checksum
 from advcore.detectors.bayesian_uncertainty import BayesianUncertainty
 from advcore.detectors.combination import Combination
 from advcore.detectors.feature_classifier import FeatureClassifier
@@ -40,7 +40,6 @@ CLASSES: dict[str, type[Detector]] = {
     )
 }
 SQUEEZERS: dict[str, type] = {kind.__name__: kind for kind in (BitDepth, MedianFilter, NonLocalMeans)}
-ARRAYS = ("reference", "labels")  # arguments that are arrays
 LARGEST_NESTING = 4  # of combinations
 
 
@@ -87,6 +86,8 @@ def _described(detector: Detector, prefix: str, arrays: dict[str, Array]) -> dic
     options: dict[str, Any] = {}
     for key, value in detector.get_params(deep=False).items():
         if key in ARRAYS:
+            if checksum(value) != detector._prepared[key]:
+                raise ValueError(f"{key} must be what fit saw, got an array that has changed since")
             arrays[prefix + key] = np.asarray(value, np.float64 if key == "labels" else value.dtype)
         elif key == "detectors":
             options[key] = [_described(one, f"{prefix}{number}.", arrays) for number, one in enumerate(value)]

@@ -42,6 +42,8 @@ class Combination(Detector):
     @property
     def network(self) -> Any:
         """The network of the first detector."""
+        if not self.detectors:
+            raise ValueError("detectors must have at least one detector")
         return self.detectors[0].network
 
     @property

@@ -23,7 +23,7 @@ class ClassKernelDensity(BaseEstimator):
 
     Parameters
     ----------
-    bandwidth : float, above 0
+    bandwidth : float, 1e-100 to 1e100
         h, in the units of the features.
 
     Attributes
@@ -37,7 +37,7 @@ class ClassKernelDensity(BaseEstimator):
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> ClassKernelDensity:
         """Keep the points X (Q, D) of each class in y (Q,); all are of one class where y is not given."""
-        _check.real("bandwidth", self.bandwidth, above=0.0)
+        _check.real("bandwidth", self.bandwidth, minimum=1e-100, maximum=1e100)
         X, self.classes_, self._class_of = _points.fitted(self, X, y)
         self._places = [np.flatnonzero(self._class_of == one) for one in range(len(self.classes_))]
         self.points_ = [np.ascontiguousarray(X[places]) for places in self._places]
@@ -51,7 +51,7 @@ class ClassKernelDensity(BaseEstimator):
         check_is_fitted(self, "points_")
         X = _points.queries(self, X)
         if y is not None:
-            return self.within(X, np.searchsorted(self.classes_, np.asarray(y)))[0]
+            return self.within(X, _points.known_classes(self.classes_, y, len(X)))[0]
         every = [self.within(X, np.full(len(X), one))[0] for one in range(len(self.classes_))]
         densest: NDArray[np.float64] = np.max(every, axis=0)
         return densest
@@ -98,7 +98,7 @@ class KernelDensity(Detector):
         Clean images, usually of the training set.
     labels : int array, (R,)
         Their classes. Every class that the network predicts must be among them.
-    bandwidth : float, above 0
+    bandwidth : float, 1e-100 to 1e100
         Of the Gaussian kernel exp(-d^2 / (2 h^2)), in the units of the activations.
     layer : str, optional
         By default the last hidden layer.

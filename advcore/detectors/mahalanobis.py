@@ -36,8 +36,14 @@ class TiedGaussian(BaseEstimator):
         X, self.classes_, class_of = _points.fitted(self, X, y)
         self.means_ = np.stack([X[class_of == one].mean(axis=0) for one in range(len(self.classes_))])
         centred = X - self.means_[class_of]
-        variances, directions = np.linalg.eigh(centred.T @ centred / len(X))
+        with np.errstate(over="ignore"):
+            covariance = centred.T @ centred / len(X)
+        if not np.isfinite(covariance).all():
+            raise ValueError(f"X must have squares that float64 holds, got values of up to {np.abs(X).max():g}")
+        variances, directions = np.linalg.eigh(covariance)
         kept = variances > max(variances.max(), 0) * SMALLEST_VARIANCE
+        if not kept.any():
+            raise ValueError(f"X must vary within its classes, got n_samples = {len(X)} that do not")
         self.whitening_: NDArray[np.float64] = directions[:, kept] / np.sqrt(variances[kept])
         self._white_means = self.means_ @ self.whitening_
         return self

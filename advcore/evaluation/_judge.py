@@ -39,8 +39,11 @@ class Plain:
     def of(self, x: Array, places: Index) -> NDArray[np.float64]:
         """Return the scores of other versions of images."""
         scores = np.asarray(self.detector.score_samples(x, **self.options(places)), np.float64)
-        if scores.shape != (len(x),) or not np.isfinite(scores).all():
-            raise ValueError(f"the detector must give one finite score an input, ({len(x)},), got {scores.shape}")
+        if scores.shape != (len(x),):
+            raise ValueError(f"the detector must give one score an input, ({len(x)},), got {scores.shape}")
+        if not np.isfinite(scores).all():
+            first = int(np.flatnonzero(~np.isfinite(scores))[0])
+            raise ValueError(f"the detector must give finite scores, got {scores[first]} for input {first}")
         return scores
 
     def gradient(self, x: Array, places: Index) -> tuple[NDArray[np.float64], Array]:

@@ -22,6 +22,7 @@ MOST_PASSING = 0.1  # of so few images that more of them would be needed to tell
 LONGER = "more steps and more restarts change nothing"
 TRANSFER = "examples made for other models do not beat white-box attacks"
 RANDOM = "random points do not beat the attacks"
+TREND = "the loss moves the attacker's way"
 DETECTOR = "the detector holds against attackers who know it"
 
 
@@ -206,7 +207,7 @@ CHECKS: dict[str, tuple[Callable[[Results], Judged], str]] = {
         "Other tools, which climb cross-entropy, get stuck here: attack the logits (as the attacks here do), and for a "
         "step that has no gradient use attacks.backward_pass.",
     ),
-    "the loss moves the attacker's way": (
+    TREND: (
         _trend,
         "Steps along the gradient lead away: the gradient is not that of the model's answers (a sign, a detached or "
         "replaced part). Compare vjp with finite differences.",

@@ -82,6 +82,7 @@ def evaluate_detector(
     ValueError
         If shapes do not fit, a number is not finite or out of range, or fewer than four images count.
     """
+    _check.methods("detector", detector, ("fit", "score_samples"))
     x = _check.array("x", x, min_ndim=2)
     box = _check.bounds("bounds", bounds)
     attacks = _attacks(x, examples, box)

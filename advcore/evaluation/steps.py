@@ -113,7 +113,8 @@ def attack_steps(
 def not_run(plan: tuple[Planned, ...], effort: Effort | None, has_gradients: bool) -> dict[str, str]:
     """Return why a run of such a plan has nothing to say to some checks, by their names."""
     if effort is None:
-        return dict.fromkeys((checks.LONGER, checks.RANDOM), "the probes of the checklist were left out")
+        left_out = (checks.LONGER, checks.RANDOM, *((checks.TREND,) if has_gradients else ()))
+        return dict.fromkeys(left_out, "the probes of the checklist were left out")
     strongest = _strongest(plan, has_gradients)
     if has_gradients and strongest and not lengthened(strongest[0], effort):
         return {checks.LONGER: f"{strongest[0].label} has neither steps nor restarts"}

@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from advcore import _check, _core
-from advcore.ops._conv_algorithm import ALGORITHMS, TILE, is_depthwise, turned_size, turns_around, uses_winograd
+from advcore.ops._conv_algorithm import (
+    ALGORITHMS,
+    TILE,
+    is_depthwise,
+    is_depthwise_back,
+    turned_size,
+    turns_around,
+    uses_winograd,
+)
 from advcore.ops._conv_geometry import IntOrPair, geometry
 
 
@@ -22,8 +30,8 @@ class Conv2dWorkspace(NamedTuple):
     per_thread : int
         What every thread keeps between calls of any operation, and all that it uses for tiles.
     forward : int
-        The weights in the kernels' order, for the time of a call; PackedConv2d keeps them. Depthwise layers take the
-        weights as they are.
+        What PackedConv2d keeps, the weights in the kernels' order. A call takes at most as much, for its time: none
+        where the weights are taken as they are (depthwise layers; many channels on planes of few tiles).
     input_grad : int
         The same for conv2d_input_grad.
     weight_grad : int
@@ -84,6 +92,8 @@ def conv2d_workspace(
     elif is_depthwise(weight_size, plan):
         forward, segments = 0, 1
         input_grad = weights
+        if turns_around(weight_size, plan) and not is_depthwise_back(weight_size, plan):
+            input_grad += _packed(turned_size(weight_size, plan.groups), plan.groups, element)
     else:
         forward = _packed(weight_size, plan.groups, element)
         input_grad = weights

@@ -26,7 +26,8 @@ namespace {
 template <class T>
 TapSource tap_source(const PatchMatrix& m) {
     const PatchAxis &v = m.vertical, &h = m.horizontal;
-    if (m.taps() == 1 && v.step == 1 && h.step == 1 && m.positions() == m.plane()) return TapSource::input;
+    const bool in_place = v.step == 1 && h.step == 1 && v.first == 0 && h.first == 0 && m.positions() == m.plane();
+    if (m.taps() == 1 && in_place) return TapSource::input;
     if (std::max(v.taps, h.taps) > most_phased_taps) return TapSource::patches;
     const int64_t samples = (block_depth - 2) / m.positions() + 2;
     const int64_t size = samples * slab_size(m, weight_grad_slab_height(m), weight_grad_taps) + 128;

@@ -11,7 +11,7 @@ namespace {
 
 // Of a plane. More tiles fill the registers by themselves.
 constexpr int64_t most_tiles = 9;
-constexpr int64_t fewest_rows = 32, most_channels = 8192;
+constexpr int64_t fewest_rows = 32, most_channels = 2048;
 constexpr int64_t most_repetitions = 4;  // of the weights' transform, before it is stored for all items
 constexpr int64_t most_kept_bytes = int64_t{4} << 20;
 
@@ -64,7 +64,9 @@ void winograd_few(const WinogradShape& s, const T* input, const WinogradWeights<
     WinogradFewArgs<T> args{};
     args.weights = blocks_of(weights, s.groups, s.rows, s.channels, transformed);
     args.shape = s, args.input = input, args.bias = bias, args.out = out, args.activation = activation;
-    args.tiles_per_item = std::clamp(few_inputs<T> / frequencies / s.channels / step * step, step, winograd_tiles<T>);
+    static_assert(frequencies * (most_channels * step + plane_gap) <= few_inputs<T>);
+    args.tiles_per_item =
+        std::min((few_inputs<T> / frequencies - plane_gap) / s.channels / step * step, winograd_tiles<T>);
     args.tile_items = ceil_div(tiles, args.tiles_per_item);
     std::unique_ptr<T[]> own;
     if (!transformed && args.tile_items > most_repetitions && is_kept(args.weights)) {

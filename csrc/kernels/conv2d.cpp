@@ -29,7 +29,8 @@ void conv2d(const Conv2dArgs<T>& args, int64_t begin, int64_t end, void* scratch
     const RowPanels panels(args.rows);
     const bool in_place = args.span_columns == m.positions();  // no tile holds more than one sample
     const bool single = m.taps() == 1 && m.vertical.step == 1 && m.horizontal.step == 1 &&
-                        m.vertical.positions == m.vertical.source && m.horizontal.positions == m.horizontal.source;
+                        m.vertical.positions == m.vertical.source && m.horizontal.positions == m.horizontal.source &&
+                        m.vertical.first == 0 && m.horizontal.first == 0;
     T* const tile = static_cast<T*>(scratch) + product_scratch<T>;
     for (int64_t item = begin; item < end; ++item) {
         const int64_t row_tile = item % args.row_tiles, rest = item / args.row_tiles;

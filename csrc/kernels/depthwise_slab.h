@@ -28,6 +28,13 @@ struct DepthwiseSlab {
         store(to + layout.plane, Vec<T>{});  // what the last registers read beyond it
     }
 
+    // Zeros between its slots and behind it, where the last registers of a row of gradients read: fill spills into them.
+    void clear_gaps(T* to) const {
+        const int64_t used = layout.rows * layout.pitch;
+        for (int64_t at = used; at < layout.plane; at += layout.slot) clear(to + at, layout.slot - used);
+        clear(to + layout.plane, horizontal.spread + lanes<T>);
+    }
+
     // The same where another plane's slab is there already, of all output rows: the border stays. For a step of 1.
     void refill(const PatchMatrix& m, const T* plane, T* to) const {
         const int64_t width = m.horizontal.source;

@@ -68,7 +68,7 @@ void depthwise_weight_grad(const DepthwiseWeightGradArgs<T>& args, int64_t begin
                 if (filled)
                     slab.refill(m, plane, elements);
                 else
-                    slab.fill(m, plane, y, elements);
+                    slab.fill(m, plane, y, elements), slab.clear_gaps(elements);
                 filled = one_tile;
                 space_out(out + y * width, rows, width, slab.layout.pitch, grad);
                 add_all_taps<T>(grad, elements, slab.offset, taps, rows * slab.layout.pitch, sample);

@@ -142,3 +142,14 @@ def test_clones_share_the_network_and_are_not_fitted(setting, kind):
         copy.score_samples(setting.x)
     copy.fit(setting.x, setting.y, **setting.options(kind))
     assert copy.threshold_ == detector.threshold_
+
+
+def test_features_of_another_width_are_refused(setting, kind):
+    detector = setting.make(kind).prepare()
+    width = detector._width()
+    for wrong in (np.zeros((6, width + 1)), np.zeros(6)):
+        with pytest.raises(ValueError, match="features"):
+            detector.fit_features(wrong, np.arange(6) % 2)
+    fitted = setting.fitted(kind)
+    with pytest.raises(ValueError, match="features"):
+        fitted.score_features(np.zeros((6, width + 1)))

@@ -115,3 +115,11 @@ def test_what_cannot_be_saved(setting, tmp_path):
     with pytest.raises(TypeError, match=r"squeezers\[0\] must be of a class of advcore\.defenses"):
         squeezing.save(tmp_path / "detector")
     assert not (tmp_path / "detector").exists()
+
+
+def test_a_reference_that_changed_after_fit_is_not_saved(setting, tmp_path):
+    reference = setting.reference.copy()
+    detector = detectors.LID(setting.network, reference, k=6).fit(setting.x, setting.y)
+    reference[0] += 0.25
+    with pytest.raises(ValueError, match="reference must be what fit saw"):
+        detector.save(tmp_path / "detector.safetensors")

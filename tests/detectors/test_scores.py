@@ -206,3 +206,14 @@ def test_classifier_is_scaling_and_regression(setting):
     assert (classifier.predict(features) == labels).mean() > 0.9
     odds = features @ classifier.weights_ + classifier.offset_
     np.testing.assert_allclose(classifier.predict_proba(features)[:, 1], 1 / (1 + np.exp(-odds)), rtol=1e-9)
+
+
+def test_classes_that_fit_has_not_seen_and_points_that_do_not_vary():
+    points, classes = np.arange(12.0).reshape(6, 2), [0, 0, 2, 2, 2, 5]
+    density = detectors.ClassKernelDensity().fit(points, classes)
+    with pytest.raises(ValueError, match=r"y must have one class a row, \(2,\), got \(1,\)"):
+        density.score_samples(points[:2], [0])
+    with pytest.raises(ValueError, match="y must have classes that fit has seen, got 1 in row 1"):
+        density.score_samples(points[:2], [0, 1])
+    with pytest.raises(ValueError, match="X must vary within its classes"):
+        detectors.TiedGaussian().fit(np.ones((6, 2)), classes)
