@@ -21,6 +21,8 @@ def _from_file(context: click.Context, _option: click.Parameter, file: Path | No
         given = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise click.BadParameter(f"there is no file {file}") from None
+    except OSError as error:
+        raise click.BadParameter(f"cannot read {file}: {error.strerror or error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise click.BadParameter(f"{file} is no TOML file: {error}") from None
     names = {p.opts[0].lstrip("-"): p.name for p in context.command.params if p.name != "config"}
@@ -207,7 +209,12 @@ def train(
     from advcore.evaluation.sources import numbers
 
     check_writable(output.parent)
-    eps = None if adversarial is None else numbers(adversarial, "--adversarial")[0]
+    if output.is_dir():
+        raise click.BadParameter(f"must be a file, got the folder {output}", param_hint="--output")
+    budgets = [] if adversarial is None else numbers(adversarial, "--adversarial")
+    if len(budgets) > 1:
+        raise click.BadParameter(f"must be one number, got {adversarial}", param_hint="--adversarial")
+    eps = budgets[0] if budgets else None
     network, told = training.train(
         source, name, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, eps=eps, seed=seed
     )

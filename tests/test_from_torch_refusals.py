@@ -235,3 +235,17 @@ def test_a_module_that_hides_something_from_the_trace_is_found_out():
 
 def test_numpy_shapes_are_taken():
     assert advcore.from_torch(LINEAR, tuple(np.array([4]))).output_shape((4,)) == (3,)
+
+
+def test_what_works_in_place_on_inputs_that_are_used_again_is_found_out():
+    net = module(lambda self, x: self.last(self.relu(x) + x), relu=torch.nn.ReLU(inplace=True), last=LINEAR)
+    with pytest.raises(ValueError, match="logits differ from those of Made"):
+        advcore.from_torch(net, (4,))
+
+
+def test_logits_that_want_a_gradient_are_compared_too():
+    def forward(self, x):
+        with torch.enable_grad():
+            return self.last(x)
+
+    assert advcore.from_torch(module(forward, last=LINEAR), (4,)).imported.largest_difference < 1e-6

@@ -347,3 +347,35 @@ def test_gaussian_noise_is_for_training_alone():
     np.testing.assert_array_equal(network.backward(saved, grad)[0].reshape(len(x), -1), grad)
     with pytest.raises(ValueError, match=r"sigma must be at least 0, got -0\.1"):
         nn.GaussianNoise(-0.1)
+
+
+def test_what_a_loss_returns_is_checked_and_left_alone():
+    digits, weights = data.digits(), np.zeros((50, 10), np.float32)
+    weights[:, 0] = 1
+
+    def fit(loss):
+        network = models.mlp((1, 8, 8), 10, hidden=(4,))
+        nn.fit(network, digits.x_train[:50], digits.y_train[:50], epochs=1, batch_size=10, loss=loss)
+
+    fit(lambda logits, y: (logits[:, 0].copy(), weights[: len(y)]))
+    np.testing.assert_array_equal(weights[:, 0], 1)
+    fit(lambda logits, y: (logits[:, 0], np.broadcast_to(weights[0], logits.shape)))
+    ones = np.ones(10, np.float32)
+    for loss, error, message in (
+        (
+            lambda z, y: (np.ones((10, 10), np.float32), weights[:10]),
+            ValueError,
+            r"loss\(logits, targets\)\[0\] must have shape \(10,\)",
+        ),
+        (lambda z, y: (2.5, weights[:10]), TypeError, r"loss\(logits, targets\)\[0\] must be a NumPy array"),
+        (lambda z, y: (ones, weights[:3]), ValueError, r"loss\(logits, targets\)\[1\] must have shape"),
+        (lambda z, y: (ones, weights[:10].astype(np.float64)), TypeError, r"loss\(logits, targets\)\[1\]"),
+        (
+            lambda z, y: (ones, weights[:10] * np.float32(np.nan)),
+            ValueError,
+            r"loss\(logits, targets\)\[1\] must be finite",
+        ),
+        (lambda z, y: ones, TypeError, "must be a list or tuple"),
+    ):
+        with pytest.raises(error, match=message):
+            fit(loss)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from advcore.attacks._arguments import Arguments
-from advcore.attacks._ledger import Index, Limit
+from advcore.attacks._ledger import NAMED, Index, Limit
 from advcore.attacks._monitor import Progress
 from advcore.attacks._options import Options
 from advcore.attacks.result import NORMS, AttackResult
@@ -58,7 +58,11 @@ def in_turn(members: Sequence[Member], given: Arguments, options: Options) -> At
             break
         shared = cast("Options", {**options, "randomised": randomised, "max_seconds": seconds})
         shared |= merged.part(asked, number + 1 == len(members))
-        result = member.attack(given.x[asked], given.y[asked], **shared)
+        try:
+            result = member.attack(given.x[asked], given.y[asked], **shared)
+        except Exception as error:
+            merged.keep(error, member.name, asked, number == 0)
+            raise
         merged.take(member.name, result, asked, number == 0)
         if len(asked) and randomised is None:
             randomised = result.votes is not None
@@ -163,6 +167,17 @@ class _Merged:
                 self.traces[owner].extend(trace.tolist())
         self.losses |= set(result.losses)
         self.stopped = result.stopped or self.stopped
+
+    def keep(self, error: Exception, name: str, index: Index, first: bool) -> None:
+        """Give an error that ends a member, and carries what that one found, what all have found."""
+        found = getattr(error, "result", None)
+        if not isinstance(found, AttackResult):
+            return
+        self.take(name, found, index, first)
+        error.result = self.result()  # type: ignore[attr-defined]  # any exception may carry it
+        if not first:
+            more = ", ..." if len(index) > NAMED else ""
+            error.add_note(f"{name} numbers the samples it was given: {', '.join(map(str, index[:NAMED]))}{more}.")
 
     def result(self) -> AttackResult:
         """Return what there is."""

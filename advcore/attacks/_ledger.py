@@ -98,15 +98,21 @@ class Ledger:
         """
         forwards, backwards = self.access.forwards(count), self.access.backwards(count)
         self._book(owners, forwards, backwards)
-        found, asked = [], 0
+        found, asked, answered = [], 0, 0
+
+        def weights(logits: Logits, rows: slice) -> Array:
+            nonlocal answered
+            answered = rows.stop
+            return cotangents(logits, rows)
+
         try:
             for rows in self._batches(len(x)):
                 asked = rows.stop
-                found.append(self._gradients_of_batch(x, owners, rows, cotangents, count))
+                found.append(self._gradients_of_batch(x, owners, rows, weights, count))
                 self._tick()
         finally:  # what was never asked
             np.subtract.at(self.queries, owners[asked:], forwards)
-            np.subtract.at(self.gradients, owners[asked:], backwards)
+            np.subtract.at(self.gradients, owners[answered:], backwards)
         if not found:  # no rows, once nobody can pay
             return np.zeros((0, self.classes or 2)), np.zeros((0, count, *x.shape[1:]), x.dtype)
         logits, gradients = zip(*found, strict=True)

@@ -226,14 +226,17 @@ class _Task:
         if self.perturb is not None:
             x, targets = self._perturbed(self.perturb, Batch(x, targets, batch, number, share, self.seed))
         logits, saved = self.network.forward(x, np.random.default_rng((self.seed, number, at.step)))
-        values, gradient = self.loss(logits, targets)
+        name, given = "loss(logits, targets)", self.loss(logits, targets)
+        values, gradient = _check.pair(name, given)
+        values = _check.array(f"{name}[0]", values, shape=logits.shape[:1])
+        gradient = _check.array(f"{name}[1]", gradient, dtype=logits.dtype, shape=logits.shape)
         total = float(values.sum(dtype=np.float64))
         if not np.isfinite(total):
             raise FloatingPointError(
                 f"the loss became {total} in epoch {number}, batch {at.step}: try a smaller learning rate"
             )
-        gradient *= 1 / len(x)
-        _, gradients = self.network.backward(saved, gradient, need_input=False, need_parameters=True)
+        _check.finite(f"{name}[1]", gradient)
+        _, gradients = self.network.backward(saved, gradient * (1 / len(x)), need_input=False, need_parameters=True)
         if self.clip_norm is not None:
             clip_gradients(gradients, self.clip_norm)
         factor = _check.real("schedule", self.factor(share), minimum=0.0)

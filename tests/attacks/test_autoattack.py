@@ -143,3 +143,27 @@ def test_no_samples(linear):
     result = autoattack(setup.model, setup.x[:0], setup.y[:0], eps=0.1, bounds=setup.bounds)
     assert result.examples.shape == (0, 4, 5)
     assert result.broken_by.shape == (0,)
+
+
+@pytest.mark.parametrize("calls", [3, 9, 16])
+def test_an_error_carries_what_all_members_have_found(bumpy, calls):
+    arguments = {"eps": 0.01, "bounds": (-1.0, 1.0)}
+    whole = autoattack(bumpy.model, bumpy.x, bumpy.y, **QUICK, **arguments)
+    left = iter(range(calls))
+
+    def value_and_vjp(x, cotangent):
+        if next(left, None) is None:
+            raise ConnectionError("the line is dead")
+        return bumpy.model.value_and_vjp(x, cotangent)
+
+    model = SimpleNamespace(logits=bumpy.model.logits, value_and_vjp=value_and_vjp, randomised=False)
+    with pytest.raises(ConnectionError) as caught:
+        autoattack(model, bumpy.x, bumpy.y, **QUICK, **arguments)
+    result = caught.value.result
+    assert len(result.examples) == len(bumpy.x)
+    done = result.status == "success"
+    np.testing.assert_array_equal(result.broken_by[done], whole.broken_by[done])
+    np.testing.assert_array_equal(result.examples[done], whole.examples[done])
+    if calls > 6:  # the first member has ended
+        assert done.any()
+        assert any("numbers the samples it was given" in note for note in caught.value.__notes__)

@@ -155,9 +155,9 @@ class TestOptions:
         assert (check.verdict, check.evidence) == (checks.NOT_RUN, "fgsm has neither steps nor restarts")
 
     def test_without_probes_their_checks_say_nothing(self):
-        assert set(not_run(planned(["pgd"]), None, True)) == {checks.LONGER, checks.RANDOM}
+        assert set(not_run(planned(["pgd"]), None, True)) == {checks.LONGER, checks.RANDOM, checks.TREND}
         report = evaluate(Sides(), *sides(), eps=1e-3, checks=False)
-        for name in (checks.LONGER, checks.RANDOM):
+        for name in (checks.LONGER, checks.RANDOM, checks.TREND):
             assert verdict(report, name).verdict == checks.NOT_RUN
 
 

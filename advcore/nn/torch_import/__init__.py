@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,8 +40,8 @@ def from_torch(
     Python: import only modules whose code you trust. Names of parameters are kept, a module that is used twice becomes
     a layer that is used twice. Dropout stays, for training; its kin (Dropout2d, stochastic depth) are left out.
 
-    The network is compared with the module on random inputs in [0, 1); ``network.imported.largest_difference`` tells
-    how far their logits were apart.
+    The network is compared with the module on random inputs in [0, 1), and in [-1, 1) where it takes them;
+    ``network.imported.largest_difference`` tells how far their logits were apart.
 
     Parameters
     ----------
@@ -86,14 +86,28 @@ def from_torch(
 
     samples = _SAMPLES if math.prod(own) < _LARGE else _FEWER
     x = np.random.default_rng(0).random((samples, *own)).astype(_DTYPES[dtype])
-    prepared = torch.from_numpy(x)
-    if value.name != builder.input.name:
-        front = builder.network(value)
-        prepared = torch.from_numpy(front.logits(x))
-    expected = _run(module, prepared)
+    front = builder.network(value) if value.name != builder.input.name else None
+
+    def source(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return _run(module, torch.from_numpy(x if front is None else front.logits(x)))
+
+    expected = source(x)
     network = builder.network(walk(trace(module, shape, dtype), builder, value))
     network.imported = compare(type(module).__name__, expected, network.logits(x))
+    _compare_negative(source, network, 2 * x - 1)
     return network
+
+
+def _compare_negative(source: Callable[..., np.ndarray[Any, Any]], network: Network, x: np.ndarray[Any, Any]) -> None:
+    """Compare on inputs in [-1, 1), too, where the source takes them: what works in place changes no others."""
+    try:
+        expected = source(x)
+    except ValueError:
+        return
+    assert network.imported is not None  # compared before
+    if np.isfinite(expected).all():
+        other = compare(network.imported.source, expected, network.logits(x))
+        network.imported = max(network.imported, other, key=lambda one: one.largest_difference or 0.0)
 
 
 def _settled(module: torch.nn.Module) -> torch.dtype:
@@ -146,7 +160,7 @@ def _run(module: torch.nn.Module, x: torch.Tensor) -> np.ndarray[Any, Any]:
         raise ValueError(
             f"module must return its logits as one tensor, got {type(logits).__name__}; wrap it in a module that does"
         )
-    return np.asarray(logits.numpy())
+    return np.asarray(logits.detach().numpy())
 
 
 def _takes(module: torch.nn.Module, batch: torch.Tensor) -> bool:
