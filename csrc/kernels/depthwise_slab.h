@@ -28,8 +28,7 @@ struct DepthwiseSlab {
         store(to + layout.plane, Vec<T>{});  // what the last registers read beyond it
     }
 
-    // Zeros between its slots and behind it, where the last registers of a row of gradients read: fill spills into
-    // them.
+    // Zeros between its slots and behind it: fill spills there, and the last register of a row of gradients reads it.
     void clear_gaps(T* to) const {
         const int64_t used = layout.rows * layout.pitch;
         for (int64_t at = used; at < layout.plane; at += layout.slot) clear(to + at, layout.slot - used);
