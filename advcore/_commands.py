@@ -21,8 +21,6 @@ def _from_file(context: click.Context, _option: click.Parameter, file: Path | No
         given = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise click.BadParameter(f"there is no file {file}") from None
-    except OSError as error:
-        raise click.BadParameter(f"cannot read {file}: {error.strerror or error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise click.BadParameter(f"{file} is no TOML file: {error}") from None
     names = {p.opts[0].lstrip("-"): p.name for p in context.command.params if p.name != "config"}
@@ -36,7 +34,7 @@ def _from_file(context: click.Context, _option: click.Parameter, file: Path | No
 
 _config = click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     is_eager=True,
     expose_value=False,
     callback=_from_file,
@@ -189,7 +187,11 @@ def _command() -> str:
 @click.option("--adversarial", metavar="EPS", help="Train on PGD's examples within this Linf budget (0.1 or 8/255).")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option(
-    "--output", type=click.Path(path_type=Path), default=Path("model.safetensors"), show_default=True, help="File."
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("model.safetensors"),
+    show_default=True,
+    help="File.",
 )
 @_threads_option
 @_config
@@ -209,8 +211,6 @@ def train(
     from advcore.evaluation.sources import numbers
 
     check_writable(output.parent)
-    if output.is_dir():
-        raise click.BadParameter(f"must be a file, got the folder {output}", param_hint="--output")
     budgets = [] if adversarial is None else numbers(adversarial, "--adversarial")
     if len(budgets) > 1:
         raise click.BadParameter(f"must be one number, got {adversarial}", param_hint="--adversarial")

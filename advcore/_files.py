@@ -20,6 +20,8 @@ def check_writable(folder: Path) -> None:
 
 def write(file: Path, content: str | bytes) -> None:
     """Write a file by way of a temporary one beside it; it is on the disk when this returns."""
+    if file.is_dir():
+        raise IsADirectoryError(f"{file} must be a file, but is a folder")
     temporary = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         with temporary.open("wb") as stream:

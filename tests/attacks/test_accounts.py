@@ -219,6 +219,26 @@ def test_gradients_that_were_never_asked_for_are_not_paid_for(linear):
     assert setup.model.backwards == result.gradients.sum() == 2
 
 
+def test_gradients_behind_a_failed_forward_pass_are_not_paid_for(linear):
+    setup = linear.problem(classes=3, count=4)
+    left = iter(range(5))
+
+    class Failing:
+        randomised = False
+
+        def logits(self, x):
+            if next(left, None) is None:
+                raise ConnectionError("the line is dead")
+            return setup.model.logits(x)
+
+        def vjp(self, x, cotangent):
+            return setup.model.vjp(x, cotangent)
+
+    with pytest.raises(ConnectionError) as caught:
+        pgd(Failing(), setup.x, setup.y, eps=1e-6, steps=40, bounds=setup.bounds)
+    assert setup.model.backwards == caught.value.result.gradients.sum() > 0
+
+
 def test_ctrl_c_while_verifying_keeps_the_batches_before(linear, monkeypatch):
     setup = linear.problem(classes=3, count=6)
     plain, calls = Ledger.verify, []

@@ -154,3 +154,17 @@ def test_wrong_arguments(images, wrong, error, message):
     arguments = dict(zip(("x", "y", "examples"), images, strict=True)) | wrong
     with pytest.raises(error, match=message):
         evaluate_detector(Recorder(brightness), Model(), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("detector", "error", "message"),
+    [
+        (3, TypeError, "detector must have fit and score_samples, got int"),
+        (Recorder, TypeError, "detector must be an instance, got the class Recorder"),
+        (Recorder(lambda x: np.full(len(x), np.nan)), ValueError, "must give finite scores, got nan for input 0"),
+        (Recorder(lambda x: np.zeros((len(x), 1))), ValueError, "must give one score an input"),
+    ],
+)
+def test_what_is_no_detector(images, detector, error, message):
+    with pytest.raises(error, match=message):
+        evaluate_detector(detector, Model(), *images)

@@ -123,3 +123,13 @@ def test_a_reference_that_changed_after_fit_is_not_saved(setting, tmp_path):
     reference[0] += 0.25
     with pytest.raises(ValueError, match="reference must be what fit saw"):
         detector.save(tmp_path / "detector.safetensors")
+
+
+def test_combinations_of_nothing_are_refused(setting, file):
+    path, _, content = file
+    nothing = {"class": "Combination", "options": {"detectors": []}}
+    outer = {"class": "Combination", "options": {"detectors": [nothing]}}
+    for described in (nothing, outer):
+        path.write_bytes(_safetensors.to_bytes({}, {KEY: json.dumps(content | {"detector": described})}))
+        with pytest.raises(ValueError, match="detectors must have at least one detector"):
+            Detector.load(path, setting.network)

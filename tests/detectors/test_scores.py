@@ -217,3 +217,8 @@ def test_classes_that_fit_has_not_seen_and_points_that_do_not_vary():
         density.score_samples(points[:2], [0, 1])
     with pytest.raises(ValueError, match="X must vary within its classes"):
         detectors.TiedGaussian().fit(np.ones((6, 2)), classes)
+    for bandwidth in (0.0, 1e-200, 1e200):
+        with pytest.raises(ValueError, match="bandwidth must be at"):
+            detectors.ClassKernelDensity(bandwidth).fit(points)
+    with pytest.raises(ValueError, match="X must have squares that float64 holds"):
+        detectors.TiedGaussian().fit(points * 1e200)

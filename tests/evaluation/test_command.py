@@ -152,6 +152,21 @@ def test_train_then_compare(files, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        (("--output", "{folder}"), "is a directory"),
+        (("--adversarial", "0.1,0.2"), "must be one number, got 0.1,0.2"),
+        (("--config", "{folder}"), "is a directory"),
+    ],
+)
+def test_what_no_training_could_be_saved_from_does_not_begin(files, tmp_path, more, line):
+    result = command("train", files / "data.npz", *(part.format(folder=tmp_path) for part in more))
+    assert result.exit_code == 2
+    assert line in result.output
+    assert "epoch" not in result.output
+
+
+@pytest.mark.parametrize(
     ("model", "data", "more", "line"),
     [
         ("missing.onnx", "data.npz", (), "MODEL: there is no file"),
