@@ -14,6 +14,10 @@ namespace {
 constexpr int64_t most_repetitions = 8;  // of the weights' transform, before it is stored for all items
 constexpr int64_t fewest_tiles = 16, fewest_rows = 24;
 
+int64_t transformed_size(int64_t groups, int64_t rows, int64_t channels) {
+    return groups * frequencies * (rows * channels + plane_gap);
+}
+
 template <class T>
 void transform_all(const WinogradWeights<T>& weights, int64_t groups, int64_t rows, int64_t channels, T* transformed) {
     const WinogradPackArgs<T> args{
@@ -49,7 +53,7 @@ void run_winograd(WinogradArgs<T> args) {
     std::unique_ptr<T[]> own;
     if (!args.transformed && tiles > most_repetitions * winograd_tiles<T>) {
         own = std::make_unique_for_overwrite<T[]>(
-            static_cast<std::size_t>(s.groups * frequencies * (s.rows * s.channels + plane_gap)));
+            static_cast<std::size_t>(transformed_size(s.groups, s.rows, s.channels)));
         transform_all(args.weights, s.groups, s.rows, s.channels, own.get());
         args.transformed = own.get();
     }
@@ -62,8 +66,7 @@ void run_winograd(WinogradArgs<T> args) {
 
 template <class T>
 int64_t winograd_packed_size(const ConvShape& s) {
-    return has_few_tiles<T>(s) ? few_tiles_packed_size<T>(s)
-                               : s.groups * frequencies * (s.rows * s.channels + plane_gap);
+    return has_few_tiles<T>(s) ? few_tiles_packed_size<T>(s) : transformed_size(s.groups, s.rows, s.channels);
 }
 
 template <class T>

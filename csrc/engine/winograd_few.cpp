@@ -16,9 +16,8 @@ constexpr int64_t most_repetitions = 4;  // of the weights' transform, before it
 constexpr int64_t most_kept_bytes = int64_t{4} << 20;
 
 template <class T>
-WinogradFewPackArgs<T> blocks_of(const WinogradWeights<T>& weights, int64_t groups, int64_t rows, int64_t channels,
-                                 const T* transformed) {
-    return {weights, const_cast<T*>(transformed), groups, rows, channels};
+WinogradFewPackArgs<T> blocks_of(const WinogradWeights<T>& weights, int64_t groups, int64_t rows, int64_t channels) {
+    return {weights, nullptr, groups, rows, channels};
 }
 
 template <class T>
@@ -27,7 +26,8 @@ bool is_kept(const WinogradFewPackArgs<T>& args) {
 }
 
 template <class T>
-void transform_all(const WinogradFewPackArgs<T>& args) {
+void transform_all(WinogradFewPackArgs<T> args, T* transformed) {
+    args.transformed = transformed;
     run(kernels<T>().winograd_few_pack, args, args.items(), grain(args.items() * few_block<T>, args.items()));
 }
 
@@ -41,19 +41,19 @@ bool has_few_tiles(const ConvShape& c) {
 
 template <class T>
 bool keeps_frequencies(const ConvShape& c) {
-    return is_kept(blocks_of<T>({}, c.groups, c.rows, c.channels, nullptr));
+    return is_kept(blocks_of<T>({}, c.groups, c.rows, c.channels));
 }
 
 template <class T>
 int64_t few_tiles_packed_size(const ConvShape& c) {
-    const auto args = blocks_of<T>({}, c.groups, c.rows, c.channels, nullptr);
+    const auto args = blocks_of<T>({}, c.groups, c.rows, c.channels);
     return is_kept(args) ? args.items() * few_block<T> : c.weight_size();
 }
 
 template <class T>
 void winograd_few_pack(const ConvShape& c, const WinogradWeights<T>& weights, T* packed) {
-    const auto args = blocks_of(weights, c.groups, c.rows, c.channels, packed);
-    is_kept(args) ? transform_all(args) : void(std::copy_n(weights.weight, c.weight_size(), packed));
+    const auto args = blocks_of(weights, c.groups, c.rows, c.channels);
+    is_kept(args) ? transform_all(args, packed) : void(std::copy_n(weights.weight, c.weight_size(), packed));
 }
 
 template <class T>
@@ -62,8 +62,9 @@ void winograd_few(const WinogradShape& s, const T* input, const WinogradWeights<
     constexpr int64_t step = 64 / static_cast<int64_t>(sizeof(T));  // a register on every level
     const int64_t tiles = s.samples * s.tiles_y * s.tiles_x;
     WinogradFewArgs<T> args{};
-    args.weights = blocks_of(weights, s.groups, s.rows, s.channels, transformed);
-    args.shape = s, args.input = input, args.bias = bias, args.out = out, args.activation = activation;
+    args.weights = blocks_of(weights, s.groups, s.rows, s.channels);
+    args.transformed = transformed, args.shape = s, args.input = input, args.bias = bias, args.out = out,
+    args.activation = activation;
     static_assert(frequencies * (most_channels * step + plane_gap) <= few_inputs<T>);
     args.tiles_per_item =
         std::min((few_inputs<T> / frequencies - plane_gap) / s.channels / step * step, winograd_tiles<T>);
@@ -71,8 +72,8 @@ void winograd_few(const WinogradShape& s, const T* input, const WinogradWeights<
     std::unique_ptr<T[]> own;
     if (!transformed && args.tile_items > most_repetitions && is_kept(args.weights)) {
         own = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(args.weights.items() * few_block<T>));
-        args.weights.transformed = own.get();
-        transform_all(args.weights);
+        transform_all(args.weights, own.get());
+        args.transformed = own.get();
     }
     const int64_t wanted = get_num_threads() == 1 ? 1 : 2 * get_num_threads();
     args.row_items = std::clamp(ceil_div(wanted, s.groups * args.tile_items), int64_t{1}, args.weights.row_blocks());

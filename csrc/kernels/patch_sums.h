@@ -55,16 +55,7 @@ template <class T, int Residues>
 ADVCORE_INLINE void add_residues(const Vec<T> (&sums)[Residues], int64_t count, T* to) {
     constexpr int L = lanes<T>;
     Vec<T> ordered[Residues];
-    if constexpr (Residues == 1) {
-        ordered[0] = sums[0];
-    } else if constexpr (Residues == 2) {
-        ordered[0] = interleave<T, 0>(sums[0], sums[1]), ordered[1] = interleave<T, 1>(sums[0], sums[1]);
-    } else {
-        const Vec<T> low02 = interleave<T, 0>(sums[0], sums[2]), high02 = interleave<T, 1>(sums[0], sums[2]);
-        const Vec<T> low13 = interleave<T, 0>(sums[1], sums[3]), high13 = interleave<T, 1>(sums[1], sums[3]);
-        ordered[0] = interleave<T, 0>(low02, low13), ordered[1] = interleave<T, 1>(low02, low13);
-        ordered[2] = interleave<T, 0>(high02, high13), ordered[3] = interleave<T, 1>(high02, high13);
-    }
+    order_columns<T>(sums, ordered);
 #pragma GCC unroll 4
     for (int i = 0; i < Residues; ++i) {
         const int used = static_cast<int>(smaller(L, count - i * L));

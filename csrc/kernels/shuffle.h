@@ -188,5 +188,22 @@ ADVCORE_INLINE Vec<T> interleave(Vec<T> a, Vec<T> b) {
     return interleave<T, Half>(a, b, typename Iota<lanes<T>>::type{});
 }
 
+// Registers in the order of memory: lane i of column j comes i * columns + j th.
+template <class T>
+ADVCORE_INLINE void order_columns(const Vec<T> (&y)[1], Vec<T> (&ordered)[1]) {
+    ordered[0] = y[0];
+}
+template <class T>
+ADVCORE_INLINE void order_columns(const Vec<T> (&y)[2], Vec<T> (&ordered)[2]) {
+    ordered[0] = interleave<T, 0>(y[0], y[1]), ordered[1] = interleave<T, 1>(y[0], y[1]);
+}
+template <class T>
+ADVCORE_INLINE void order_columns(const Vec<T> (&y)[4], Vec<T> (&ordered)[4]) {
+    const Vec<T> low02 = interleave<T, 0>(y[0], y[2]), high02 = interleave<T, 1>(y[0], y[2]);
+    const Vec<T> low13 = interleave<T, 0>(y[1], y[3]), high13 = interleave<T, 1>(y[1], y[3]);
+    ordered[0] = interleave<T, 0>(low02, low13), ordered[1] = interleave<T, 1>(low02, low13);
+    ordered[2] = interleave<T, 0>(high02, high13), ordered[3] = interleave<T, 1>(high02, high13);
+}
+
 }  // namespace
 }  // namespace advcore::ADVCORE_LEVEL

@@ -47,11 +47,8 @@ void gather_channels(const WinogradFewArgs<T>& args, const ForwardTiles<T, Taps>
         for (int64_t c = 0; c < s.channels; ++c)
             transform_windows<T, tile_in>(
                 [&](int lane, int part, Vec<T>(&rows)[tile_in]) {
-                    if (first + lane < tiles.count)
-                        load_window<T>(tiles.tile[first + lane].input, args.input + c * s.height * s.width, s.width,
-                                       part, rows);
-                    else
-                        for (Vec<T>& row : rows) row = Vec<T>{};
+                    load_window<T>(tiles.tile[first + lane].input, args.input + c * s.height * s.width, s.width, part,
+                                   rows);
                 },
                 to + c * pitch + first, plane);
 }
@@ -138,9 +135,8 @@ void convolve_few(const WinogradFewArgs<T>& args, int64_t begin, int64_t end, vo
             for (int64_t b = 0; b < channel_blocks; ++b) {
                 const int64_t channel = b * few_channels_at_once<T>;
                 const T* right = own_block;
-                if (args.weights.transformed)
-                    right =
-                        args.weights.transformed + ((group * row_blocks + block) * channel_blocks + b) * few_block<T>;
+                if (args.transformed)
+                    right = args.transformed + ((group * row_blocks + block) * channel_blocks + b) * few_block<T>;
                 else
                     transform_block<T, Taps>(args.weights, group, row, channel, own_block);
                 multiply_block<T>(panels, rows, smaller(few_channels_at_once<T>, s.channels - channel),

@@ -38,7 +38,8 @@ struct WinogradFewPackArgs {
 // As WinogradArgs. An item is `tiles_per_item` tiles for a share of the blocks of rows of one group, rows fastest.
 template <class T>
 struct WinogradFewArgs {
-    WinogradFewPackArgs<T> weights;  // `transformed` may be null: each item transforms the weights that it needs
+    WinogradFewPackArgs<T> weights;
+    const T* transformed;  // of WinogradFewPackArgs, or null: each item transforms the weights that it needs
     WinogradShape shape;
     const T* input;
     const T* bias;

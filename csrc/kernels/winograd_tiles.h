@@ -112,19 +112,6 @@ inline void gather_tiles(const WinogradArgs<T>& args, const ForwardTiles<T, Taps
     }
 }
 
-// Registers of outputs in the order of memory from one row of outputs of a register of tiles, y[0] the first column.
-template <class T>
-ADVCORE_INLINE void order_columns(const Vec<T> (&y)[2], Vec<T> (&ordered)[2]) {
-    ordered[0] = interleave<T, 0>(y[0], y[1]), ordered[1] = interleave<T, 1>(y[0], y[1]);
-}
-template <class T>
-ADVCORE_INLINE void order_columns(const Vec<T> (&y)[4], Vec<T> (&ordered)[4]) {
-    const Vec<T> low02 = interleave<T, 0>(y[0], y[2]), high02 = interleave<T, 1>(y[0], y[2]);
-    const Vec<T> low13 = interleave<T, 0>(y[1], y[3]), high13 = interleave<T, 1>(y[1], y[3]);
-    ordered[0] = interleave<T, 0>(low02, low13), ordered[1] = interleave<T, 1>(low02, low13);
-    ordered[2] = interleave<T, 0>(high02, high13), ordered[3] = interleave<T, 1>(high02, high13);
-}
-
 template <class T, int Taps, int Outputs>
 ADVCORE_INLINE void deal_out(const ForwardTiles<T, Taps>& tiles, int64_t first, bool together, int row,
                              int64_t row_offset, T* out, const Vec<T> (&y)[Outputs]) {
