@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import advcore
@@ -109,6 +109,7 @@ def test_random_networks(assert_agree, drawn, flat, h, bounds):
     x = rng.uniform(0, 1, (2, *shape)).astype(network.dtype)
     if flat:
         x = np.round(x * 2) / 2  # ties, and numbers at the bounds
+    assume(np.isfinite(network.logits(x)).all())  # the maximum of a window of padding alone is not
     coordinates = np.stack([rng.permutation(x[0].size)[:7] for _ in x]) if x[0].size >= 7 else np.zeros((2, 1), int)
     rtol = 1e-6 if network.dtype == np.float64 else 1e-3  # of the largest difference
     if network.dtype == np.float32 and flat:

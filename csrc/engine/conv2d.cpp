@@ -28,7 +28,7 @@ void run_tiles(Conv2dArgs<T>& args) {
     args.span_columns = whole_batch ? m.samples * m.positions() : m.positions();
     args.row_tiles = ceil_div(args.rows, tile_rows);
     args.column_tiles = ceil_div(args.span_columns, tile_cols<T>);
-    const int64_t wanted = wanted_items();
+    const int64_t work = m.groups * args.rows * m.rows() * m.samples * m.positions(), wanted = wanted_items(work);
     if (args.items() < wanted)
         args.row_tiles = std::clamp(ceil_div(wanted * args.row_tiles, args.items()), args.row_tiles,
                                     ceil_div(args.rows, fewest_rows));
@@ -37,7 +37,6 @@ void run_tiles(Conv2dArgs<T>& args) {
                                        ceil_div(args.span_columns, 2 * narrowest));
     args.columns_per_tile = ceil_div(ceil_div(args.span_columns, args.column_tiles), narrowest) * narrowest;
     args.column_tiles = ceil_div(args.span_columns, args.columns_per_tile);
-    const int64_t work = m.groups * args.rows * m.rows() * m.samples * m.positions();
     run(kernels<T>().conv2d, args, args.items(), grain(work, args.items()));
 }
 
@@ -85,7 +84,7 @@ bool cut_directly(Conv2dDirectArgs<T>& args) {
         args.height_tiles = ceil_div(v.positions, args.height_per_tile);
         args.sample_tiles = ceil_div(m.samples, args.samples_per_tile);
     };
-    const int64_t wanted = wanted_items();
+    const int64_t wanted = wanted_items(m.groups * args.rows * m.rows() * m.samples * m.positions());
     args.row_tiles = ceil_div(args.rows, tile_rows);
     for (cut(); args.items() < wanted && args.samples_per_tile > 1; cut())
         args.samples_per_tile = ceil_div(args.samples_per_tile, 2);
@@ -114,7 +113,8 @@ void run_input_grad(Conv2dInputGradArgs<T>& args, Conv2dPackArgs<T>& weights) {
     args.height_per_tile = std::clamp<int64_t>(tile_cols<T> / width, 1, height);
     args.width_per_tile = std::min(width, tile_cols<T>);
     args.sample_items = ceil_div(m.samples, args.samples_per_item);
-    const int64_t row_items = ceil_div(wanted_items(), args.sample_items * m.groups);
+    const int64_t work = m.samples * m.positions() * m.groups * m.rows() * weights.depth;
+    const int64_t row_items = ceil_div(wanted_items(work), args.sample_items * m.groups);
     const int64_t rows = std::clamp(ceil_div(m.rows(), row_items), fewest_rows, tile_rows);
     args.channels_per_item = ceil_div(m.channels, ceil_div(m.rows(), rows));
     args.channel_items = ceil_div(m.channels, args.channels_per_item);
@@ -127,8 +127,7 @@ void run_input_grad(Conv2dInputGradArgs<T>& args, Conv2dPackArgs<T>& weights) {
     weights.packed = packed.get(), weights.part_rows = args.rows_per_part;
     args.packed = packed.get();
     pack(weights);
-    run(kernels<T>().conv2d_input_grad, args, args.items(),
-        grain(m.samples * m.positions() * m.groups * m.rows() * weights.depth, args.items()));
+    run(kernels<T>().conv2d_input_grad, args, args.items(), grain(work, args.items()));
 }
 
 // A row of the left factor is an output channel.

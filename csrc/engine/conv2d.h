@@ -87,7 +87,4 @@ inline int64_t slab_size(const PatchMatrix& m, int64_t height, int64_t rows) {
            (extent(m.vertical, height) * extent(m.horizontal, m.horizontal.positions) + slab_gap);
 }
 
-// Enough for every thread to end at about the same time.
-inline int64_t wanted_items() { return get_num_threads() == 1 ? 1 : 4 * get_num_threads(); }
-
 }  // namespace advcore

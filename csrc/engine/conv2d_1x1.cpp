@@ -49,9 +49,10 @@ void conv2d_1x1(const ConvShape& s, const T* input, const T* packed, const Weigh
     args.position_tiles = ceil_div(args.positions, most_positions_1x1<T>);
     args.positions_per_tile = ceil_div(args.positions, args.position_tiles);
     args.row_tiles = 1;
-    if (args.items() < wanted_items())
-        args.row_tiles = std::clamp(ceil_div(wanted_items() * args.row_tiles, args.items()), args.row_tiles,
-                                    ceil_div(s.rows, fewest_rows));
+    const int64_t wanted = wanted_items(s.work());
+    if (args.items() < wanted)
+        args.row_tiles =
+            std::clamp(ceil_div(wanted * args.row_tiles, args.items()), args.row_tiles, ceil_div(s.rows, fewest_rows));
     args.rows_per_tile = ceil_div(ceil_div(s.rows, args.row_tiles), step<T>) * step<T>;
     args.row_tiles = ceil_div(s.rows, args.rows_per_tile);
     run(kernels<T>().conv2d_1x1, args, args.items(), grain(s.work(), args.items()));

@@ -45,7 +45,7 @@ void cut_weights(Conv2dWeightGradArgs<T>& args) {
     args.row_tiles = ceil_div(args.rows, args.rows_per_tile);
     const int64_t most_taps = std::min(weight_grad_taps, weight_grad_sums<T> / args.rows_per_tile);
     args.tap_tiles = ceil_div(m.rows(), most_taps);
-    const int64_t wanted = wanted_items();
+    const int64_t wanted = wanted_items(m.groups * args.rows * m.rows() * m.samples * m.positions());
     if (args.items() < wanted)
         args.tap_tiles = std::clamp(ceil_div(wanted * args.tap_tiles, args.items()), args.tap_tiles,
                                     ceil_div(m.rows(), fewest_taps));

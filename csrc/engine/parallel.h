@@ -24,6 +24,14 @@ inline int64_t grain(int64_t work, int64_t items) {
     return ceil_div(items, std::max<int64_t>(1, work / least_work));
 }
 
+// How many items `work` multiply-adds should be cut into: one for every thread, and up to `most` where that many for
+// the threads to end together are worth what each of them packs.
+inline int64_t wanted_items(int64_t work, int64_t most = 4) {
+    constexpr int64_t worth_packing = int64_t{1} << 23;
+    const int64_t threads = get_num_threads();
+    return threads == 1 ? 1 : threads * std::clamp<int64_t>(work / worth_packing / threads, 1, most);
+}
+
 // Runs a kernel over all its items.
 template <class Args>
 void run(void (*kernel)(const Args&, int64_t, int64_t, void*), const Args& args, int64_t items, int64_t grain = 1) {

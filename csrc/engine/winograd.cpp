@@ -12,7 +12,7 @@ namespace advcore {
 namespace {
 
 constexpr int64_t most_repetitions = 8;  // of the weights' transform, before it is stored for all items
-constexpr int64_t fewest_tiles = 16, fewest_rows = 24;
+constexpr int64_t fewest_tiles = 16, fewest_rows = 16;
 
 int64_t transformed_size(int64_t groups, int64_t rows, int64_t channels) {
     return groups * frequencies * (rows * channels + plane_gap);
@@ -34,7 +34,7 @@ void cut(WinogradArgs<T>& args, int64_t tiles, int64_t most_rows) {
     const WinogradShape& s = args.shape;
     args.row_items = ceil_div(s.rows, most_rows);
     args.tile_items = ceil_div(tiles, winograd_tiles<T>);
-    const int64_t wanted = get_num_threads() == 1 ? 1 : 2 * get_num_threads();
+    const int64_t wanted = wanted_items(frequencies * tiles * s.groups * s.rows * s.channels, 2);
     const auto missing = [&] { return ceil_div(wanted, s.groups * args.row_items * args.tile_items); };
     if (missing() > 1)
         args.tile_items =
@@ -105,7 +105,7 @@ void winograd_packed(const ConvShape& shape, const T* input, const T* packed, co
 // The batch is cut into segments where there are few blocks. The cut depends on the shape alone.
 template <class T>
 int64_t winograd_weight_grad_segments(int64_t samples, int64_t tiles, int64_t groups, int64_t rows, int64_t channels) {
-    constexpr int64_t enough_items = 16, fewest_terms = 512;
+    constexpr int64_t enough_items = 16, fewest_terms = winograd_grad_depth;
     const int64_t blocks = groups * ceil_div(rows, winograd_grad_side<T>) * ceil_div(channels, winograd_grad_side<T>);
     const int64_t segments =
         std::min({ceil_div(enough_items, blocks), std::max<int64_t>(1, samples * tiles / fewest_terms),
@@ -122,7 +122,6 @@ void winograd_weight_grad(const ConvShape& shape, const T* input, const T* grad_
     args.input = input, args.grad_output = grad_output;
     args.row_items = ceil_div(s.rows, winograd_grad_side<T>);
     args.channel_items = ceil_div(s.channels, winograd_grad_side<T>);
-    const int64_t blocks = s.groups * args.row_items * args.channel_items;
     const int64_t tiles = s.samples * s.tiles_y * s.tiles_x;
     args.segments = winograd_weight_grad_segments<T>(s.samples, s.tiles_y * s.tiles_x, s.groups, s.rows, s.channels);
     args.samples_per_segment = std::max<int64_t>(1, ceil_div(s.samples, args.segments));
@@ -130,12 +129,16 @@ void winograd_weight_grad(const ConvShape& shape, const T* input, const T* grad_
         std::memset(grad_weight, 0, static_cast<std::size_t>(size) * sizeof(T));
         return;
     }
+    const int64_t work = frequencies * tiles * s.groups * s.rows * s.channels;
+    const int64_t missing =
+        ceil_div(wanted_items(work, 1), args.segments * s.groups * args.row_items * args.channel_items);
+    args.row_items =
+        std::clamp(missing * args.row_items, args.row_items, std::max(args.row_items, s.rows / fewest_rows));
     std::unique_ptr<T[]> parts;
     if (args.segments > 1) parts = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(args.segments * size));
     args.parts = parts ? parts.get() : grad_weight;
-    const int64_t items = args.segments * blocks;
-    run(kernels<T>().winograd_weight_grad, args, items,
-        grain(frequencies * tiles * s.groups * s.rows * s.channels, items));
+    const int64_t items = args.segments * s.groups * args.row_items * args.channel_items;
+    run(kernels<T>().winograd_weight_grad, args, items, grain(work, items));
     if (parts) run(kernels<T>().sum_parts, SumPartsArgs<T>{parts.get(), grad_weight, args.segments, size}, size, 4096);
 }
 

@@ -66,8 +66,9 @@ void winograd_few(const WinogradShape& s, const T* input, const WinogradWeights<
     args.transformed = transformed, args.shape = s, args.input = input, args.bias = bias, args.out = out,
     args.activation = activation;
     static_assert(frequencies * (most_channels * step + plane_gap) <= few_inputs<T>);
-    args.tiles_per_item =
+    const int64_t most_tiles_at_once =
         std::min((few_inputs<T> / frequencies - plane_gap) / s.channels / step * step, winograd_tiles<T>);
+    args.tiles_per_item = ceil_div(ceil_div(tiles, ceil_div(tiles, most_tiles_at_once)), step) * step;
     args.tile_items = ceil_div(tiles, args.tiles_per_item);
     std::unique_ptr<T[]> own;
     if (!transformed && args.tile_items > most_repetitions && is_kept(args.weights)) {
@@ -75,10 +76,10 @@ void winograd_few(const WinogradShape& s, const T* input, const WinogradWeights<
         transform_all(args.weights, own.get());
         args.transformed = own.get();
     }
-    const int64_t wanted = get_num_threads() == 1 ? 1 : 2 * get_num_threads();
+    const int64_t work = frequencies * tiles * s.groups * s.rows * s.channels, wanted = wanted_items(work, 2);
     args.row_items = std::clamp(ceil_div(wanted, s.groups * args.tile_items), int64_t{1}, args.weights.row_blocks());
     const int64_t items = s.groups * args.tile_items * args.row_items;
-    run(kernels<T>().winograd_few, args, items, grain(frequencies * tiles * s.groups * s.rows * s.channels, items));
+    run(kernels<T>().winograd_few, args, items, grain(work, items));
 }
 
 #define ADVCORE_WINOGRAD_FEW(T)                                                                                      \

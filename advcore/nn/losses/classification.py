@@ -87,12 +87,13 @@ def multiclass_hinge(logits: Array, labels: object) -> tuple[Array, Array]:
     """
     logits = _check.array("logits", logits, axes=("N", "K"))
     rows, labels = np.arange(len(logits)), labels_of(labels, logits)
-    violation = logits - logits[rows, labels][:, np.newaxis] + 1
-    violation[rows, labels] = 0
-    gradient = (violation >= 0).astype(logits.dtype)
-    gradient[rows, labels] = 0
-    gradient[rows, labels] = -row_sums(gradient)
-    return row_sums(np.maximum(violation, 0)), gradient
+    violation = logits - logits[rows, labels, np.newaxis]
+    violation += 1
+    violation[rows, labels] = -1
+    violated = violation >= 0
+    gradient = violated.astype(logits.dtype)
+    gradient[rows, labels] = -violated.sum(axis=1)
+    return row_sums(np.maximum(violation, 0, out=violation)), gradient
 
 
 def margin(logits: Array, labels: object) -> tuple[Array, Array]:
