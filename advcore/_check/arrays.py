@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from advcore import _core
 from advcore._check.objects import describe, sequence, shape_text
+from advcore._memory import empty
 
 Array = NDArray[Any]
 
@@ -225,7 +226,7 @@ def output(out: object, shape: Sequence[int], dtype: np.dtype[Any], inputs: Sequ
     if size > LARGEST_SIZE:
         raise ValueError(f"the result must fit in memory, got shape {tuple(shape)} of {dtype}")
     if out is None:
-        return np.empty(shape, dtype)
+        return empty(shape, dtype)
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a NumPy array, got {describe(out)}")
     if out.dtype != dtype:
@@ -236,9 +237,9 @@ def output(out: object, shape: Sequence[int], dtype: np.dtype[Any], inputs: Sequ
         raise ValueError("out must be writeable, got a read-only array")
     flags = out.flags
     if not (type(out) is np.ndarray and flags.c_contiguous and flags.aligned):
-        return np.empty(shape, dtype)
+        return empty(shape, dtype)
     if any(x is not None and np.may_share_memory(out, x) for x in inputs):
-        return np.empty(shape, dtype)
+        return empty(shape, dtype)
     return out
 
 

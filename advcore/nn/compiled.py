@@ -12,6 +12,7 @@ import numpy as np
 
 from advcore import _core
 from advcore._check import Array
+from advcore._memory import empty
 from advcore.nn._watch import by_the_network
 from advcore.nn.activations import GELU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from advcore.nn.conv import Conv2d
@@ -112,7 +113,6 @@ class Program:
             self._buffers[step.name] = _STEPS[type(step.layer)](self, step, step.layer)
         self.output_shape = shapes[steps[-1].name]
         self._output = self._buffers[steps[-1].name]
-        self._spare_tapes: list[Array] = []
         if keep:
             self.core.finish_keeping(self._output)
             return
@@ -135,17 +135,14 @@ class Program:
 
     def logits(self, x: Array) -> Array:
         """Return the output for x (N, ...)."""
-        out = np.empty((len(x), *self.output_shape), self.dtype)
+        out = empty((len(x), *self.output_shape), self.dtype)
         self.core.run(x, out)
         return out
 
     def kept(self, x: Array, names: Sequence[str]) -> list[Array]:
-        """Return the outputs of some steps for x (N, ...), each flat: valid until the next call."""
-        out = np.empty((len(x), *self.output_shape), self.dtype)
-        size = len(x) * self.core.kept_size()
-        if not self._spare_tapes or self._spare_tapes[0].size < size:
-            self._spare_tapes = [np.empty(size, self.dtype)]
-        (tape,) = self._spare_tapes
+        """Return the outputs of some steps for x (N, ...), each flat."""
+        out = empty((len(x), *self.output_shape), self.dtype)
+        tape = empty((len(x) * self.core.kept_size(),), self.dtype)
         self.core.keep(x, out, tape)
         arrays = []
         for name in names:
@@ -157,7 +154,7 @@ class Program:
 
     def vjp(self, x: Array, cotangent: Array) -> Array:
         """Return the gradient for x of sum(logits * cotangent)."""
-        gradient = np.empty_like(x)
+        gradient = empty(x.shape, self.dtype)
         self.core.vjp(x, cotangent, gradient)
         return gradient
 
@@ -169,16 +166,12 @@ class Program:
     def value_and_vjps(self, x: Array, cotangents: Callable[[Array], Array], count: int) -> tuple[Array, Array]:
         """Return the logits and ``count`` gradients (J, N, ...), one for each of cotangents(logits) (J, N, K)."""
         again = count > 1
-        out = np.empty((len(x), *self.output_shape), self.dtype)
-        size = len(x) * (self.lasting_tape_size if again else self.tape_size)
-        tape = self._spare_tapes.pop() if self._spare_tapes else np.empty(0, self.dtype)
-        if tape.size < size:
-            tape = np.empty(size, self.dtype)
+        out = empty((len(x), *self.output_shape), self.dtype)
+        tape = empty((len(x) * (self.lasting_tape_size if again else self.tape_size),), self.dtype)
         piece = self.core.forward(x, out, tape, again)
-        gradients = np.empty((count, *x.shape), self.dtype)
+        gradients = empty((count, *x.shape), self.dtype)
         for weights, gradient in zip(cotangents(out.copy()), gradients, strict=True):
             self.core.backward(x, out, weights, gradient, tape, piece, again)
-        self._spare_tapes = [tape]  # fresh memory costs as much as much of the arithmetic
         return out, gradients
 
 

@@ -91,7 +91,8 @@ class Conv2d(ProductLayer):
         if need_parameters:
             gradients["weight"] = ops.conv2d_weight_grad(saved, weight.shape, grad, *self._geometry)
             if self.bias:
-                gradients["bias"] = grad.sum(axis=(2, 3)).sum(axis=0)
+                means = ops.adaptive_avg_pool2d(grad, 1)[:, :, 0, 0]  # on all threads
+                gradients["bias"] = math.prod(grad.shape[2:]) * means.sum(axis=0)
         below = ops.conv2d_input_grad(saved.shape, weight, grad, *self._geometry) if need_input else None
         return below, gradients
 

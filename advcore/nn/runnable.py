@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from advcore import _check
 from advcore._check import Array
+from advcore._memory import empty
 from advcore.nn import inner, passes
 from advcore.nn._watch import by_the_network
 from advcore.nn.compiled import Programs
@@ -68,7 +69,7 @@ class Runnable(LayerGraph):
         program = self._programs.of(plan.shapes)
         if program is not None:
             return program.logits(x)
-        result = np.empty((len(x), *plan.output_shape), self.dtype)
+        result = empty((len(x), *plan.output_shape), self.dtype)
         for part in _pieces(len(x), plan.piece):
             with by_the_network():
                 result[part] = passes.infer(self._steps, x[part])
@@ -99,7 +100,7 @@ class Runnable(LayerGraph):
                 for name, y in passes.values(self._until(names), x[part]):
                     if name in names:
                         if name not in results:
-                            results[name] = np.empty((len(x), *y.shape[1:]), self.dtype)
+                            results[name] = empty((len(x), *y.shape[1:]), self.dtype)
                         results[name][part] = y
         return {name: results[name] for name in names}
 
@@ -122,7 +123,7 @@ class Runnable(LayerGraph):
         program = self._programs.of(plan.shapes)
         if program is not None:
             return program.vjp(x, cotangent)
-        gradient = np.empty_like(x)
+        gradient = empty(x.shape, self.dtype)
         for part in _pieces(len(x), plan.piece):
             _, saved = self.forward(x[part])
             gradient[part] = self.backward(saved, cotangent[part])[0]
@@ -183,7 +184,7 @@ class Runnable(LayerGraph):
         if len(x) > max(kept, 1):  # more than memory holds at once: a second forward pass is the price
             logits = self.logits(x)
             directions = cotangents(logits)
-            gradients = np.empty((count, *x.shape), self.dtype)
+            gradients = empty((count, *x.shape), self.dtype)
             for direction, gradient in zip(directions, gradients, strict=True):
                 gradient[...] = self.vjp(x, direction)
             return logits, gradients

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from advcore import _check, _core
 from advcore._check import Array
+from advcore._memory import empty
 
 Lengths = NDArray[np.int64]
 
@@ -101,10 +102,10 @@ def forward_pass(
     if keep:
         steps, samples, _ = input.shape
         hidden, dtype = weights.hidden, input.dtype
-        gates = np.empty((steps, samples, cell.gates * hidden), dtype)
-        states = np.empty((steps + 1, samples, hidden), dtype)
-        cells = np.empty_like(states) if cell == Cell.LSTM else None
-        extra = None if cell == Cell.RNN_TANH else np.empty((steps, samples, hidden), dtype)
+        gates = empty((steps, samples, cell.gates * hidden), dtype)
+        states = empty((steps + 1, samples, hidden), dtype)
+        cells = empty(states.shape, dtype) if cell == Cell.LSTM else None
+        extra = None if cell == Cell.RNN_TANH else empty((steps, samples, hidden), dtype)
     w_ih, w_hh, b_ih, b_hh = weights
     _core.recurrent_forward(
         output, *last, input, *first, w_ih, w_hh, b_ih, b_hh, lengths, gates, states, cells, extra, cell, reverse
@@ -131,7 +132,7 @@ def backward_pass(
     """
     cell, (w_ih, w_hh, b_ih, b_hh), reverse, lengths, input, gates, states, cells, extra = made
     wanted = (w_ih, w_hh, b_ih, b_hh) if need_params else (None,) * 4
-    grads = [None if parameter is None else np.empty_like(parameter) for parameter in wanted]
+    grads = [None if parameter is None else empty(parameter.shape, parameter.dtype) for parameter in wanted]
     grad_w_ih, grad_w_hh, grad_b_ih, grad_b_hh = grads
     _core.recurrent_backward(
         grad_input,

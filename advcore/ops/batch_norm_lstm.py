@@ -10,6 +10,7 @@ import numpy as np
 
 from advcore import _check, _core
 from advcore._check import Array
+from advcore._memory import empty
 
 PARTS = 9  # of the statistics: the input's part of the gates i, f, g, o, the state's part of them, the cell
 
@@ -135,13 +136,13 @@ def batch_norm_lstm(
 
     shape = (samples, steps, hidden) if batch_first else (steps, samples, hidden)
     result = _check.output(out, shape, dtype, (input, h, c, *known))
-    input_part = np.empty((steps, samples, 4 * hidden), dtype)
+    input_part = empty((steps, samples, 4 * hidden), dtype)
     _core.linear(_rows(input_part), _rows(x), known.w_ih, None, 0)
     kept, slots = (steps, steps + 1) if return_tape else (1, 2)
-    state_part = np.empty((kept, samples, 4 * hidden), dtype)
+    state_part = empty((kept, samples, 4 * hidden), dtype)
     gates = np.empty((1, samples, 4 * hidden), dtype)
-    tanh_cell = np.empty((kept, samples, hidden), dtype)
-    states, cells = np.empty((2, slots, samples, hidden), dtype)
+    tanh_cell = empty((kept, samples, hidden), dtype)
+    states, cells = empty((2, slots, samples, hidden), dtype)
     states[0], cells[0] = 0 if h is None else h, 0 if c is None else c
     made = (input_part, state_part, gates, states, cells, tanh_cell, mean, variance)
     output = result.swapaxes(0, 1) if batch_first else result
@@ -207,7 +208,7 @@ def batch_norm_lstm_grad(
     result = _check.output(out, outside(features), dtype, (grad_output, h, c, tape.input, *tape.params))
     grad_h = np.zeros((samples, hidden), dtype) if h is None else h.copy()
     grad_c = np.zeros((samples, hidden), dtype) if c is None else c.copy()
-    grad_input_part, grad_state_part = np.empty((2, *tape.state_part.shape), dtype)
+    grad_input_part, grad_state_part = empty((2, *tape.state_part.shape), dtype)
     gates = np.empty((1, samples, 4 * hidden), dtype)
     of_vectors = [np.zeros_like(vector) for vector in tape.params.of_steps[1:]]
     _core.batch_norm_lstm_backward(

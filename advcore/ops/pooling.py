@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from advcore import _check, _core
 from advcore._check import Array
+from advcore._memory import empty
 from advcore.ops._pool_geometry import (
     LARGEST_EXTENT,
     Pair,
@@ -98,7 +99,7 @@ def max_pool2d(
     windows, shape = windows_over(input.shape, kernel_size, stride, padding, dilation, ceil_mode)
     return_indices = _check.flag("return_indices", return_indices)
     result = _check.output(out, shape, input.dtype, (input,))
-    indices = np.empty(shape, np.int64) if return_indices else None
+    indices = empty(shape, np.dtype(np.int64)) if return_indices else None
     _core.max_pool2d(_fold(result), None if indices is None else _fold(indices), _fold(input), *windows[:4])
     result = _check.deliver(result, out)
     return result if indices is None else (result, indices)

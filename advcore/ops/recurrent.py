@@ -10,6 +10,7 @@ import numpy as np
 
 from advcore import _check
 from advcore._check import Array
+from advcore._memory import empty
 from advcore.ops._recurrent import RESETS, Cell, Lengths, Pass, Weights, forward_pass, states
 
 
@@ -201,7 +202,7 @@ def _sequence(
         if layer == num_layers - 1:
             y = result.swapaxes(0, 1) if batch_first else result
         else:
-            y = np.empty((steps, samples, directions * hidden), input.dtype)
+            y = empty((steps, samples, directions * hidden), input.dtype)
         x = np.ascontiguousarray(x) if return_tape else x
         for direction in range(directions):
             index = layer * directions + direction

@@ -8,6 +8,7 @@ import numpy as np
 
 from advcore import _check
 from advcore._check import Array
+from advcore._memory import empty
 from advcore.ops._recurrent import Cell, backward_pass, states
 from advcore.ops.recurrent import RecurrentTape
 
@@ -147,7 +148,7 @@ def recurrent_grad(
             if layer == 0 and not need_input:
                 grads.append(None)
             else:
-                grads.append(result if layer == 0 and direct else np.empty(made.input.shape, dtype))
+                grads.append(result if layer == 0 and direct else empty(made.input.shape, dtype))
             layer_params += backward_pass(
                 made,
                 grad[..., direction * hidden : (direction + 1) * hidden],

@@ -45,6 +45,7 @@ void bind_batch_norm_lstm(py::module_& m);
 void bind_checks(py::module_& m);
 void bind_convolution(py::module_& m);
 void bind_limits(py::module_& m);
+void bind_memory(py::module_& m);
 void bind_neighbors(py::module_& m);
 void bind_normalize(py::module_& m);
 void bind_optimizer(py::module_& m);

@@ -16,6 +16,7 @@ PYBIND11_MODULE(_core, m) {
     bind_checks(m);
     bind_convolution(m);
     bind_limits(m);
+    bind_memory(m);
     bind_neighbors(m);
     bind_normalize(m);
     bind_optimizer(m);

@@ -1,60 +1,19 @@
 // Memory that one call takes after another: large pieces are kept for the next, since the system clears what it hands
-// out, page by page, and that takes longer than many a small search.
+// out, page by page, and that takes longer than many a kernel.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
-#include <new>
-#include <vector>
 
 namespace advcore {
 
 class Pool {
 public:
-    static void* take(std::size_t bytes) {
-        if (bytes >= smallest) {
-            const std::lock_guard<std::mutex> guard(lock());
-            auto& kept = pieces();
-            const auto found = std::find_if(kept.begin(), kept.end(), [bytes](const Piece& piece) {
-                return piece.bytes >= bytes && piece.bytes <= 2 * bytes;
-            });
-            if (found != kept.end()) {
-                void* const memory = found->memory;
-                kept.erase(found);
-                return memory;
-            }
-        }
-        return ::operator new(bytes);
-    }
-
-    // `bytes` may be less than what the piece has.
-    static void give(void* memory, std::size_t bytes) {
-        if (bytes >= smallest && bytes <= largest) {
-            const std::lock_guard<std::mutex> guard(lock());
-            if (pieces().size() < most) return pieces().push_back({memory, bytes});
-        }
-        ::operator delete(memory);
-    }
-
-private:
-    struct Piece {
-        void* memory;
-        std::size_t bytes;
-    };
-    static constexpr std::size_t smallest = 32 << 10, largest = 4 << 20, most = 8;
-
-    // Never destroyed: a thread may give something back while the process ends.
-    static std::mutex& lock() {
-        static std::mutex& mutex = *new std::mutex;
-        return mutex;
-    }
-    static std::vector<Piece>& pieces() {
-        static std::vector<Piece>& kept = *new std::vector<Piece>;
-        return kept;
-    }
+    static void* take(std::size_t bytes);
+    static void give(void* memory, std::size_t bytes);  // what take(bytes) returned
+    static std::size_t kept_bytes();
 };
 
 struct GiveBack {

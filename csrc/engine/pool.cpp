@@ -1,0 +1,90 @@
+#include "pool.h"
+
+#include <array>
+#include <bit>
+#include <mutex>
+#include <new>
+
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
+namespace advcore {
+namespace {
+
+constexpr std::size_t smallest = std::size_t{32} << 10;    // worth keeping
+constexpr std::size_t most_kept = std::size_t{256} << 20;  // of all pieces together
+constexpr std::size_t line = 64, huge_page = std::size_t{2} << 20;
+
+// In steps of an eighth of a power of two, so that what was given back fits who needs about as much.
+std::size_t rounded(std::size_t bytes) {
+    const std::size_t step = std::max(line, std::bit_floor(bytes) / 8);
+    return (bytes + step - 1) / step * step;
+}
+
+// Pages of 2 MiB are cleared faster than as many small ones.
+std::align_val_t alignment(std::size_t bytes) { return std::align_val_t{bytes >= 2 * huge_page ? huge_page : line}; }
+
+void* allocate(std::size_t bytes) {
+    void* const memory = ::operator new(bytes, alignment(bytes));
+#ifdef __linux__
+    if (bytes >= 2 * huge_page) madvise(memory, bytes, MADV_HUGEPAGE);
+#endif
+    return memory;
+}
+
+struct Piece {
+    void* memory;
+    std::size_t bytes;
+    void release() const { ::operator delete(memory, alignment(bytes)); }
+};
+
+struct Kept {
+    std::mutex lock;
+    std::array<Piece, 256> pieces;  // the oldest first
+    std::size_t count = 0, bytes = 0;
+
+    Piece remove(std::size_t at) {
+        const Piece piece = pieces[at];
+        std::copy(pieces.begin() + at + 1, pieces.begin() + count, pieces.begin() + at);
+        --count, bytes -= piece.bytes;
+        return piece;
+    }
+};
+
+// Never destroyed: something may be given back while the process ends.
+Kept& kept() {
+    static Kept& all = *new Kept;
+    return all;
+}
+
+}  // namespace
+
+void* Pool::take(std::size_t bytes) {
+    bytes = rounded(bytes);
+    if (bytes >= smallest) {
+        Kept& k = kept();
+        const std::lock_guard<std::mutex> guard(k.lock);
+        for (std::size_t i = k.count; i-- > 0;)  // the newest is the likeliest to be in the caches
+            if (k.pieces[i].bytes == bytes) return k.remove(i).memory;
+    }
+    return allocate(bytes);
+}
+
+void Pool::give(void* memory, std::size_t bytes) {
+    const Piece piece{memory, rounded(bytes)};
+    if (piece.bytes < smallest || piece.bytes > most_kept) return piece.release();
+    Kept& k = kept();
+    const std::lock_guard<std::mutex> guard(k.lock);
+    while (k.count == k.pieces.size() || k.bytes + piece.bytes > most_kept) k.remove(0).release();
+    k.pieces[k.count++] = piece;
+    k.bytes += piece.bytes;
+}
+
+std::size_t Pool::kept_bytes() {
+    Kept& k = kept();
+    const std::lock_guard<std::mutex> guard(k.lock);
+    return k.bytes;
+}
+
+}  // namespace advcore
