@@ -293,7 +293,10 @@ void recurrent_backward(std::optional<Array<T>> grad_input, std::optional<Array<
         const T* const new_right = after ? previous : args.extra + row * hidden;
         const int64_t new_stride = after ? hidden : width;
         add_outer_products(args.grad_gates, width, width - apart, previous, hidden, rows, more, to_w_hh);
-        add_column_sums(args.grad_gates, width, width - apart, rows, more, to_b_hh);
+        if (to_b_ih && to_b_hh)
+            std::copy_n(to_b_ih, width - apart, to_b_hh);
+        else
+            add_column_sums(args.grad_gates, width, width - apart, rows, more, to_b_hh);
         if (!apart) continue;
         add_outer_products(new_left, new_stride, hidden, new_right, hidden, rows, more, to_w_hh + 2 * hidden * hidden);
         add_column_sums(new_left, new_stride, hidden, rows, more, to_b_hh ? to_b_hh + 2 * hidden : nullptr);

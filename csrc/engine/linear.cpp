@@ -15,7 +15,7 @@ template <class T>
 void cut_into_tiles(MatmulArgs<T>& args) {
     constexpr int64_t narrowest = 128 / sizeof(T), fewest_rows = tile_rows / 2;
     const int64_t widest = active_table().vector_bytes == 64 ? 2 * tile_cols<T> : tile_cols<T>;
-    const int64_t wanted = wanted_items(args.batch * args.rows * args.cols * args.depth);
+    const int64_t wanted = wanted_items(args.batch * args.rows * args.cols * args.depth, 2);
     args.col_tiles = ceil_div(args.cols, widest);
     args.row_tiles =
         std::clamp<int64_t>(ceil_div(wanted, args.batch * args.col_tiles), 1, ceil_div(args.rows, fewest_rows));
