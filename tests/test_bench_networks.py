@@ -83,7 +83,7 @@ def test_a_campaign_weighs_in_fresh_processes(monkeypatch):
     parameters = 4 * 312_202
     assert timing.memory.keys() == {"advcore", "torch"}
     assert all(parameters < kept < 20 * parameters for kept, _ in timing.memory.values())
-    assert all(kept < peak < 50 * parameters for kept, peak in timing.memory.values())
+    assert all(kept <= peak < 50 * parameters for kept, peak in timing.memory.values())
     assert max(timing.errors.values()) < 1e-5
 
 

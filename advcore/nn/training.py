@@ -189,9 +189,10 @@ class _Task:
                 number, start = len(at.history.epochs) + 1, time.perf_counter() - at.seconds
                 order = np.random.default_rng((self.seed, number)).permutation(len(self.x))
                 while at.step < steps:
-                    self._update(
-                        at, parameters, number, order, ((number - 1) * steps + at.step) / (self.epochs * steps)
-                    )
+                    end = len(order) if at.step + 1 == steps else (at.step + 1) * self.batch_size
+                    batch = order[at.step * self.batch_size : end]
+                    share = ((number - 1) * steps + at.step) / (self.epochs * steps)
+                    self._update(at, parameters, number, batch, share)
                     advance(number, at.loss / min(at.step * self.batch_size, len(order)))
                     if file is not None and every is not None and at.step % every == 0 and at.step < steps:
                         at.seconds = time.perf_counter() - start
@@ -217,11 +218,14 @@ class _Task:
         return whole + (left > 0 and not joined)
 
     def _update(
-        self, at: Progress, parameters: dict[str, Array], number: int, order: NDArray[np.int64], share: float
+        self,
+        at: Progress,
+        parameters: dict[str, Array],
+        number: int,
+        batch: NDArray[np.int64],
+        share: float,
     ) -> None:
         """Make one update and count it."""
-        end = len(order) if at.step + 1 == self._updates_an_epoch() else (at.step + 1) * self.batch_size
-        batch = order[at.step * self.batch_size : end]
         x, targets = self.x[batch], self.targets[batch]
         if self.perturb is not None:
             x, targets = self._perturbed(self.perturb, Batch(x, targets, batch, number, share, self.seed))

@@ -107,16 +107,44 @@ ADVCORE_INLINE Mask<T> lane_numbers() {
     return v;
 }
 
-// Parts of registers: a loop over lanes that is not unrolled becomes one masked instruction where the level has them.
+// Parts of registers.
 
-// Lanes [first, last) from memory, zeros elsewhere; memory outside those lanes is not touched.
+// Lanes [first, last) of a register.
 template <class T>
-ADVCORE_INLINE Vec<T> load_between(const T* from, int first, int last) {
-    const Int<T> begin = first, end = last;  // as wide as T
+struct LaneSpan {
+#if defined(ADVCORE_LEVEL_IS_avx512)
+    // A bit a lane. Of loops over lanes GCC makes masked instructions, too, but asks first whether lanes and memory
+    // overlap.
+    uint32_t bits;
+    ADVCORE_INLINE LaneSpan(int first, int last) : bits(below(last) & ~below(first)) {}
+    static ADVCORE_INLINE uint32_t below(int lane) {
+        return (uint32_t{1} << (lane < 0 ? 0 : lane > lanes<T> ? lanes<T> : lane)) - 1;
+    }
+#else
+    Int<T> first, last;  // as wide as T
+    ADVCORE_INLINE LaneSpan(int first_, int last_) : first(first_), last(last_) {}
+#endif
+};
+
+// Some lanes from memory, zeros elsewhere; memory outside those lanes is not touched.
+template <class T>
+ADVCORE_INLINE Vec<T> load_span(const T* from, const LaneSpan<T>& some) {
+#if defined(ADVCORE_LEVEL_IS_avx512)
+    if constexpr (sizeof(T) == 4)
+        return __builtin_ia32_loadups512_mask(from, Vec<T>{}, static_cast<uint16_t>(some.bits));
+    else
+        return __builtin_ia32_loadupd512_mask(from, Vec<T>{}, static_cast<uint8_t>(some.bits));
+#else
     T lane[lanes<T>];
 #pragma GCC unroll 1
-    for (Int<T> i = 0; i < lanes<T>; ++i) lane[i] = (i >= begin && i < end) ? from[i] : T(0);
+    for (Int<T> i = 0; i < lanes<T>; ++i) lane[i] = (i >= some.first && i < some.last) ? from[i] : T(0);
     return load(lane);
+#endif
+}
+
+template <class T>
+ADVCORE_INLINE Vec<T> load_between(const T* from, int first, int last) {
+    return load_span(from, LaneSpan<T>(first, last));
 }
 
 template <class T>
@@ -147,12 +175,11 @@ ADVCORE_INLINE void store_pieces(T* to, V v, int count) {
 template <class T>
 ADVCORE_INLINE void store_part(T* to, Vec<T> v, int count) {
 #if defined(ADVCORE_LEVEL_IS_avx512)
-    const Int<T> end = count;
-    T lane[lanes<T>];
-    store(lane, v);
-#pragma GCC unroll 1
-    for (Int<T> i = 0; i < lanes<T>; ++i)
-        if (i < end) to[i] = lane[i];
+    const LaneSpan<T> some(0, count);
+    if constexpr (sizeof(T) == 4)
+        __builtin_ia32_storeups512_mask(to, v, static_cast<uint16_t>(some.bits));
+    else
+        __builtin_ia32_storeupd512_mask(to, v, static_cast<uint8_t>(some.bits));
 #else
     if (count >= lanes<T>) return store(to, v);
     store_pieces<T, lanes<T> / 2>(to, v, count);

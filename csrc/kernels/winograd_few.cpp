@@ -102,12 +102,8 @@ void scatter_rows(const WinogradFewArgs<T>& args, const ForwardTiles<T, Taps>& t
                 T buffer[outputs * L];
                 for (int x = 0; x < outputs; ++x) store(buffer + x * L, ordered[x]);
                 T* to = args.out + window.offset + y * s.out_width + (row + r) * out_plane;
-                for (const T* from = buffer; from < buffer + used * outputs; from += outputs, to += out_plane) {
-                    if (window.last_x == outputs)
-                        __builtin_memcpy(to, from, outputs * sizeof(T));
-                    else
-                        for (int x = 0; x < window.last_x; ++x) to[x] = from[x];
-                }
+                for (const T* from = buffer; from < buffer + used * outputs; from += outputs, to += out_plane)
+                    store_outputs<T, outputs>(to, from, window.last_x);
             }
         }
     }

@@ -82,10 +82,10 @@ ADVCORE_INLINE void load_window(const Window<Size>& w, const T* plane, int64_t w
 #pragma GCC unroll 6
         for (int i = 0; i < Size; ++i, row += width) rows[i] = load(row);
     } else {
+        const LaneSpan<T> some(w.first_x - first, w.last_x - first);
 #pragma GCC unroll 6
         for (int i = 0; i < Size; ++i, row += width)
-            rows[i] =
-                i >= w.first_y && i < w.last_y ? load_between(row, w.first_x - first, w.last_x - first) : Vec<T>{};
+            rows[i] = i >= w.first_y && i < w.last_y ? load_span(row, some) : Vec<T>{};
     }
 }
 
@@ -112,6 +112,18 @@ inline void gather_tiles(const WinogradArgs<T>& args, const ForwardTiles<T, Taps
     }
 }
 
+// The first `used` of a tile's row of outputs. Compilers make a call of memcpy of a loop over them.
+template <class T, int Outputs>
+ADVCORE_INLINE void store_outputs(T* to, const T* from, int used) {
+    typedef T Row __attribute__((vector_size(Outputs * sizeof(T))));
+    Row row;
+    __builtin_memcpy(&row, from, sizeof row);
+    if (used == Outputs)
+        __builtin_memcpy(to, &row, sizeof row);
+    else
+        store_pieces<T, Outputs / 2>(to, row, used);
+}
+
 template <class T, int Taps, int Outputs>
 ADVCORE_INLINE void deal_out(const ForwardTiles<T, Taps>& tiles, int64_t first, bool together, int row,
                              int64_t row_offset, T* out, const Vec<T> (&y)[Outputs]) {
@@ -129,12 +141,7 @@ ADVCORE_INLINE void deal_out(const ForwardTiles<T, Taps>& tiles, int64_t first, 
     for (int lane = 0; lane < L; ++lane) {
         const Window<Outputs>& t = tiles.tile[first + lane].output;
         if (row >= t.last_y) continue;
-        T* const to = out + t.offset + row_offset;
-        const T* const from = buffer + lane * Outputs;
-        if (t.last_x == Outputs)
-            __builtin_memcpy(to, from, Outputs * sizeof(T));
-        else
-            for (int i = 0; i < t.last_x; ++i) to[i] = from[i];
+        store_outputs<T, Outputs>(out + t.offset + row_offset, buffer + lane * Outputs, t.last_x);
     }
 }
 
