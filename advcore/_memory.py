@@ -16,5 +16,9 @@ LARGE = 128 << 10  # bytes; the system clears the pages of what is larger each t
 
 def empty(shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return an array that is not set to zero, a large one in memory that earlier results have left."""
-    large = math.prod(shape) * dtype.itemsize >= LARGE
-    return _core.new_array(shape, dtype) if large else np.empty(shape, dtype)
+    if math.prod(shape) * dtype.itemsize < LARGE:
+        return np.empty(shape, dtype)
+    try:
+        return _core.new_array(shape, dtype)
+    except MemoryError:
+        return np.empty(shape, dtype)  # whose error says how much was asked for

@@ -1,5 +1,8 @@
 """Results take memory that earlier ones have left: never one another's, and never more than 256 MiB of it."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -67,3 +70,64 @@ def test_threads():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+FORKS = """
+import os, threading
+import numpy as np
+import advcore
+from advcore import ops
+
+advcore.set_num_threads(1)
+x, done = np.ones(100_000, np.float32), threading.Event()
+
+def work():
+    while not done.is_set():
+        ops.conv2d(np.ones((1, 8, 40, 40), np.float32), np.ones((64, 8, 3, 3), np.float32))
+
+threads = [threading.Thread(target=work) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for _ in range(40):
+    child = os.fork()
+    if child == 0:
+        ops.relu(x)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+done.set()
+for thread in threads:
+    thread.join()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_child_is_not_left_waiting_for_a_thread_of_its_parent():
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORKS], check=True, timeout=120)
+
+
+LIMITED = """
+import resource
+import numpy as np
+from advcore import _core, ops
+
+x = np.ones(12 << 20, np.float32)
+for _ in range(2):
+    held = [ops.relu(x) for _ in range(4)]
+    del held
+large = np.ones(50 << 20, np.float32)
+assert _core.kept_bytes() > 150 << 20
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (100 << 20), resource.RLIM_INFINITY))
+assert ops.relu(large)[-1] == 1
+try:
+    ops.relu(np.broadcast_to(np.float32(1), (1 << 40,)).view())
+except MemoryError as error:
+    assert "TiB" in str(error), error
+else:
+    raise AssertionError
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc and limits are Linux's")
+def test_what_is_kept_makes_room_where_memory_is_short():
+    subprocess.run([sys.executable, "-c", LIMITED], check=True, timeout=120)

@@ -9,9 +9,9 @@ py::array new_array(const std::vector<py::ssize_t>& shape, const py::dtype& dtyp
     std::size_t bytes = static_cast<std::size_t>(dtype.itemsize());
     for (const py::ssize_t extent : shape) bytes *= static_cast<std::size_t>(extent);
     struct Owned {
-        Buffer<char> memory;
+        Pooled<char> memory;
     };
-    auto owned = std::make_unique<Owned>(Owned{buffer<char>(static_cast<int64_t>(bytes))});
+    auto owned = std::make_unique<Owned>(Owned{pooled<char>(static_cast<int64_t>(bytes))});
     void* const data = owned->memory.get();
     const py::capsule owner(owned.get(), [](void* all) { delete static_cast<Owned*>(all); });
     owned.release();

@@ -1,10 +1,9 @@
 // The steps of a recurrent layer in one direction, forward and backward: packs the weights, deals the samples over the
 // threads, and multiplies what all steps have in common.
-#include <memory>
-#include <new>
 #include <vector>
 
 #include "../engine/linear.h"
+#include "../engine/pool.h"
 #include "../kernels/tile.h"
 #include "arrays.h"
 
@@ -12,46 +11,6 @@ namespace advcore {
 namespace {
 
 using Lengths = MaybeArray<int64_t>;
-
-// Memory for the weights as the products want them, or for gradients on their way. Up to `kept_bytes` stay with the
-// thread that calls: fresh pages cost more than small layers.
-template <class T>
-class Workspace {
-public:
-    explicit Workspace(int64_t elements) {
-        const std::size_t bytes = static_cast<std::size_t>(elements) * sizeof(T);
-        if (bytes <= kept_bytes && !kept_in_use()) {
-            thread_local const Memory kept = allocate(kept_bytes);
-            data_ = static_cast<T*>(kept.get());
-            is_kept_ = kept_in_use() = true;
-        } else {
-            own_ = allocate(bytes);
-            data_ = static_cast<T*>(own_.get());
-        }
-    }
-    ~Workspace() {
-        if (is_kept_) kept_in_use() = false;
-    }
-    Workspace(const Workspace&) = delete;
-    Workspace& operator=(const Workspace&) = delete;
-    T* data() const { return data_; }
-
-private:
-    struct FreeAligned {
-        void operator()(void* memory) const { ::operator delete(memory, std::align_val_t{64}); }
-    };
-    using Memory = std::unique_ptr<void, FreeAligned>;
-    static constexpr std::size_t kept_bytes = std::size_t{12} << 20;
-    static Memory allocate(std::size_t bytes) { return Memory{::operator new(bytes, std::align_val_t{64})}; }
-    static bool& kept_in_use() {
-        thread_local bool in_use = false;
-        return in_use;
-    }
-
-    T* data_;
-    Memory own_;
-    bool is_kept_ = false;
-};
 
 int64_t strips(int64_t cols) { return ceil_div(cols, packed_strip_cols); }
 int64_t packed_size(int64_t depth, int64_t cols) { return depth * strips(cols) * packed_strip_cols; }
@@ -108,8 +67,9 @@ int64_t deal(RecurrentForwardArgs<T>& args) {
     const int64_t a_row = recurrent_forward_scratch(1, gates, args.hidden) - fixed;
     const int64_t most = std::min((size - fixed) / a_row, max_samples_per_item);
     if (most == 0) throw std::length_error("the hidden size is beyond what the scratch memory holds");
-    const int64_t threads = useful_threads(work(args));
     const bool by_units = args.steps == 1 && args.cell != Cell::gru_before;
+    constexpr int64_t samples_to_read = 8;  // to read a weight takes as long as to multiply it for some samples
+    const int64_t threads = useful_threads(work(args) * (by_units ? ceil_div(samples_to_read, args.samples) : 1));
     const int64_t groups = deal_samples(args, by_units ? 1 : threads, most);
     args.units_per_item = by_units ? ceil_div(strips(args.hidden), threads) * packed_strip_cols : args.hidden;
     args.steps_at_once = std::min(std::max<int64_t>(1, most / args.samples_per_item), args.steps);
@@ -177,14 +137,15 @@ void recurrent_forward(StridedArray<T> output, Array<T> last_state, std::optiona
     const bool pack = args.packing == Packing::ahead;
     const int64_t width = step_gates * args.hidden;
     const int64_t slack = packed_size(args.hidden, 1);  // where the rows of n are apart
-    const Workspace<T> packed(pack ? packed_size(args.inputs, width) + packed_size(args.hidden, width) + slack : 0);
+    const Pooled<T> packed =
+        pooled<T>(pack ? packed_size(args.inputs, width) + packed_size(args.hidden, width) + slack : 0);
     const int64_t apart = args.cell == Cell::gru_before ? args.hidden : 0;
     args.w_ih = weights[0], args.w_hh = weights[1], args.w_hn = weights[1] + (width - apart) * args.hidden;
     if (pack) {
-        T* const state_at = pack_gates(weights[0], step_gates, args.hidden, args.inputs, packed.data());
+        T* const state_at = pack_gates(weights[0], step_gates, args.hidden, args.inputs, packed.get());
         T* const new_at = pack_gates(weights[1], step_gates - (apart ? 1 : 0), args.hidden, args.hidden, state_at);
         if (apart) pack_gates(args.w_hn, 1, args.hidden, args.hidden, new_at);
-        args.w_ih = packed.data(), args.w_hh = state_at, args.w_hn = new_at;
+        args.w_ih = packed.get(), args.w_hh = state_at, args.w_hn = new_at;
     }
     run(kernels<T>().recurrent_forward, args, items);
     if (!args.gates) return;
@@ -258,11 +219,11 @@ void recurrent_backward(std::optional<Array<T>> grad_input, std::optional<Array<
         return;
     }
     const int64_t steps_at_once = steps_in_chunk(args, width + apart);
-    const Workspace<T> workspace(packed_size(width, hidden) + steps_at_once * samples * (width + apart));
-    T* const new_at = pack_rows(w_hh_data, width - apart, hidden, workspace.data());
+    const Pooled<T> workspace = pooled<T>(packed_size(width, hidden) + steps_at_once * samples * (width + apart));
+    T* const new_at = pack_rows(w_hh_data, width - apart, hidden, workspace.get());
     if (apart) pack_rows(w_hh_data + (width - apart) * hidden, hidden, hidden, new_at);
-    args.packed_weight = workspace.data(), args.packed_new_weight = new_at;
-    args.grad_gates = workspace.data() + packed_size(width, hidden);
+    args.packed_weight = workspace.get(), args.packed_new_weight = new_at;
+    args.grad_gates = workspace.get() + packed_size(width, hidden);
     if (apart) args.grad_extra = args.grad_gates + steps_at_once * samples * width;
     if (args.cell == Cell::gru_after) args.grad_extra_stride = samples * hidden;
     const int64_t items = deal_samples(args, useful_threads(work(args)), max_samples_per_item);

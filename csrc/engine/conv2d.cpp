@@ -1,10 +1,9 @@
 #include "conv2d.h"
 
-#include <memory>
-
 #include "../kernels/tile.h"
 #include "conv2d_1x1.h"
 #include "dispatch.h"
+#include "pool.h"
 
 namespace advcore {
 namespace {
@@ -122,8 +121,7 @@ void run_input_grad(Conv2dInputGradArgs<T>& args, Conv2dPackArgs<T>& weights) {
                          : taps_x <= tile_rows ? largest_divisor(m.vertical.taps, tile_rows / taps_x) * taps_x
                                                : largest_divisor(taps_x, tile_rows);
 
-    const auto packed =
-        std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(weights.groups * weights.rows * weights.depth));
+    const Pooled<T> packed = pooled<T>(weights.groups * weights.rows * weights.depth);
     weights.packed = packed.get(), weights.part_rows = args.rows_per_part;
     args.packed = packed.get();
     pack(weights);
@@ -201,7 +199,7 @@ void conv2d(const ConvShape& s, const T* input, const T* weight, bool flipped, c
         matrix.data = turned.data();
     }
     if (has_small_planes(s) && s.samples == 1) return conv2d_1x1<T>(s, input, nullptr, matrix, bias, out, activation);
-    const auto packed = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(conv2d_packed_size<T>(s)));
+    const Pooled<T> packed = pooled<T>(conv2d_packed_size<T>(s));
     has_small_planes(s) ? conv2d_1x1_pack(s, matrix, packed.get()) : pack_rows(s, matrix, packed.get());
     conv2d_packed(s, input, packed.get(), bias, out, activation);
 }

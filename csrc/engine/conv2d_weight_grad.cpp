@@ -1,11 +1,11 @@
 // The weight gradient of convolution: how its sum over the batch is cut.
 #include <algorithm>
 #include <cstring>
-#include <memory>
 
 #include "../kernels/tile.h"
 #include "conv2d.h"
 #include "dispatch.h"
+#include "pool.h"
 
 namespace advcore {
 
@@ -70,8 +70,8 @@ void conv2d_weight_grad(const ConvShape& s, const T* input, const T* grad_output
     args.segments = conv2d_weight_grad_segments<T>(m.samples, m.positions(), s.groups, s.rows, m.rows());
     args.samples_per_segment = ceil_div(m.samples, args.segments);
     cut_weights(args);
-    std::unique_ptr<T[]> parts;
-    if (args.segments > 1) parts = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(args.segments * size));
+    Pooled<T> parts;
+    if (args.segments > 1) parts = pooled<T>(args.segments * size);
     args.parts = parts ? parts.get() : grad_weight;
     run(kernels<T>().conv2d_weight_grad, args, args.items(), grain(s.work(), args.items()));
     if (parts) run(kernels<T>().sum_parts, SumPartsArgs<T>{parts.get(), grad_weight, args.segments, size}, size, 4096);

@@ -20,12 +20,12 @@ constexpr int64_t points_per_part = 256;   // the least that is worth an item of
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 struct Lists {
-    Buffer<double> squared;
-    Buffer<int64_t> index;
+    Pooled<double> squared;
+    Pooled<int64_t> index;
     KnnLists view;
     Lists(int64_t lists, int64_t size)
-        : squared(buffer<double>(lists * size)),
-          index(buffer<int64_t>(lists * size)),
+        : squared(pooled<double>(lists * size)),
+          index(pooled<int64_t>(lists * size)),
           view{squared.get(), index.get(), size} {}
 };
 
@@ -47,18 +47,18 @@ struct KnnReference<T>::Query {
 
 template <class T>
 struct KnnReference<T>::Images {
-    Buffer<int32_t> panels, half_norm;
-    Buffer<double> error;
-    Buffer<T> features;
-    Buffer<double> features_error;
+    Pooled<int32_t> panels, half_norm;
+    Pooled<double> error;
+    Pooled<T> features;
+    Pooled<double> features_error;
     double largest_error = 0;
 
     Images(int64_t count, int64_t image_dimensions, int64_t components) {
         const int64_t padded = round_up(count, knn_panel_points);
-        panels = buffer<int32_t>(padded * ceil_div(image_dimensions, 2));
-        half_norm = buffer<int32_t>(padded), error = buffer<double>(padded);
+        panels = pooled<int32_t>(padded * ceil_div(image_dimensions, 2));
+        half_norm = pooled<int32_t>(padded), error = pooled<double>(padded);
         if (!components) return;
-        features = buffer<T>(count * image_dimensions), features_error = buffer<double>(count);
+        features = pooled<T>(count * image_dimensions), features_error = pooled<double>(count);
     }
 };
 
@@ -238,9 +238,9 @@ void KnnReference<T>::search_filtered(const Query& all) const {
         const Lists lists(slots, std::min(query.k, per_part));
         std::fill_n(lists.squared.get(), slots * lists.view.size, std::numeric_limits<double>::infinity());
         std::fill_n(lists.index.get(), slots * lists.view.size, std::numeric_limits<int64_t>::max());
-        const auto pending = buffer<int64_t>(slots * capacity);
-        const auto pending_count = buffer<int64_t>(slots);
-        const auto limit = buffer<int32_t>(slots);
+        const auto pending = pooled<int64_t>(slots * capacity);
+        const auto pending_count = pooled<int64_t>(slots);
+        const auto limit = pooled<int32_t>(slots);
         std::fill_n(pending_count.get(), slots, 0);
         std::fill_n(limit.get(), slots, knn_far - 1);
 

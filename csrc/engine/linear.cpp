@@ -9,13 +9,20 @@
 namespace advcore {
 namespace {
 
+// Multiply-adds, or what takes as long: an element of the right factor is read and turned in the time of a few.
+template <class T>
+int64_t work(const MatmulArgs<T>& args) {
+    constexpr int64_t rows_to_read = 8;
+    return args.batch * std::max(args.rows, rows_to_read) * args.cols * args.depth;
+}
+
 // Tiles as large as possible, since each packs its rows and columns anew, but enough of them for every thread.
 // Processors with registers of 64 bytes multiply twice as fast as they pack, and have larger second-level caches.
 template <class T>
 void cut_into_tiles(MatmulArgs<T>& args) {
     constexpr int64_t narrowest = 128 / sizeof(T), fewest_rows = tile_rows / 2;
     const int64_t widest = active_table().vector_bytes == 64 ? 2 * tile_cols<T> : tile_cols<T>;
-    const int64_t wanted = wanted_items(args.batch * args.rows * args.cols * args.depth, 2);
+    const int64_t wanted = wanted_items(work(args), 2);
     args.col_tiles = ceil_div(args.cols, widest);
     args.row_tiles =
         std::clamp<int64_t>(ceil_div(wanted, args.batch * args.col_tiles), 1, ceil_div(args.rows, fewest_rows));
@@ -34,7 +41,7 @@ void matmul(MatmulArgs<T> args) {
     if (args.batch * args.rows * args.cols == 0) return;
     cut_into_tiles(args);
     const int64_t items = args.batch * args.row_tiles * args.col_tiles;
-    run(kernels<T>().matmul, args, items, grain(args.batch * args.rows * args.cols * args.depth, items));
+    run(kernels<T>().matmul, args, items, grain(work(args), items));
 }
 
 template <class T>

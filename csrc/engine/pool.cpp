@@ -5,6 +5,9 @@
 #include <mutex>
 #include <new>
 
+#ifndef _WIN32
+#include <pthread.h>
+#endif
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
@@ -52,10 +55,34 @@ struct Kept {
     }
 };
 
+Kept& kept();
+
+#ifndef _WIN32
+void lock() { kept().lock.lock(); }
+void unlock() { kept().lock.unlock(); }
+#endif
+
 // Never destroyed: something may be given back while the process ends.
 Kept& kept() {
     static Kept& all = *new Kept;
+#ifndef _WIN32
+    static const int registered = pthread_atfork(lock, unlock, unlock);  // no thread of the parent unlocks a child's
+    (void)registered;
+#endif
     return all;
+}
+
+void release_all() {
+    Kept& k = kept();
+    for (;;) {
+        Piece oldest;
+        {
+            const std::lock_guard<std::mutex> guard(k.lock);
+            if (k.count == 0) return;
+            oldest = k.remove(0);
+        }
+        oldest.release();
+    }
 }
 
 }  // namespace
@@ -68,17 +95,31 @@ void* Pool::take(std::size_t bytes) {
         for (std::size_t i = k.count; i-- > 0;)  // the newest is the likeliest to be in the caches
             if (k.pieces[i].bytes == bytes) return k.remove(i).memory;
     }
-    return allocate(bytes);
+    try {
+        return allocate(bytes);
+    } catch (const std::bad_alloc&) {
+        release_all();
+        return allocate(bytes);
+    }
 }
 
 void Pool::give(void* memory, std::size_t bytes) {
     const Piece piece{memory, rounded(bytes)};
     if (piece.bytes < smallest || piece.bytes > most_kept) return piece.release();
     Kept& k = kept();
-    const std::lock_guard<std::mutex> guard(k.lock);
-    while (k.count == k.pieces.size() || k.bytes + piece.bytes > most_kept) k.remove(0).release();
-    k.pieces[k.count++] = piece;
-    k.bytes += piece.bytes;
+    for (;;) {
+        Piece oldest;
+        {
+            const std::lock_guard<std::mutex> guard(k.lock);
+            if (k.count < k.pieces.size() && k.bytes + piece.bytes <= most_kept) {
+                k.pieces[k.count++] = piece;
+                k.bytes += piece.bytes;
+                return;
+            }
+            oldest = k.remove(0);
+        }
+        oldest.release();  // nobody need wait for the system
+    }
 }
 
 std::size_t Pool::kept_bytes() {

@@ -23,12 +23,12 @@ struct GiveBack {
 
 // An array of plain numbers that are not set to zero first.
 template <class T>
-using Buffer = std::unique_ptr<T[], GiveBack>;
+using Pooled = std::unique_ptr<T[], GiveBack>;
 
 template <class T>
-Buffer<T> buffer(int64_t count) {
+Pooled<T> pooled(int64_t count) {
     const std::size_t bytes = static_cast<std::size_t>(std::max<int64_t>(count, 1)) * sizeof(T);
-    return Buffer<T>(static_cast<T*>(Pool::take(bytes)), GiveBack{bytes});
+    return Pooled<T>(static_cast<T*>(Pool::take(bytes)), GiveBack{bytes});
 }
 
 }  // namespace advcore

@@ -5,6 +5,7 @@
 
 #include "parallel.h"
 #include "pointwise.h"
+#include "pool.h"
 
 namespace advcore {
 namespace {
@@ -171,37 +172,15 @@ int64_t Program<T>::piece_of(const Plan& plan, int64_t samples) const {
 }
 
 template <class T>
-Arena Program<T>::take_arena(std::size_t bytes) {
-    Arena arena;
-    {
-        const std::lock_guard<std::mutex> guard(arenas_lock_);
-        if (!arenas_.empty()) {
-            arena = std::move(arenas_.back());
-            arenas_.pop_back();
-        }
-    }
-    if (arena.bytes < bytes) {
-        arena.memory.reset();
-        arena = {std::make_unique_for_overwrite<char[]>(bytes + 64), bytes};
-    }
-    return arena;
-}
-
-template <class T>
 void Program<T>::run_pieces(const Work& work, int64_t begin, int64_t end) {
-    Arena arena;
-    if (!work.tape) arena = take_arena(static_cast<std::size_t>(work.plan.size * work.piece) * sizeof(T));
-    const auto address = reinterpret_cast<std::uintptr_t>(arena.memory.get());
-    T* const own = reinterpret_cast<T*>((address + 63) / 64 * 64);
+    Pooled<T> own;
+    if (!work.tape) own = pooled<T>(work.plan.size * work.piece);
     for (int64_t i = begin; i < end; ++i) {
         const int64_t sample = i * work.piece;
-        T* const memory = work.tape ? work.tape + sample * work.plan.size : own;
+        T* const memory = work.tape ? work.tape + sample * work.plan.size : own.get();
         execute(work.plan, work.first, work.last, work.ends.at(*this, sample),
                 std::min(work.piece, work.samples - sample), memory);
     }
-    if (work.tape) return;
-    const std::lock_guard<std::mutex> guard(arenas_lock_);
-    arenas_.push_back(std::move(arena));
 }
 
 // Several pieces are dealt to the threads, each of which runs its own alone; a single one is shared by all of them.
@@ -234,7 +213,7 @@ void Program<T>::run(const T* x, T* out, int64_t samples) {
 template <class T>
 void Program<T>::vjp(const T* x, const T* cotangent, T* gradient, int64_t samples) {
     if (samples == 0) return;
-    const auto out = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(samples * output_size()));
+    const Pooled<T> out = pooled<T>(samples * output_size());
     in_pieces({this,
                both_,
                0,

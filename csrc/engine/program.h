@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "../kernels/activation.h"
@@ -29,12 +28,6 @@ template <class T>
 struct Instruction {
     std::vector<Buffer> reads, writes;
     std::function<void(const Operands<T>&, int64_t samples)> call;
-};
-
-// Memory of one thread, kept for the next call.
-struct Arena {
-    std::unique_ptr<char[]> memory;
-    std::size_t bytes = 0;
 };
 
 template <class T>
@@ -107,7 +100,7 @@ private:
     void execute(const Plan& plan, std::size_t first, std::size_t last, const Ends& ends, int64_t samples,
                  T* memory) const;
     // Runs instructions [first, last) for all samples; `tape` holds the memory of every piece, or is null: then each
-    // thread has an arena.
+    // thread takes its own.
     struct Work {
         Program* program;
         const Plan& plan;
@@ -118,7 +111,6 @@ private:
     };
     void in_pieces(const Work& work);
     void run_pieces(const Work& work, int64_t begin, int64_t end);
-    Arena take_arena(std::size_t bytes);
     int64_t piece_of(const Plan& plan, int64_t samples) const;
 
     std::vector<int64_t> sizes_;
@@ -127,8 +119,6 @@ private:
     int64_t weights_ = 0;
     Buffer output_ = input, cotangent_ = -1, gradient_ = -1;
     Plan forward_, both_, again_;
-    std::mutex arenas_lock_;
-    std::vector<Arena> arenas_;
 };
 
 }  // namespace advcore

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "parallel.h"
+#include "pool.h"
 
 namespace advcore {
 namespace {
@@ -196,20 +197,6 @@ int64_t Propagation<T>::group_size(int64_t count) const {
 }
 
 template <class T>
-Arena Propagation<T>::take_arena(std::size_t bytes) {
-    Arena arena;
-    {
-        const std::lock_guard<std::mutex> guard(arenas_lock_);
-        if (!arenas_.empty()) {
-            arena = std::move(arenas_.back());
-            arenas_.pop_back();
-        }
-    }
-    if (arena.bytes < bytes) arena = {std::make_unique_for_overwrite<char[]>(bytes + 64), bytes};
-    return arena;
-}
-
-template <class T>
 void Propagation<T>::run(const int64_t* sample, const int64_t* coordinate, const T* step, int64_t count, T* out,
                          uint8_t* kinked) {
     std::memset(kinked, 0, static_cast<std::size_t>(count));
@@ -248,18 +235,15 @@ template <class T>
 void Propagation<T>::run_groups(const std::vector<Probe<T>>& probes, int64_t size, int64_t begin, int64_t end,
                                 void* scratch, T* out, uint8_t* kinked) {
     const int64_t places = size + 1;
-    Arena arena = take_arena(static_cast<std::size_t>(memory_ * places) * sizeof(T));
-    const auto address = reinterpret_cast<std::uintptr_t>(arena.memory.get());
+    const Pooled<T> memory = pooled<T>(memory_ * places);
     ProbeGroup<T> group{};
     group.propagation = this, group.scratch = scratch;
-    group.memory = reinterpret_cast<T*>((address + 63) / 64 * 64);
+    group.memory = memory.get();
     for (int64_t i = begin; i < end; ++i) {
         group.probes = probes.data() + i * size, group.places = places;
         group.count = std::min(size, static_cast<int64_t>(probes.size()) - i * size);
         run_group(group, out, kinked);
     }
-    const std::lock_guard<std::mutex> guard(arenas_lock_);
-    arenas_.push_back(std::move(arena));
 }
 
 template <class T>

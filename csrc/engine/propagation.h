@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "../kernels/difference.h"
@@ -165,7 +164,6 @@ private:
     void run_groups(const std::vector<Probe<T>>& probes, int64_t size, int64_t begin, int64_t end, void* scratch,
                     T* out, uint8_t* kinked);
     void run_group(ProbeGroup<T>& group, T* out, uint8_t* kinked);
-    Arena take_arena(std::size_t bytes);
 
     std::vector<DifferenceMap<T>> maps_;
     std::vector<Step> steps_;
@@ -173,8 +171,6 @@ private:
     std::unique_ptr<std::atomic<int64_t>[]> done_;
     Value output_ = input;
     int64_t memory_ = 0;  // elements a probe
-    std::mutex arenas_lock_;
-    std::vector<Arena> arenas_;
 };
 
 }  // namespace advcore

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <memory>
 
 #include "dispatch.h"
 #include "parallel.h"
+#include "pool.h"
 #include "winograd_few.h"
 
 namespace advcore {
@@ -50,10 +50,9 @@ template <class T>
 void run_winograd(WinogradArgs<T> args) {
     const WinogradShape& s = args.shape;
     const int64_t tiles = s.samples * s.tiles_y * s.tiles_x;
-    std::unique_ptr<T[]> own;
+    Pooled<T> own;
     if (!args.transformed && tiles > most_repetitions * winograd_tiles<T>) {
-        own = std::make_unique_for_overwrite<T[]>(
-            static_cast<std::size_t>(transformed_size(s.groups, s.rows, s.channels)));
+        own = pooled<T>(transformed_size(s.groups, s.rows, s.channels));
         transform_all(args.weights, s.groups, s.rows, s.channels, own.get());
         args.transformed = own.get();
     }
@@ -134,8 +133,8 @@ void winograd_weight_grad(const ConvShape& shape, const T* input, const T* grad_
         ceil_div(wanted_items(work, 1), args.segments * s.groups * args.row_items * args.channel_items);
     args.row_items =
         std::clamp(missing * args.row_items, args.row_items, std::max(args.row_items, s.rows / fewest_rows));
-    std::unique_ptr<T[]> parts;
-    if (args.segments > 1) parts = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(args.segments * size));
+    Pooled<T> parts;
+    if (args.segments > 1) parts = pooled<T>(args.segments * size);
     args.parts = parts ? parts.get() : grad_weight;
     const int64_t items = args.segments * s.groups * args.row_items * args.channel_items;
     run(kernels<T>().winograd_weight_grad, args, items, grain(work, items));

@@ -1,10 +1,10 @@
 #include "winograd_few.h"
 
 #include <algorithm>
-#include <memory>
 
 #include "../kernels/winograd_few.h"
 #include "dispatch.h"
+#include "pool.h"
 
 namespace advcore {
 namespace {
@@ -70,9 +70,9 @@ void winograd_few(const WinogradShape& s, const T* input, const WinogradWeights<
         std::min((few_inputs<T> / frequencies - plane_gap) / s.channels / step * step, winograd_tiles<T>);
     args.tiles_per_item = ceil_div(ceil_div(tiles, ceil_div(tiles, most_tiles_at_once)), step) * step;
     args.tile_items = ceil_div(tiles, args.tiles_per_item);
-    std::unique_ptr<T[]> own;
+    Pooled<T> own;
     if (!transformed && args.tile_items > most_repetitions && is_kept(args.weights)) {
-        own = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(args.weights.items() * few_block<T>));
+        own = pooled<T>(args.weights.items() * few_block<T>);
         transform_all(args.weights, own.get());
         args.transformed = own.get();
     }
