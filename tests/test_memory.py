@@ -101,8 +101,8 @@ for thread in threads:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
-def test_a_child_is_not_left_waiting_for_a_thread_of_its_parent():
-    subprocess.run([sys.executable, "-W", "ignore", "-c", FORKS], check=True, timeout=120)
+def test_a_child_is_not_left_waiting_for_a_thread_of_its_parent(tmp_path):
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORKS], check=True, timeout=120, cwd=tmp_path)
 
 
 LIMITED = """
@@ -129,5 +129,5 @@ else:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc and limits are Linux's")
-def test_what_is_kept_makes_room_where_memory_is_short():
-    subprocess.run([sys.executable, "-c", LIMITED], check=True, timeout=120)
+def test_what_is_kept_makes_room_where_memory_is_short(tmp_path):
+    subprocess.run([sys.executable, "-c", LIMITED], check=True, timeout=120, cwd=tmp_path)
