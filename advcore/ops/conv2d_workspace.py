@@ -30,7 +30,8 @@ class Conv2dWorkspace(NamedTuple):
     per_thread : int
         What every thread keeps between calls of any operation, and all that it uses for tiles.
     forward : int
-        What PackedConv2d keeps, the weights in the kernels' order. A call takes at most as much, for its time: none
+        What PackedConv2d keeps, the weights in the kernels' order. A call takes at most as much, for its time (from
+        memory that the library keeps, 256 MiB at most): none
         where the weights are taken as they are (depthwise layers; many channels on planes of few tiles).
     input_grad : int
         The same for conv2d_input_grad.

@@ -8,12 +8,9 @@ namespace {
 py::array new_array(const std::vector<py::ssize_t>& shape, const py::dtype& dtype) {
     std::size_t bytes = static_cast<std::size_t>(dtype.itemsize());
     for (const py::ssize_t extent : shape) bytes *= static_cast<std::size_t>(extent);
-    struct Owned {
-        Pooled<char> memory;
-    };
-    auto owned = std::make_unique<Owned>(Owned{pooled<char>(static_cast<int64_t>(bytes))});
-    void* const data = owned->memory.get();
-    const py::capsule owner(owned.get(), [](void* all) { delete static_cast<Owned*>(all); });
+    auto owned = std::make_unique<Pooled<char>>(pooled<char>(static_cast<int64_t>(bytes)));
+    void* const data = owned->get();
+    const py::capsule owner(owned.get(), [](void* memory) { delete static_cast<Pooled<char>*>(memory); });
     owned.release();
     return py::array(dtype, shape, {}, data, owner);
 }

@@ -5,18 +5,14 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
-#include <memory>
 #include <mutex>
-#include <new>
 
 #include "../kernels/kernel_list.h"
 #include "float_mode.h"
+#include "pool.h"
 
 #ifndef _WIN32
 #include <pthread.h>
-#endif
-#ifdef __linux__
-#include <sys/mman.h>
 #endif
 
 namespace advcore {
@@ -31,23 +27,8 @@ void stay_on_one_thread() {
     if (has_run_threads) child_of_fork = true;
 }
 
-constexpr std::align_val_t huge_page{std::size_t{2} << 20};
-
-struct FreeAligned {
-    void operator()(void* p) const { ::operator delete(p, huge_page); }
-};
-
-// In huge pages where there are any: kernels write to dozens of places at once, more than the CPU keeps small pages of.
-void* allocate_scratch() {
-    void* const memory = ::operator new(static_cast<std::size_t>(scratch_bytes), huge_page);
-#ifdef __linux__
-    madvise(memory, static_cast<std::size_t>(scratch_bytes), MADV_HUGEPAGE);
-#endif
-    return memory;
-}
-
 void* thread_scratch() {
-    thread_local const std::unique_ptr<void, FreeAligned> memory{allocate_scratch()};
+    thread_local const Pooled<char> memory = pooled<char>(scratch_bytes);
     return memory.get();
 }
 

@@ -25,7 +25,8 @@ std::size_t rounded(std::size_t bytes) {
     return (bytes + step - 1) / step * step;
 }
 
-// Pages of 2 MiB are cleared faster than as many small ones.
+// In pages of 2 MiB where there are any: they are cleared faster than as many small ones, and kernels write to dozens
+// of places at once, more than the CPU keeps small pages of.
 std::align_val_t alignment(std::size_t bytes) { return std::align_val_t{bytes >= 2 * huge_page ? huge_page : line}; }
 
 void* allocate(std::size_t bytes) {
