@@ -70,6 +70,63 @@ def test_a_compiled_network_has_the_bits_of_its_layers(dtype, threads):
         advcore.set_num_threads(before)
 
 
+def pooled_after_relu(dtype):
+    """Return a network whose poolings take a ReLU's output: alone, with others, and the ReLU of a sum of such."""
+    layers = {
+        "a": nn.Conv2d(3, 8, 3, padding=1),
+        "relu_a": nn.ReLU(),
+        "pool_a": nn.MaxPool2d(3, 2, 1),
+        "b": nn.Conv2d(8, 8, 3, padding=1),
+        "relu_b": nn.ReLU(),
+        "sum": nn.Add(),
+        "relu_sum": nn.ReLU(),
+        "pool_sum": nn.MaxPool2d(2),
+        "c": nn.Conv2d(8, 8, 1),
+        "relu_c": nn.ReLU(),
+        "pool_c": nn.MaxPool2d(3, 1, 1),
+        "beside": nn.Add(),
+        "flat": nn.Flatten(),
+        "d": nn.Linear(8 * 5 * 3, 6),
+        "relu_d": nn.ReLU(),
+        "head": nn.Linear(6, 9),
+    }
+    wiring = {"sum": ("relu_b", "pool_a"), "beside": ("pool_c", "relu_c")}
+    network = nn.Network(layers, wiring=wiring, seed=3, dtype=dtype)
+    for name, array in network.parameters().items():
+        if name.endswith("bias"):
+            array -= 0.2  # many zeros
+    return network
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_poolings_after_relu_have_the_gradients_of_the_layers_one_by_one(dtype):
+    network, x = pooled_after_relu(dtype), images(7, dtype)
+    x[3] = 0.25  # flat: ties
+    cotangent = np.random.default_rng(1).standard_normal((7, 9)).astype(dtype)
+    nodes = network._nodes
+    logits, saved = passes.forward(nodes, x, None)
+    gradient, parts = passes.backward(nodes, saved, cotangent, frozenset(network.layers), True)
+    np.testing.assert_array_equal(network.vjp(x, cotangent), gradient)
+    joint_logits, saved = network.forward(x)
+    joint, joint_parts = network.backward(saved, cotangent, need_parameters=True)
+    np.testing.assert_array_equal(joint_logits, logits)
+    np.testing.assert_array_equal(joint, gradient)
+    for name, part in parts.items():
+        np.testing.assert_array_equal(joint_parts[name], part, err_msg=name)
+    inside = network.activations(x, ["relu_a", "pool_sum"])
+    np.testing.assert_array_equal(inside["relu_a"], dict(passes.values(nodes, x))["relu_a"])
+
+
+def test_poolings_after_relu_have_torchs_gradients():
+    torch = pytest.importorskip("torch")
+    network, x = pooled_after_relu(np.float64), images(7, np.float64)
+    given = torch.tensor(x, requires_grad=True)
+    cotangent = np.random.default_rng(1).standard_normal((7, 9))
+    network.to_torch()(given).backward(torch.tensor(cotangent))
+    expected = given.grad.numpy()
+    np.testing.assert_allclose(network.vjp(x, cotangent), expected, rtol=1e-9, atol=1e-12 * abs(expected).max())
+
+
 def test_it_is_the_program_that_runs(monkeypatch):
     network, x = every_step(), images(3)
 

@@ -117,9 +117,7 @@ class Program:
             self.core.finish_keeping(self._output)
             return
         self.core.finish(self._output)
-        # Numbers a sample that a forward pass keeps for one backward pass, and for several.
-        self.tape_size: int = self.core.tape_size(False)
-        self.lasting_tape_size: int = self.core.tape_size(True)
+        self.tape_size: int = self.core.tape_size()  # numbers a sample that a forward pass keeps for the backward one
 
     def inputs(self, step: Joint) -> list[int]:
         """Return the buffers of a step's inputs."""
@@ -165,13 +163,12 @@ class Program:
 
     def value_and_vjps(self, x: Array, cotangents: Callable[[Array], Array], count: int) -> tuple[Array, Array]:
         """Return the logits and ``count`` gradients (J, N, ...), one for each of cotangents(logits) (J, N, K)."""
-        again = count > 1
         out = empty((len(x), *self.output_shape), self.dtype)
-        tape = empty((len(x) * (self.lasting_tape_size if again else self.tape_size),), self.dtype)
-        piece = self.core.forward(x, out, tape, again)
+        tape = empty((len(x) * self.tape_size,), self.dtype)
+        piece = self.core.forward(x, out, tape)
         gradients = empty((count, *x.shape), self.dtype)
         for weights, gradient in zip(cotangents(out.copy()), gradients, strict=True):
-            self.core.backward(x, out, weights, gradient, tape, piece, again)
+            self.core.backward(x, out, weights, gradient, tape, piece)
         return out, gradients
 
 

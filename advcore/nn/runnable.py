@@ -180,7 +180,7 @@ class Runnable(LayerGraph):
         x, plan = self._input(x)
         count = _check.integer("count", count, minimum=1)
         program = self._programs.of(plan.shapes)
-        kept = plan.piece if program is None else MEMORY // max(program.lasting_tape_size * self.dtype.itemsize, 1)
+        kept = plan.piece if program is None else MEMORY // max(program.tape_size * self.dtype.itemsize, 1)
         if len(x) > max(kept, 1):  # more than memory holds at once: a second forward pass is the price
             logits = self.logits(x)
             directions = cotangents(logits)

@@ -131,21 +131,21 @@ void bind(py::module_& m, const char* name) {
             fixed, fixed, fixed)
         .def(
             "forward",
-            [](Program<T>& p, const Array<T>& x, Array<T> out, Array<T> tape, bool again) {
+            [](Program<T>& p, const Array<T>& x, Array<T> out, Array<T> tape) {
                 T *const to = out.mutable_data(), *const kept = tape.mutable_data();
                 const py::gil_scoped_release unlocked;
-                return p.forward(x.data(), to, extent(x, 0), kept, again);
+                return p.forward(x.data(), to, extent(x, 0), kept);
             },
-            fixed, fixed, fixed, py::arg())
+            fixed, fixed, fixed)
         .def(
             "backward",
             [](Program<T>& p, const Array<T>& x, const Array<T>& out, const Array<T>& cotangent, Array<T> gradient,
-               Array<T> tape, int64_t piece, bool again) {
+               Array<T> tape, int64_t piece) {
                 T *const to = gradient.mutable_data(), *const kept = tape.mutable_data();
                 const py::gil_scoped_release unlocked;
-                p.backward(x.data(), out.data(), cotangent.data(), to, extent(x, 0), kept, piece, again);
+                p.backward(x.data(), out.data(), cotangent.data(), to, extent(x, 0), kept, piece);
             },
-            fixed, fixed, fixed, fixed, fixed, py::arg(), py::arg());
+            fixed, fixed, fixed, fixed, fixed, py::arg());
 }
 
 // Four chains of multiplications, so that reading memory is what takes the time.

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "../kernels/pointwise.h"
+#include "../kernels/rectified.h"
 
 namespace advcore {
 
@@ -15,6 +16,12 @@ template <class T>
 void add(const T* a, const T* b, T* out, int64_t size, bool relu) {
     pointwise(relu ? Pointwise::add_relu : Pointwise::add, a, b, out, size);
 }
+
+// The way back of a ReLU: what of its output x it needs, rectified_words(size) a sample, and the gradient before it.
+template <class T>
+void rectified_bits(const T* x, uint64_t* bits, int64_t samples, int64_t size);
+template <class T>
+void rectified_grad(const uint64_t* bits, const T* grad_output, T* grad_input, int64_t samples, int64_t size);
 
 // Along the middle axis of arrays (outer, length, inner); of the output's gradient where grad_output is not null, x
 // being the output then.

@@ -38,9 +38,10 @@ Buffer Program<T>::emit(std::vector<Buffer> reads, int64_t size,
 template <class T>
 Buffer Program<T>::add_step(std::vector<Buffer> inputs, int64_t output_size,
                             std::function<void(const Operands<T>&, int64_t)> forward,
-                            std::function<Gradients(Program&, Buffer, Buffer)> backward, int64_t kept_size) {
+                            std::function<Gradients(Program&, Buffer, Buffer)> backward,
+                            const std::vector<int64_t>& kept_sizes) {
     const Buffer output = emit(inputs, output_size, std::move(forward));
-    if (kept_size > 0) instructions_.back().writes.push_back(new_buffer(kept_size));
+    for (const int64_t size : kept_sizes) instructions_.back().writes.push_back(new_buffer(size));
     steps_.push_back({std::move(inputs), output, std::move(backward)});
     return output;
 }
@@ -70,51 +71,35 @@ void Program<T>::finish(Buffer output) {
             arriving[static_cast<std::size_t>(step->inputs[i])].push_back(gradients[i]);
     }
     gradient_ = total(arriving[input]);
-    forward_ = plan(forward, {input, output_});
-    both_ = plan(instructions_.size(), {input, output_, cotangent_, gradient_});
-    again_ = plan(instructions_.size(), {input, output_, cotangent_, gradient_}, forward);
+    forward_ = plan(forward, forward, {input, output_});
+    both_ = plan(instructions_.size(), forward, {input, output_, cotangent_, gradient_});
     steps_.clear();  // with what they hold
 }
 
 template <class T>
 void Program<T>::finish_keeping(Buffer output) {
     output_ = output;
-    forward_ = plan(instructions_.size(), {input, output_}, instructions_.size());
+    forward_ = plan(instructions_.size(), instructions_.size(), {input, output_}, Keep::everything);
     steps_.clear();
 }
 
 template <class T>
 void Program<T>::keep(const T* x, T* out, int64_t samples, T* memory) const {
-    if (samples > 0) execute(forward_, 0, forward_.instructions, {x, nullptr, out, nullptr}, samples, memory);
+    if (samples > 0) execute(forward_, 0, forward_.instructions, {x, nullptr, out, nullptr}, samples, memory, nullptr);
 }
 
 // Buffers that are alive at once lie beside one another; the largest are placed first, each as low as it fits.
 template <class T>
-auto Program<T>::plan(std::size_t instructions, const std::vector<Buffer>& elsewhere, std::size_t kept) const -> Plan {
-    const std::size_t count = sizes_.size();
-    std::vector<std::size_t> first(count, instructions), last(count, 0);
-    for (std::size_t i = 0; i < instructions; ++i) {
-        for (const Buffer b : instructions_[i].writes) first[static_cast<std::size_t>(b)] = i;
-        for (const Buffer b : instructions_[i].reads) last[static_cast<std::size_t>(b)] = i;
-    }
-    for (std::size_t b = 0; b < count; ++b)
-        if (last[b] == 0) first[b] = instructions;  // the first instruction reads the input alone
-    for (std::size_t b = 0; b < count; ++b)
-        if (first[b] < kept && (last[b] >= kept || kept == instructions)) last[b] = instructions;
-    for (const Buffer b : elsewhere) first[static_cast<std::size_t>(b)] = instructions;
-    std::vector<std::size_t> order;
-    for (std::size_t b = 0; b < count; ++b)
-        if (first[b] < instructions) order.push_back(b);
-    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return sizes_[a] > sizes_[b]; });
-
-    Plan result;
-    result.instructions = instructions;
-    result.offset.assign(count, -1);
+auto Program<T>::arrange(const std::vector<Life>& lives, std::vector<std::size_t> buffers) const -> Layout {
+    std::stable_sort(buffers.begin(), buffers.end(),
+                     [&](std::size_t a, std::size_t b) { return sizes_[a] > sizes_[b]; });
+    Layout result;
+    result.offset.assign(sizes_.size(), -1);
     std::vector<std::size_t> placed;  // by their offsets
-    for (const std::size_t b : order) {
+    for (const std::size_t b : buffers) {
         int64_t at = 0;
         for (const std::size_t other : placed) {
-            const bool together = first[b] <= last[other] && first[other] <= last[b];
+            const bool together = lives[b].first <= lives[other].last && lives[other].first <= lives[b].last;
             if (together && at + sizes_[b] > result.offset[other] && result.offset[other] + sizes_[other] > at)
                 at = rounded(result.offset[other] + sizes_[other]);
         }
@@ -125,9 +110,32 @@ auto Program<T>::plan(std::size_t instructions, const std::vector<Buffer>& elsew
                              [&](std::size_t x, std::size_t y) { return result.offset[x] < result.offset[y]; }),
             b);
     }
-    const int64_t moved = std::accumulate(order.begin(), order.end(), int64_t{1},
-                                          [&](int64_t sum, std::size_t b) { return sum + sizes_[b]; });
-    const int64_t cached = cache_bytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(result.size, 1);
+    return result;
+}
+
+template <class T>
+auto Program<T>::plan(std::size_t instructions, std::size_t forward, const std::vector<Buffer>& elsewhere,
+                      Keep keep) const -> Plan {
+    std::vector<Life> lives(sizes_.size(), {instructions, 0});
+    for (std::size_t i = 0; i < instructions; ++i) {
+        for (const Buffer b : instructions_[i].writes) lives[static_cast<std::size_t>(b)].first = i;
+        for (const Buffer b : instructions_[i].reads) lives[static_cast<std::size_t>(b)].last = i;
+    }
+    for (const Buffer b : elsewhere) lives[static_cast<std::size_t>(b)].first = instructions;
+    std::vector<std::size_t> lasting, passing;
+    int64_t moved = 1;
+    for (std::size_t b = 0; b < lives.size(); ++b) {
+        Life& life = lives[b];
+        if (life.first == instructions || life.last == 0) continue;  // the first instruction reads the input alone
+        if (keep == Keep::everything) life.last = instructions;
+        (life.first < forward && life.last >= forward ? lasting : passing).push_back(b);
+        moved += sizes_[b];
+    }
+    Plan result;
+    result.instructions = instructions;
+    result.tape = arrange(lives, lasting);
+    result.passing = arrange(lives, passing);
+    const int64_t cached = cache_bytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(result.size(), 1);
     // Weights are read once a piece, on each of the ways: that should take half as long as moving its buffers, at most.
     const int64_t ways = cotangent_ >= 0 && instructions == instructions_.size() ? 2 : 1;
     result.piece = std::max({cached, ceil_div(2 * ways * weights_, moved), int64_t{1}});
@@ -143,10 +151,12 @@ auto Program<T>::Ends::at(const Program& p, int64_t sample) const -> Ends {
 
 template <class T>
 void Program<T>::execute(const Plan& plan, std::size_t first, std::size_t last, const Ends& ends, int64_t samples,
-                         T* memory) const {
+                         T* tape, T* passing) const {
     std::vector<T*> place(sizes_.size());
-    for (std::size_t b = 0; b < place.size(); ++b)
-        place[b] = plan.offset[b] < 0 ? nullptr : memory + plan.offset[b] * samples;
+    for (std::size_t b = 0; b < place.size(); ++b) {
+        if (plan.tape.offset[b] >= 0) place[b] = tape + plan.tape.offset[b] * samples;
+        if (plan.passing.offset[b] >= 0) place[b] = passing + plan.passing.offset[b] * samples;
+    }
     place[input] = const_cast<T*>(ends.x);  // read only, as is the cotangent
     if (cotangent_ >= 0) {
         place[static_cast<std::size_t>(cotangent_)] = const_cast<T*>(ends.cotangent);
@@ -163,7 +173,7 @@ template <class T>
 int64_t Program<T>::piece_of(const Plan& plan, int64_t samples) const {
     const int64_t threads = get_num_threads();
     const int64_t most =
-        std::max<int64_t>(1, most_bytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(plan.size, 1));
+        std::max<int64_t>(1, most_bytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(plan.size(), 1));
     if (threads > 1 && plan.piece * threads > samples && 4 * samples < plan.piece * threads)
         return std::max<int64_t>(1, std::min(most, samples));
     const int64_t piece = std::max<int64_t>(1, std::min({most, plan.piece, ceil_div(samples, threads)}));
@@ -173,13 +183,15 @@ int64_t Program<T>::piece_of(const Plan& plan, int64_t samples) const {
 
 template <class T>
 void Program<T>::run_pieces(const Work& work, int64_t begin, int64_t end) {
+    const int64_t tape_size = work.plan.tape.size;
+    const Pooled<T> passing = pooled<T>(work.plan.passing.size * work.piece);
     Pooled<T> own;
-    if (!work.tape) own = pooled<T>(work.plan.size * work.piece);
+    if (!work.tape) own = pooled<T>(tape_size * work.piece);
     for (int64_t i = begin; i < end; ++i) {
         const int64_t sample = i * work.piece;
-        T* const memory = work.tape ? work.tape + sample * work.plan.size : own.get();
         execute(work.plan, work.first, work.last, work.ends.at(*this, sample),
-                std::min(work.piece, work.samples - sample), memory);
+                std::min(work.piece, work.samples - sample), work.tape ? work.tape + sample * tape_size : own.get(),
+                passing.get());
     }
 }
 
@@ -225,20 +237,19 @@ void Program<T>::vjp(const T* x, const T* cotangent, T* gradient, int64_t sample
 }
 
 template <class T>
-int64_t Program<T>::forward(const T* x, T* out, int64_t samples, T* tape, bool again) {
-    const Plan& plan = halves(again);
-    const int64_t piece = piece_of(plan, samples);
+int64_t Program<T>::forward(const T* x, T* out, int64_t samples, T* tape) {
+    const int64_t piece = piece_of(both_, samples);
     if (samples > 0)
-        in_pieces({this, plan, 0, forward_.instructions, {x, nullptr, out, nullptr}, samples, piece, tape});
+        in_pieces({this, both_, 0, forward_.instructions, {x, nullptr, out, nullptr}, samples, piece, tape});
     return piece;
 }
 
 template <class T>
 void Program<T>::backward(const T* x, const T* out, const T* cotangent, T* gradient, int64_t samples, T* tape,
-                          int64_t piece, bool again) {
+                          int64_t piece) {
     if (samples > 0)
         in_pieces({this,
-                   halves(again),
+                   both_,
                    forward_.instructions,
                    both_.instructions,
                    {x, cotangent, const_cast<T*>(out), gradient},

@@ -13,14 +13,43 @@
 namespace advcore {
 namespace {
 
-// The gradient before a ReLU that was applied with the step's result.
+// In elements: the bits of so many of a ReLU's outputs.
 template <class T>
-Buffer before_activation(Program<T>& p, Activation activation, Buffer output, Buffer grad_output) {
-    if (activation != Activation::relu) return grad_output;
-    const int64_t size = p.size_of(output);
-    return p.emit({output, grad_output}, size, [size](const Operands<T>& at, int64_t samples) {
-        pointwise<T>(Pointwise::relu_grad, at.in(0), at.in(1), at.out(), samples * size);
+int64_t bits_size(int64_t size) {
+    return rectified_words(size) * static_cast<int64_t>(sizeof(uint64_t) / sizeof(T));
+}
+
+template <class T>
+void keep_bits(const T* x, T* bits, int64_t samples, int64_t size) {
+    if (bits) rectified_bits(x, reinterpret_cast<uint64_t*>(bits), samples, size);
+}
+
+template <class T>
+Buffer emit_relu_grad(Program<T>& p, Buffer bits, Buffer grad_output) {
+    const int64_t size = p.size_of(grad_output);
+    return p.emit({bits, grad_output}, size, [size](const Operands<T>& at, int64_t samples) {
+        rectified_grad(reinterpret_cast<const uint64_t*>(at.in(0)), at.in(1), at.out(), samples, size);
     });
+}
+
+// Adds a step whose forward function may apply a ReLU at its end.
+template <class T, class Forward, class Backward>
+Buffer add_step_with_relu(Program<T>& p, bool relu, const std::vector<Buffer>& inputs, int64_t size, Forward forward,
+                          Backward backward) {
+    if (!relu) return p.add_step(inputs, size, forward, backward);
+    const Buffer result = p.add_step(
+        inputs, size,
+        [=](const Operands<T>& at, int64_t samples) {
+            forward(at, samples);
+            keep_bits(at.out(), at.out(1), samples, size);
+        },
+        [=](Program<T>& q, Buffer output, Buffer grad_output) {
+            const bool done = q.is_rectified(output, grad_output);
+            return backward(q, output, done ? grad_output : emit_relu_grad(q, output + 1, grad_output));
+        },
+        {bits_size<T>(size)});
+    p.set_rectified(result);
+    return result;
 }
 
 // What a convolution's way back needs, made by the first thread that asks for it.
@@ -101,13 +130,12 @@ Buffer add_convolution(Program<T>& p, Buffer x, const ConvPlan& plan, ConvWeight
     const auto biases = std::make_shared<const std::vector<T>>(std::move(bias));
     const auto way_back = std::make_shared<WayBack<T>>(plan, std::move(weight), turned);
     p.count_weights(static_cast<int64_t>(convolve->packed.size()));
-    return p.add_step(
-        {x}, shape.output_size(),
+    return add_step_with_relu(
+        p, activation == Activation::relu, {x}, shape.output_size(),
         [=](const Operands<T>& at, int64_t samples) {
             (*convolve)(at.in(0), biases->empty() ? nullptr : biases->data(), at.out(), samples, activation);
         },
-        [=](Program<T>& q, Buffer output, Buffer grad_output) {
-            const Buffer grad = before_activation(q, activation, output, grad_output);
+        [=](Program<T>& q, Buffer, Buffer grad) {
             return std::vector<Buffer>{q.emit({grad}, shape.input_size(), [=](const Operands<T>& at, int64_t samples) {
                 (*way_back)(at.in(0), at.out(), samples);
             })};
@@ -120,14 +148,13 @@ Buffer add_linear(Program<T>& p, Buffer x, Shared<T> weights, std::vector<T> bia
     const auto biases = std::make_shared<const std::vector<T>>(std::move(bias));
     const int64_t rows = p.size_of(x) / inputs;  // of a sample
     p.count_weights(inputs * outputs);
-    return p.add_step(
-        {x}, rows * outputs,
+    return add_step_with_relu(
+        p, activation == Activation::relu, {x}, rows * outputs,
         [=](const Operands<T>& at, int64_t samples) {
             linear<T>({samples * rows, inputs, outputs}, at.in(0), weights.get(),
                       biases->empty() ? nullptr : biases->data(), at.out(), activation);
         },
-        [=](Program<T>& q, Buffer output, Buffer grad_output) {
-            const Buffer grad = before_activation(q, activation, output, grad_output);
+        [=](Program<T>& q, Buffer, Buffer grad) {
             return std::vector<Buffer>{q.emit({grad}, rows * inputs, [=](const Operands<T>& at, int64_t samples) {
                 linear_input_grad<T>({samples * rows, inputs, outputs}, at.in(0), weights.get(), at.out());
             })};
@@ -138,15 +165,15 @@ template <class T>
 Buffer add_pointwise(Program<T>& p, Buffer x, Pointwise op) {
     const int64_t size = p.size_of(x);
     const bool by_input = op == Pointwise::gelu || op == Pointwise::gelu_tanh;
-    const Pointwise grad_op = op == Pointwise::relu      ? Pointwise::relu_grad
-                              : op == Pointwise::sigmoid ? Pointwise::sigmoid_grad
-                              : op == Pointwise::tanh    ? Pointwise::tanh_grad
-                              : op == Pointwise::gelu    ? Pointwise::gelu_grad
-                                                         : Pointwise::gelu_tanh_grad;
-    return p.add_step(
-        {x}, size,
+    const Pointwise grad_op = op == Pointwise::sigmoid ? Pointwise::sigmoid_grad
+                              : op == Pointwise::tanh  ? Pointwise::tanh_grad
+                              : op == Pointwise::gelu  ? Pointwise::gelu_grad
+                                                       : Pointwise::gelu_tanh_grad;
+    return add_step_with_relu(
+        p, op == Pointwise::relu, {x}, size,
         [=](const Operands<T>& at, int64_t samples) { pointwise<T>(op, at.in(0), nullptr, at.out(), samples * size); },
         [=](Program<T>& q, Buffer output, Buffer grad_output) {
+            if (op == Pointwise::relu) return std::vector<Buffer>{grad_output};
             return std::vector<Buffer>{
                 q.emit({by_input ? x : output, grad_output}, size, [=](const Operands<T>& at, int64_t samples) {
                     pointwise<T>(grad_op, at.in(0), at.in(1), at.out(), samples * size);
@@ -172,13 +199,10 @@ Buffer add_softmax(Program<T>& p, Buffer x, int64_t length, bool log) {
 template <class T>
 Buffer add_sum(Program<T>& p, Buffer a, Buffer b, bool relu) {
     const int64_t size = p.size_of(a);
-    return p.add_step(
-        {a, b}, size,
+    return add_step_with_relu(
+        p, relu, {a, b}, size,
         [=](const Operands<T>& at, int64_t samples) { add(at.in(0), at.in(1), at.out(), samples * size, relu); },
-        [=](Program<T>& q, Buffer output, Buffer grad_output) {
-            const Buffer grad = before_activation(q, relu ? Activation::relu : Activation::none, output, grad_output);
-            return std::vector<Buffer>{grad, grad};
-        });
+        [=](Program<T>&, Buffer, Buffer grad) { return std::vector<Buffer>{grad, grad}; });
 }
 
 template <class T>
@@ -214,19 +238,25 @@ template <class T>
 Buffer add_max_pool(Program<T>& p, Buffer x, int64_t channels, const PoolAxis& rows, const PoolAxis& cols) {
     const auto windows = std::make_shared<const PoolWindows>(rows, cols, true);
     const int64_t size = p.size_of(x), outputs = channels * rows.output * cols.output;
+    const int64_t places_size = outputs * static_cast<int64_t>(sizeof(int64_t) / sizeof(T));
+    // A ReLU before lets a gradient through where the largest of a window is positive; these are fewer to ask.
+    const bool relu = p.is_rectified(x);
     return p.add_step(
         {x}, outputs,
         [=](const Operands<T>& at, int64_t samples) {
             max_pool<T>(*windows, at.in(0), at.out(), reinterpret_cast<int64_t*>(at.out(1)), samples * channels);
+            if (relu) keep_bits(at.out(), at.out(2), samples, outputs);
         },
         [=](Program<T>& q, Buffer output, Buffer grad_output) {
-            const Buffer places = output + 1;
-            return std::vector<Buffer>{q.emit({places, grad_output}, size, [=](const Operands<T>& at, int64_t samples) {
+            const Buffer grad = relu ? emit_relu_grad(q, output + 2, grad_output) : grad_output;
+            const Buffer before = q.emit({output + 1, grad}, size, [=](const Operands<T>& at, int64_t samples) {
                 max_pool_grad<T>(*windows, at.in(1), nullptr, reinterpret_cast<const int64_t*>(at.in(0)), at.out(),
                                  samples * channels);
-            })};
+            });
+            if (relu) q.set_rectified(x, before);
+            return std::vector<Buffer>{before};
         },
-        outputs * static_cast<int64_t>(sizeof(int64_t) / sizeof(T)));
+        relu ? std::vector<int64_t>{places_size, bits_size<T>(outputs)} : std::vector<int64_t>{places_size});
 }
 
 template <class T>

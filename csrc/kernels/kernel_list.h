@@ -20,6 +20,7 @@
 #include "perturb.h"
 #include "pointwise.h"
 #include "pool.h"
+#include "rectified.h"
 #include "recurrent.h"
 #include "softmax.h"
 #include "winograd.h"
@@ -45,6 +46,8 @@
     KERNEL(winograd_few_pack, WinogradFewPackArgs)              \
     KERNEL(winograd_few, WinogradFewArgs)                       \
     KERNEL(pointwise, PointwiseArgs)                            \
+    KERNEL(rectified_bits, RectifiedBitsArgs)                   \
+    KERNEL(rectified_grad, RectifiedGradArgs)                   \
     KERNEL(softmax, SoftmaxArgs)                                \
     KERNEL(softmax_grad, SoftmaxArgs)                           \
     KERNEL(normalize, NormalizeArgs)                            \

@@ -8,8 +8,6 @@
 namespace advcore::ADVCORE_LEVEL {
 namespace {
 
-ADVCORE_INLINE bool any(Mask<double> mask) { return lane_bits(reinterpret_cast<Mask<float>>(mask)) != 0; }
-
 // By distance, then by index: a total order, so that the selection does not depend on the order of arrival.
 ADVCORE_INLINE bool nearer(double distance_a, int64_t index_a, double distance_b, int64_t index_b) {
     return distance_a < distance_b || (distance_a == distance_b && index_a < index_b);
@@ -167,7 +165,7 @@ inline void offer_row(Nearest nearest, const double* row, int64_t count, int64_t
         const double worst = nearest.worst();
         Mask<double> within = {};
         for (int64_t i = begin; i < end; i += L) within |= load(row + i) <= splat(worst);
-        if (!any(within)) continue;
+        if (!lane_bits(within)) continue;
         int64_t found = 0;
         for (int64_t i = begin; i < end; ++i) {
             near[found] = static_cast<int32_t>(i);

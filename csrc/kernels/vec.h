@@ -236,6 +236,29 @@ ADVCORE_INLINE uint32_t lane_bits(Mask<float> mask) {
 #endif
 }
 
+ADVCORE_INLINE uint32_t lane_bits(Mask<double> mask) {
+#if defined(ADVCORE_LEVEL_IS_avx512)
+    typedef long long Wide __attribute__((vector_size(vector_bytes)));
+    return static_cast<uint8_t>(__builtin_ia32_cvtq2mask512(reinterpret_cast<Wide>(mask)));
+#elif defined(ADVCORE_LEVEL_IS_avx2)
+    return static_cast<uint32_t>(__builtin_ia32_movmskpd256(reinterpret_cast<Vec<double>>(mask)));
+#elif defined(__SSE2__)
+    return static_cast<uint32_t>(__builtin_ia32_movmskpd(reinterpret_cast<Vec<double>>(mask)));
+#else
+    uint32_t bits = 0;
+    for (int i = 0; i < lanes<double>; ++i) bits |= static_cast<uint32_t>(mask[i] & (1 << i));
+    return bits;
+#endif
+}
+
+// The mask of those bits, of which the others do not count.
+template <class T>
+ADVCORE_INLINE Mask<T> mask_of(uint64_t bits) {
+    Mask<T> lane_bit{};
+    for (int i = 0; i < lanes<T>; ++i) lane_bit[i] = Int<T>{1} << i;
+    return ((static_cast<Int<T>>(bits) - Mask<T>{}) & lane_bit) != Mask<T>{};
+}
+
 template <class T>
 ADVCORE_INLINE Vec<T> select(Mask<T> mask, Vec<T> yes, Vec<T> no) {
     return mask ? yes : no;
