@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import conv2d
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 import advcore
-from advcore import ops
+from advcore import _core, ops
 from advcore._cases.conv2d import _LAYERS
+from advcore.ops._conv_algorithm import uses_transposed
+from advcore.ops._conv_geometry import geometry
 
 
 def normal(*shape, dtype=np.float32, seed=0):
@@ -158,6 +160,72 @@ def test_nan_reaches_every_output_that_sees_it_and_no_further_than_its_tiles(tap
     direct = np.isnan(ops.conv2d(x, weight, algorithm="direct"))
     assert direct[seen].all()
     assert direct.sum() == 16 * taps**2
+
+
+def is_transposed(shape, weight, padding=0, groups=1):
+    plan = geometry(shape, weight.shape, 1, padding, 1, groups)
+    return uses_transposed(weight.shape, plan, shape[-2:])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    level=st.sampled_from(_core.available_levels()),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    samples=st.sampled_from([1, 2, 21, 90]),
+    channels=st.sampled_from([12, 13, 64, 140]),
+    outputs=st.sampled_from([12, 33, 64, 270]),
+    extent=st.tuples(st.integers(3, 34), st.integers(3, 34)),
+    padding=st.sampled_from([0, (0, 1), (1, 0)]),
+    groups=st.integers(1, 2),
+)
+def test_input_gradients_by_the_transposed_transforms(
+    level, dtype, samples, channels, outputs, extent, padding, groups
+):
+    shape = (samples if extent[0] * extent[1] < 200 else 2, groups * channels, *extent)
+    weight = normal(groups * outputs, channels, 3, 3, dtype=dtype, seed=1)
+    assume(is_transposed(shape, weight, padding, groups))
+    wide_weight = wide(weight)[0]
+    gradient = normal(
+        *conv2d(torch.zeros(shape), wide_weight.float(), padding=padding, groups=groups).shape, dtype=dtype
+    )
+    options = {"padding": padding, "groups": groups}
+    before = _core.level()
+    _core._set_level(level)
+    try:
+        got = ops.conv2d_input_grad(shape, weight, gradient, **options)
+    finally:
+        _core._set_level(before)
+    want = conv2d_input(shape, wide_weight, *wide(gradient), **options)
+    assert distance(got, want) <= (1e-5 if dtype == np.float32 else 1e-13)
+
+
+@pytest.mark.parametrize("shape", [(9, 32, 26, 26), (90, 64, 10, 10), (3, 270, 6, 5), (2, 12, 33, 34)])
+def test_transposed_input_gradients_have_the_same_bits_for_any_batch_and_threads(shape):
+    weight = normal(40, shape[1], 3, 3, seed=1)
+    assert is_transposed(shape, weight)
+    gradient = normal(shape[0], 40, shape[2] - 2, shape[3] - 2)
+    before = advcore.get_num_threads()
+    try:
+        advcore.set_num_threads(1)
+        expected = ops.conv2d_input_grad(shape, weight, gradient)
+        for threads in (1, 2, 3):
+            advcore.set_num_threads(threads)
+            for part in (slice(None), slice(0, 1), slice(1, 8)):
+                got = ops.conv2d_input_grad((len(gradient[part]), *shape[1:]), weight, gradient[part])
+                np.testing.assert_array_equal(got, expected[part])
+    finally:
+        advcore.set_num_threads(before)
+
+
+def test_nan_in_a_gradient_reaches_every_input_that_it_saw_and_no_further_than_its_tile():
+    shape, weight = (2, 16, 14, 14), normal(16, 16, 3, 3, seed=1)
+    assert is_transposed(shape, weight)
+    gradient = normal(2, 16, 12, 12)
+    gradient[1, 3, 6, 9] = np.nan
+    got = np.isnan(ops.conv2d_input_grad(shape, weight, gradient))
+    assert got[1, :, 6:9, 9:12].all()
+    got[1, :, 4:10, 8:14] = False
+    assert not got.any()
 
 
 def test_the_algorithm_depends_on_the_layer_alone():

@@ -28,6 +28,7 @@ from advcore.nn.reshape import Flatten, Reshape
 from advcore.ops._conv_algorithm import (
     DEPTHWISE,
     DIRECT,
+    TRANSPOSED,
     WINOGRAD,
     algorithm_of,
     is_depthwise,
@@ -35,6 +36,7 @@ from advcore.ops._conv_algorithm import (
     turned,
     turned_size,
     turns_around,
+    uses_transposed,
 )
 from advcore.ops._conv_geometry import Geometry, geometry
 from advcore.ops._pool_geometry import even_windows
@@ -230,6 +232,8 @@ def _conv2d(program: Program, step: Joint, layer: Conv2d) -> int:
         back_plan = turned(weight.shape, plan, size)
         size_back = turned_size(weight.shape, layer.groups)
         back, back_algorithm = back_plan.kernel_args, _turned_algorithm(algorithm, size_back, back_plan)
+        if algorithm == WINOGRAD and uses_transposed(weight.shape, plan, size):
+            back_algorithm = TRANSPOSED
     return program.core.conv2d(
         program.source(step),
         *(weight, factors, bias, size, plan.output, plan.kernel_args),

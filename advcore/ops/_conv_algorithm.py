@@ -11,12 +11,14 @@ from advcore._check import Array
 from advcore.ops._conv_geometry import Geometry
 
 ALGORITHMS = ("auto", "direct")
-DIRECT, WINOGRAD, DEPTHWISE = 0, 1, 2  # as in csrc/engine/conv2d.h
+DIRECT, WINOGRAD, DEPTHWISE, TRANSPOSED = 0, 1, 2, 3  # as in csrc/engine/conv2d.h
 TILE = {3: 4, 5: 2}  # outputs of one Winograd tile along each axis, by the number of taps
 FEWEST_CHANNELS = 12  # of a group, on both sides: below, the transforms take longer than what they save
 MOST_DEPTHWISE_OUTPUTS = 2  # of a group
 MOST_DEPTHWISE_TAPS = 64
 MOST_DEPTHWISE_SLAB = 256 * 1024  # elements that one row of outputs may see, as in csrc/kernels/depthwise.h
+MOST_TRANSPOSED_TILES = 64  # of a plane, as in csrc/kernels/winograd_input_grad.h
+LEAST_SAVED = 1.2  # tiles of the input for each of the output's
 LEAST_USED = 0.45  # share of the tiles' outputs that exist
 
 
@@ -32,7 +34,21 @@ def uses_winograd(algorithm: str, weight_size: Sequence[int], plan: Geometry) ->
         return False
     height, width = plan.output
     tile = TILE[taps[0]]
-    return height * width >= LEAST_USED * tile**2 * -(-height // tile) * -(-width // tile)
+    return height * width >= LEAST_USED * tile**2 * _tiles(plan.output, tile)
+
+
+def uses_transposed(weight_size: Sequence[int], plan: Geometry, input_size: tuple[int, int]) -> bool:
+    """Return whether a Winograd layer's input gradient is made of its own tiles, by the transposed transforms.
+
+    Else it is the convolution with the taps turned around, which has the tiles of the input.
+    """
+    tiles = _tiles(plan.output, TILE[3])
+    few = tiles <= MOST_TRANSPOSED_TILES and LEAST_SAVED * tiles <= _tiles(input_size, TILE[3])
+    return weight_size[2] == 3 and few
+
+
+def _tiles(size: tuple[int, int], tile: int) -> int:
+    return -(-size[0] // tile) * -(-size[1] // tile)
 
 
 def is_depthwise(weight_size: Sequence[int], plan: Geometry) -> bool:

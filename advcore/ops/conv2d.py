@@ -16,6 +16,7 @@ from advcore.ops._conv_algorithm import (
     turned_around,
     turned_size,
     turns_around,
+    uses_transposed,
     uses_winograd,
 )
 from advcore.ops._conv_geometry import Geometry, IntOrPair, geometry
@@ -117,7 +118,8 @@ def conv2d_input_grad(
     weight : float32 or float64 array, (K, C / groups, R, S)
     grad_output : array, (N, K, OH, OW) or (K, OH, OW)
     stride, padding, dilation, groups, algorithm
-        As conv2d.
+        As conv2d; "auto" depends on the input's size, too. What is NaN or infinite spreads over tiles, of the input or
+        of the 6 x 6 inputs that a tile of gradients reaches.
     out : array, optional
         Receives the result.
 
@@ -137,7 +139,10 @@ def conv2d_input_grad(
     plan = geometry(input_size, weight.shape, stride, padding, dilation, groups)
     _check.array("grad_output", grad_output, shape=_output_shape(input_size, weight.shape, plan))
     result = _check.output(out, input_size, weight.dtype, (weight, grad_output))
-    if uses_winograd(algorithm, weight.shape, plan):  # the convolution with the taps turned around
+    winograd = uses_winograd(algorithm, weight.shape, plan)
+    if winograd and uses_transposed(weight.shape, plan, result.shape[-2:]):
+        _core.winograd_input_grad(_batch(result), weight, _batch(grad_output), *plan.padding, plan.groups)
+    elif winograd:  # the convolution with the taps turned around
         before_y, before_x = plan.padding
         arrays = (_batch(result), _batch(grad_output), weight, None)
         last = weight.shape[2] - 1

@@ -4,6 +4,7 @@
 
 #include "../engine/conv2d.h"
 #include "../engine/winograd.h"
+#include "../engine/winograd_input_grad.h"
 #include "arrays.h"
 
 namespace advcore {
@@ -165,6 +166,16 @@ void bind_winograd_weight_grad(Array<T> out, const Array<T>& input, const Array<
 }
 
 template <class T>
+void bind_winograd_input_grad(Array<T> out, const Array<T>& weight, const Array<T>& grad_output, int64_t padding_y,
+                              int64_t padding_x, int64_t groups) {
+    if (out.size() == 0) return;
+    T* const to = out.mutable_data();
+    const py::gil_scoped_release unlocked;
+    winograd_input_grad(shape_of(out, grad_output, weight, winograd_options(padding_y, padding_x, groups)),
+                        weight.data(), grad_output.data(), to);
+}
+
+template <class T>
 void bind(py::module_& m) {
     const auto fixed = py::arg().noconvert();
     const py::arg plain;
@@ -179,6 +190,7 @@ void bind(py::module_& m) {
     m.def("winograd", &bind_winograd_forward<T>, fixed, fixed, fixed, fixed, plain, plain, plain, plain, plain);
     m.def("winograd_pack", &bind_winograd_pack<T>, fixed, plain, plain);
     m.def("winograd_packed", &bind_winograd_packed<T>, fixed, fixed, fixed, fixed, plain, plain, plain, plain);
+    m.def("winograd_input_grad", &bind_winograd_input_grad<T>, fixed, fixed, fixed, plain, plain, plain);
     m.def("winograd_weight_grad", &bind_winograd_weight_grad<T>, fixed, fixed, fixed, plain, plain, plain);
 }
 

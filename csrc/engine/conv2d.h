@@ -35,7 +35,8 @@ struct ConvShape {
 
 // The ways to convolve; which one, and whether the input's gradient is the convolution of the output's with the taps
 // turned around, is decided by the shape of a layer alone (advcore/ops/_conv_algorithm.py).
-enum class ConvAlgorithm : int32_t { direct = 0, winograd = 1, depthwise = 2 };
+// (transposed: Winograd's, of input gradients alone).
+enum class ConvAlgorithm : int32_t { direct = 0, winograd = 1, depthwise = 2, transposed = 3 };
 
 // The weight[groups * rows, channels, taps] of `s` with its taps turned around: [groups * channels, rows, taps].
 template <class T>

@@ -9,6 +9,7 @@
 #include "linear.h"
 #include "pointwise.h"
 #include "winograd.h"
+#include "winograd_input_grad.h"
 
 namespace advcore {
 namespace {
@@ -64,14 +65,22 @@ public:
         if (convolution_) return (*convolution_)(grad_output, nullptr, grad_input, samples, Activation::none);
         ConvShape s = forward_.shape;
         s.samples = samples;
+        if (is_transposed()) return winograd_input_grad_packed(s, weight_.data(), grad_output, grad_input);
         const bool by_planes = forward_.algorithm == ConvAlgorithm::depthwise && s.rows == 1;
         const auto call = by_planes ? depthwise_input_grad<T> : conv2d_input_grad<T>;
         call(s, weight_.empty() ? given_.numbers.get() : weight_.data(), grad_output, grad_input);
     }
 
 private:
+    bool is_transposed() const { return turned_ && turned_->algorithm == ConvAlgorithm::transposed; }
+
     void make() {
-        if (turned_) {
+        if (is_transposed()) {
+            const ConvShape& s = forward_.shape;
+            weight_.resize(static_cast<std::size_t>(winograd_input_grad_packed_size<T>(s)));
+            winograd_input_grad_pack(s, given_.factors.empty() ? given_.numbers.get() : given_.scaled(s).data(),
+                                     weight_.data());
+        } else if (turned_) {
             const std::vector<T> weight = turned_around(forward_.shape, given_.scaled(forward_.shape).data());
             convolution_.emplace(turned_->shape, turned_->algorithm, weight.data());
         } else if (!given_.factors.empty()) {

@@ -14,18 +14,6 @@ namespace {
 constexpr int64_t most_repetitions = 8;  // of the weights' transform, before it is stored for all items
 constexpr int64_t fewest_tiles = 16, fewest_rows = 16;
 
-int64_t transformed_size(int64_t groups, int64_t rows, int64_t channels) {
-    return groups * frequencies * (rows * channels + plane_gap);
-}
-
-template <class T>
-void transform_all(const WinogradWeights<T>& weights, int64_t groups, int64_t rows, int64_t channels, T* transformed) {
-    const WinogradPackArgs<T> args{
-        weights, transformed, groups, rows, channels, ceil_div(channels, block_depth), ceil_div(rows, fewest_rows)};
-    const int64_t items = groups * args.blocks * args.row_items;
-    run(kernels<T>().winograd_pack, args, items, grain(frequencies * groups * rows * channels, items));
-}
-
 // Cuts the tiles and the rows into items: as large as an item may be, but enough for every thread. No result depends on
 // the cut.
 template <class T>
@@ -52,7 +40,7 @@ void run_winograd(WinogradArgs<T> args) {
     const int64_t tiles = s.samples * s.tiles_y * s.tiles_x;
     Pooled<T> own;
     if (!args.transformed && tiles > most_repetitions * winograd_tiles<T>) {
-        own = pooled<T>(transformed_size(s.groups, s.rows, s.channels));
+        own = pooled<T>(frequencies_size(s.groups, s.rows, s.channels));
         transform_all(args.weights, s.groups, s.rows, s.channels, own.get());
         args.transformed = own.get();
     }
@@ -63,9 +51,21 @@ void run_winograd(WinogradArgs<T> args) {
 
 }  // namespace
 
+int64_t frequencies_size(int64_t groups, int64_t rows, int64_t channels) {
+    return groups * frequencies * (rows * channels + plane_gap);
+}
+
+template <class T>
+void transform_all(const WinogradWeights<T>& weights, int64_t groups, int64_t rows, int64_t channels, T* transformed) {
+    const WinogradPackArgs<T> args{
+        weights, transformed, groups, rows, channels, ceil_div(channels, block_depth), ceil_div(rows, fewest_rows)};
+    const int64_t items = groups * args.blocks * args.row_items;
+    run(kernels<T>().winograd_pack, args, items, grain(frequencies * groups * rows * channels, items));
+}
+
 template <class T>
 int64_t winograd_packed_size(const ConvShape& s) {
-    return has_few_tiles<T>(s) ? few_tiles_packed_size<T>(s) : transformed_size(s.groups, s.rows, s.channels);
+    return has_few_tiles<T>(s) ? few_tiles_packed_size<T>(s) : frequencies_size(s.groups, s.rows, s.channels);
 }
 
 template <class T>
@@ -142,6 +142,7 @@ void winograd_weight_grad(const ConvShape& shape, const T* input, const T* grad_
 }
 
 #define ADVCORE_WINOGRAD(T)                                                                           \
+    template void transform_all<T>(const WinogradWeights<T>&, int64_t, int64_t, int64_t, T*);         \
     template int64_t winograd_packed_size<T>(const ConvShape&);                                       \
     template void winograd<T>(const ConvShape&, const T*, const T*, bool, const T*, T*, Activation);  \
     template void winograd_pack<T>(const ConvShape&, const T*, T*);                                   \

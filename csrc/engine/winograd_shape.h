@@ -27,4 +27,9 @@ WinogradWeights<T> weights_of(const T* weight, int64_t taps, int64_t rows, int64
     return {weight, static_cast<int>(taps), filter * rows * channels, row, channel, flipped};
 }
 
+// Left factors of rows x channels at each frequency of every group.
+int64_t frequencies_size(int64_t groups, int64_t rows, int64_t channels);
+template <class T>
+void transform_all(const WinogradWeights<T>& weights, int64_t groups, int64_t rows, int64_t channels, T* transformed);
+
 }  // namespace advcore

@@ -25,6 +25,7 @@
 #include "softmax.h"
 #include "winograd.h"
 #include "winograd_few.h"
+#include "winograd_input_grad.h"
 
 // A kernel computes the work items [begin, end) of its arguments; the comment on the argument struct says what an item
 // is. `scratch` is the calling thread's own: scratch_bytes, aligned to 64.
@@ -43,6 +44,7 @@
     KERNEL(winograd, WinogradArgs)                              \
     KERNEL(winograd_pack, WinogradPackArgs)                     \
     KERNEL(winograd_weight_grad, WinogradWeightGradArgs)        \
+    KERNEL(winograd_input_grad, WinogradInputGradArgs)          \
     KERNEL(winograd_few_pack, WinogradFewPackArgs)              \
     KERNEL(winograd_few, WinogradFewArgs)                       \
     KERNEL(pointwise, PointwiseArgs)                            \

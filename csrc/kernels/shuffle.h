@@ -205,5 +205,15 @@ ADVCORE_INLINE void order_columns(const Vec<T> (&y)[4], Vec<T> (&ordered)[4]) {
     ordered[2] = interleave<T, 0>(high02, high13), ordered[3] = interleave<T, 1>(high02, high13);
 }
 
+template <class T>
+ADVCORE_INLINE void order_columns(const Vec<T> (&y)[8], Vec<T> (&ordered)[8]) {
+    Vec<T> low[4], high[4], part[4];
+    for (int i = 0; i < 4; ++i) low[i] = interleave<T, 0>(y[i], y[i + 4]), high[i] = interleave<T, 1>(y[i], y[i + 4]);
+    order_columns<T>(low, part);
+    for (int i = 0; i < 4; ++i) ordered[i] = part[i];
+    order_columns<T>(high, part);
+    for (int i = 0; i < 4; ++i) ordered[4 + i] = part[i];
+}
+
 }  // namespace
 }  // namespace advcore::ADVCORE_LEVEL

@@ -92,24 +92,30 @@ ADVCORE_INLINE void load_window(const Window<Size>& w, const T* plane, int64_t w
 template <class T, int Taps>
 using ForwardTiles = Tiles<T, Taps, winograd_tiles<T>>;
 
-// The frequencies of channels [channel, channel + terms) of all tiles, as right factors: to[frequency * plane + ...].
-template <class T, int Taps>
-inline void gather_tiles(const WinogradArgs<T>& args, const ForwardTiles<T, Taps>& tiles, int64_t channel,
-                         int64_t terms, T* to, int64_t plane) {
-    constexpr int L = lanes<T>;
-    const int64_t channel_size = args.shape.height * args.shape.width;
-    for (int64_t first = 0; first < tiles.padded; first += L) {
+// The frequencies of planes [begin, begin + terms) of all tiles, as right factors: to[frequency * plane + ...].
+// `load_rows(tile, plane, part, rows)` reads a tile's window.
+template <class T, int Size, class AnyTiles, class Load, class Transform = WindowTransform<T>>
+ADVCORE_INLINE void gather_right_factors(const AnyTiles& tiles, int64_t begin, int64_t terms, T* to, int64_t plane,
+                                         const Load& load_rows, const Transform& transform = {}) {
+    for (int64_t first = 0; first < tiles.padded; first += lanes<T>) {
         const int64_t panel = first / panel_cols<T> * panel_cols<T>;
         const int64_t width = panel_width<T>(smaller(panel_cols<T>, tiles.padded - panel));
         T* target = to + panel * terms + (first - panel);
-        for (int64_t c = channel; c < channel + terms; ++c, target += width)
-            transform_windows<T, tile_in>(
-                [&](int lane, int part, Vec<T>(&rows)[tile_in]) {
-                    load_window<T>(tiles.tile[first + lane].input, args.input + c * channel_size, args.shape.width,
-                                   part, rows);
-                },
-                target, plane);
+        for (int64_t i = begin; i < begin + terms; ++i, target += width)
+            transform_windows<T, Size>(
+                [&](int lane, int part, Vec<T>(&rows)[Size]) { load_rows(tiles.tile[first + lane], i, part, rows); },
+                target, plane, transform);
     }
+}
+
+template <class T, int Taps>
+inline void gather_tiles(const WinogradArgs<T>& args, const ForwardTiles<T, Taps>& tiles, int64_t channel,
+                         int64_t terms, T* to, int64_t plane) {
+    const int64_t size = args.shape.height * args.shape.width;
+    gather_right_factors<T, tile_in>(
+        tiles, channel, terms, to, plane, [&](const Tile<Taps>& tile, int64_t c, int part, Vec<T>(&rows)[tile_in]) {
+            load_window<T>(tile.input, args.input + c * size, args.shape.width, part, rows);
+        });
 }
 
 // The first `used` of a tile's row of outputs. Compilers make a call of memcpy of a loop over them.

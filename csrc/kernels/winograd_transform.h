@@ -50,18 +50,47 @@ ADVCORE_INLINE void transform_output(const Vec<T> (&m)[6], Vec<T> (&y)[Size]) {
     y[Size - 1] += m[5];
 }
 
-// Transforms a register of Size x Size windows, inputs or (smaller) gradients, in both dimensions: to[frequency *
-// plane], a lane a window. `load_rows(lane, part, rows)` reads the rows of one window, a part is the next register of
-// each. Not inlined, or GCC would keep an address a frequency in memory.
-template <class T, int Size, class Load>
-__attribute__((noinline)) void transform_windows(const Load& load_rows, T* to, int64_t plane) {
+// The transposes of transform_output, of four, and of transform_input.
+template <class T>
+ADVCORE_INLINE void transform_output_back(const Vec<T> (&y)[4], Vec<T> (&m)[6]) {
+    const Vec<T> even = y[0] + y[2], odd = y[1] + y[3];
+    const Vec<T> even2 = fma<T>(splat(T(4)), y[2], y[0]), odd2 = fma<T>(splat(T(8)), y[3], y[1] + y[1]);
+    m[0] = y[0];
+    m[1] = even + odd;
+    m[2] = even - odd;
+    m[3] = even2 + odd2;
+    m[4] = even2 - odd2;
+    m[5] = y[3];
+}
+template <class T>
+ADVCORE_INLINE void transform_input_back(const Vec<T> (&t)[6], Vec<T> (&d)[6]) {
+    const Vec<T> four = splat(T(4)), five = splat(T(-5)), two = splat(T(2));
+    const Vec<T> sum = t[1] + t[2], difference = t[1] - t[2], sum2 = t[3] + t[4], difference2 = t[3] - t[4];
+    d[0] = four * t[0];
+    d[1] = fma<T>(-two, difference2, four * (t[5] - difference));
+    d[2] = fma<T>(five, t[0], fma<T>(-four, sum, -sum2));
+    d[3] = fma<T>(five, t[5], fma<T>(two, difference2, difference));
+    d[4] = t[0] + sum + sum2;
+    d[5] = t[5];
+}
+
+// What a window of inputs is transformed by, or one of (fewer) gradients where those are the filter.
+template <class T>
+struct WindowTransform {
+    ADVCORE_INLINE void operator()(const Vec<T> (&d)[tile_in], Vec<T> (&f)[tile_in]) const { transform_input<T>(d, f); }
+    template <int Size>
+    ADVCORE_INLINE void operator()(const Vec<T> (&g)[Size], Vec<T> (&f)[tile_in]) const {
+        transform_taps<T>(g, f);
+    }
+};
+
+// Transforms a register of Size x Size windows in both dimensions: to[frequency * plane], a lane a window.
+// `load_rows(lane, part, rows)` reads the rows of one window, a part is the next register of each. Not inlined, or GCC
+// would keep an address a frequency in memory.
+template <class T, int Size, class Load, class Transform = WindowTransform<T>>
+__attribute__((noinline)) void transform_windows(const Load& load_rows, T* to, int64_t plane,
+                                                 const Transform& transform = {}) {
     constexpr int L = lanes<T>, parts = (Size + L - 1) / L;
-    const auto transform = [](const Vec<T>(&d)[Size], Vec<T>(&f)[tile_in]) {
-        if constexpr (Size == tile_in)
-            transform_input<T>(d, f);
-        else
-            transform_taps<T>(d, f);
-    };
     Vec<T> half[tile_in][parts][L];  // [row frequency][column][window], columns and windows still exchanged
     for (int lane = 0; lane < L; ++lane)
         for (int part = 0; part < parts; ++part) {
