@@ -57,8 +57,8 @@ class Region:
 
         Linf, L1: the nearest point. L2: clipped to the box, then pulled towards the origin until it is in the ball.
         """
-        lower, upper = self.lower[index], self.upper[index]
-        inside: Array = np.clip(x, lower, upper).astype(self.origin.dtype)
+        lower, upper = self._limits(index)
+        inside: Array = np.clip(x, lower, upper).astype(self.origin.dtype, copy=False)
         if self.norm not in ("l2", "l1"):
             return inside
         flat = rows(inside)
@@ -69,17 +69,27 @@ class Region:
         (outside,) = np.nonzero(norms > self.eps)
         if self.norm == "l1":
             wanted = rows(x)[outside] - centre[outside]
-            room = np.where(wanted > 0, rows(upper)[outside] - centre[outside], centre[outside] - rows(lower)[outside])
+            above, below = (rows(np.broadcast_to(limit, x.shape))[outside] for limit in (upper, lower))
+            room = np.where(wanted > 0, above - centre[outside], centre[outside] - below)
             step[outside] = nearest_in_l1_ball(wanted, self.eps, room)
             norms[outside] = lengths(step[outside], "l1")
         scale = np.minimum(self.eps / np.maximum(norms[outside], np.finfo(np.float64).tiny), 1.0)
         while len(outside):  # rounding to the stored type may leave a point outside: pull twice as hard each time
-            flat[outside] = centre[outside] + step[outside] * scale[:, np.newaxis]
-            still = lengths(flat[outside] - centre[outside], self.norm) > self.eps
+            part = slice(None) if len(outside) == len(flat) else outside  # of all there is no need of copies
+            pulled = (centre[part] + step[part] * scale[:, np.newaxis]).astype(flat.dtype)
+            flat[part] = pulled
+            still = lengths(pulled - centre[part], self.norm) > self.eps
             outside, scale = outside[still], scale[still] * (1 - slack)
             slack = min(2 * slack, 1.0)
         projected: Array = np.clip(inside, lower, upper)  # a product rounded up may be outside by a bit
         return projected
+
+    def _limits(self, index: NDArray[np.int64]) -> tuple[Array, Array]:
+        """Return the least and the largest numbers that are allowed, or one of each where they are all the same."""
+        if self.norm == "linf" or self.mask is not None:
+            return self.lower[index], self.upper[index]
+        low, high = (np.asarray(bound, self.origin.dtype) for bound in self.bounds)
+        return low, high
 
     def quantized(self, x: Array, index: NDArray[np.int64]) -> Array:
         """Return x on the grid and in the region: the nearest grid points, or, out of the budget, those towards origin.
