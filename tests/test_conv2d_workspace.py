@@ -44,6 +44,7 @@ LAYERS = {
     "winograd": (32, 256, 14, 256, 3, 1, 1, "auto"),
     "wide winograd": (16, 512, 14, 512, 3, 1, 1, "auto"),
     "many parts": (64, 64, 30, 64, 3, 1, 0, "auto"),
+    "fewer tiles of outputs than of inputs": (64, 96, 10, 320, 3, 1, 0, "auto"),
     "winograd of 5 x 5": (16, 64, 27, 192, 5, 1, 2, "auto"),
     "direct": (16, 256, 14, 512, 3, 1, 1, "direct"),
     "strided": (16, 64, 56, 128, 5, 2, 2, "auto"),
@@ -69,6 +70,8 @@ def test_what_is_said_of_a_layer_that_is_known():
     said = ops.conv2d_workspace((32, 256, 14, 14), (256, 256, 3, 3), padding=1)
     assert said.forward == said.input_grad == 4 * 36 * (256 * 256 + 16)  # 36 frequencies of every filter
     assert ops.PackedConv2d(np.ones((256, 256, 3, 3), np.float32), padding=1, input_size=(256, 14, 14))
+    fewer = ops.conv2d_workspace((32, 64, 10, 10), (128, 64, 3, 3))  # four tiles and nine: the transposed transforms
+    assert fewer.input_grad == 4 * 36 * (64 * 128 + 16)
     direct = ops.conv2d_workspace((32, 256, 14, 14), (256, 256, 3, 3), padding=1, algorithm="direct", dtype="float64")
     assert direct.forward == 8 * 9 * 256 * 256
     depthwise = ops.conv2d_workspace((32, 64, 14, 14), (64, 1, 3, 3), padding=1, groups=64)

@@ -73,7 +73,8 @@ def square(
     Notes
     -----
     Differs from the paper: targeted attacks raise the margin too, where the paper lowers cross-entropy; every sample
-    has its own squares.
+    has its own squares. As in the paper squares lie anywhere in the image; the authors' code, and copies of it, never
+    draw the last place along an axis, nor, in L2, an even side.
     """
     eps = _check.real("eps", eps, minimum=0.0)
     norm = _check.choice("norm", norm, ("linf", "l2"))

@@ -18,6 +18,7 @@ MOST_DEPTHWISE_OUTPUTS = 2  # of a group
 MOST_DEPTHWISE_TAPS = 64
 MOST_DEPTHWISE_SLAB = 256 * 1024  # elements that one row of outputs may see, as in csrc/kernels/depthwise.h
 MOST_TRANSPOSED_TILES = 64  # of a plane, as in csrc/kernels/winograd_input_grad.h
+MOST_TRANSPOSED_FILTERS = 1 << 15  # of a group: transformed ones take 36 numbers each, which small planes do not repay
 LEAST_SAVED = 1.2  # tiles of the input for each of the output's
 LEAST_USED = 0.45  # share of the tiles' outputs that exist
 
@@ -42,9 +43,11 @@ def uses_transposed(weight_size: Sequence[int], plan: Geometry, input_size: tupl
 
     Else it is the convolution with the taps turned around, which has the tiles of the input.
     """
+    outputs, channels, *taps = weight_size
     tiles = _tiles(plan.output, TILE[3])
-    few = tiles <= MOST_TRANSPOSED_TILES and LEAST_SAVED * tiles <= _tiles(input_size, TILE[3])
-    return weight_size[2] == 3 and few
+    if taps != [3, 3] or tiles > MOST_TRANSPOSED_TILES or outputs // plan.groups * channels > MOST_TRANSPOSED_FILTERS:
+        return False
+    return LEAST_SAVED * tiles <= _tiles(input_size, TILE[3])
 
 
 def _tiles(size: tuple[int, int], tile: int) -> int:

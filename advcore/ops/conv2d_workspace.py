@@ -17,6 +17,7 @@ from advcore.ops._conv_algorithm import (
     is_depthwise_back,
     turned_size,
     turns_around,
+    uses_transposed,
     uses_winograd,
 )
 from advcore.ops._conv_geometry import IntOrPair, geometry
@@ -89,6 +90,8 @@ def conv2d_workspace(
         of_layer = (element == 8, rows, channels, weight_size[2], plan.output, plan.groups)
         turned = (element == 8, channels, rows, weight_size[2], (input_size[2], input_size[3]), plan.groups)
         forward, input_grad = _core.winograd_packed_size(*of_layer), _core.winograd_packed_size(*turned)
+        if uses_transposed(weight_size, plan, (input_size[2], input_size[3])):
+            input_grad = _core.winograd_input_grad_packed_size(rows, channels, plan.groups)
         segments = _core.winograd_weight_grad_segments(element == 8, samples, tiles, plan.groups, rows, channels)
     elif is_depthwise(weight_size, plan):
         forward, segments = 0, 1

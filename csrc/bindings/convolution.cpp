@@ -5,6 +5,7 @@
 #include "../engine/conv2d.h"
 #include "../engine/winograd.h"
 #include "../engine/winograd_input_grad.h"
+#include "../engine/winograd_shape.h"
 #include "arrays.h"
 
 namespace advcore {
@@ -210,6 +211,8 @@ void bind_convolution(py::module_& m) {
               const ConvShape shape = winograd_shape(rows, channels, taps, output, groups);
               return (wide ? winograd_packed_size<double> : winograd_packed_size<float>)(shape);
           });
+    m.def("winograd_input_grad_packed_size",
+          [](int64_t rows, int64_t channels, int64_t groups) { return frequencies_size(groups, channels, rows); });
     m.def("winograd_weight_grad_segments",
           [](bool wide, int64_t samples, int64_t tiles, int64_t groups, int64_t rows, int64_t channels) {
               return (wide ? winograd_weight_grad_segments<double>
