@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 import advcore
-from advcore import nn
+from advcore import nn, ops
 from advcore._bench import memory
 from advcore.nn import compiled, passes
+from advcore.ops._conv_algorithm import uses_transposed
+from advcore.ops._conv_geometry import geometry
 
 
 def every_step(dtype=np.float32):
@@ -115,6 +117,24 @@ def test_poolings_after_relu_have_the_gradients_of_the_layers_one_by_one(dtype):
         np.testing.assert_array_equal(joint_parts[name], part, err_msg=name)
     inside = network.activations(x, ["relu_a", "pool_sum"])
     np.testing.assert_array_equal(inside["relu_a"], dict(passes.values(nodes, x))["relu_a"])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_input_gradients_by_the_transposed_transforms_have_the_bits_of_the_operation(dtype, groups):
+    conv = nn.Conv2d(24, 32, 3, groups=groups)
+    network = nn.Sequential(conv, seed=2, dtype=dtype)
+    cotangent = np.random.default_rng(0).standard_normal((5, 32, 8, 8)).astype(dtype)
+    x = np.zeros((5, 24, 10, 10), dtype)
+    weight = conv.parameters["weight"]
+    expected = ops.conv2d_input_grad(x.shape, weight, cotangent, groups=groups)
+    np.testing.assert_array_equal(network.vjp(x, cotangent), expected)
+    assert uses_transposed(weight.shape, geometry(x.shape, weight.shape, 1, 0, 1, groups), (10, 10))
+    with_norm = nn.Sequential(conv, nn.BatchNorm(32), seed=2, dtype=dtype)
+    with_norm.layers["1"].buffers["running_var"][...] = 4.0
+    folded = ops.conv2d_input_grad(x.shape, weight * dtype(0.5), cotangent, groups=groups)
+    tolerance = 1e-4 if dtype == np.float32 else 1e-5  # batch normalisation's own eps beside the variance
+    np.testing.assert_allclose(with_norm.vjp(x, cotangent), folded, rtol=tolerance, atol=tolerance)
 
 
 def test_poolings_after_relu_have_torchs_gradients():

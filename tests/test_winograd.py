@@ -175,7 +175,7 @@ def is_transposed(shape, weight, padding=0, groups=1):
     channels=st.sampled_from([12, 13, 64, 140]),
     outputs=st.sampled_from([12, 33, 64, 270]),
     extent=st.tuples(st.integers(3, 34), st.integers(3, 34)),
-    padding=st.sampled_from([0, (0, 1), (1, 0)]),
+    padding=st.sampled_from([0, (0, 1), (1, 0), (0, 3), (5, 0)]),
     groups=st.integers(1, 2),
 )
 def test_input_gradients_by_the_transposed_transforms(

@@ -58,7 +58,7 @@ class Region:
         Linf, L1: the nearest point. L2: clipped to the box, then pulled towards the origin until it is in the ball.
         """
         lower, upper = self._limits(index)
-        inside: Array = np.clip(x, lower, upper).astype(self.origin.dtype, copy=False)
+        inside: Array = np.clip(x, lower, upper).astype(self.origin.dtype, order="C", copy=False)  # rows() is a view
         if self.norm not in ("l2", "l1"):
             return inside
         flat = rows(inside)

@@ -59,10 +59,10 @@ def conv2d(
         Applied while the result is still in registers.
     algorithm : "auto" or "direct"
         "auto" computes layers of stride 1 with enough channels by Winograd's F(4 x 4, 3 x 3), a quarter of the
-        multiplications, or F(2 x 2, 5 x 5), 9 of 25; errors are some 1e-6 in float32. What is NaN or infinite spreads
-        over the tiles of 4 x 4 or 2 x 2 outputs that see it, and sums on the way, up to some 10,000 times as large as
-        the result, may overflow. The layer's shape alone decides. "direct" always adds the products themselves, in the
-        order of (c, r, s).
+        multiplications, or F(2 x 2, 5 x 5), 9 of 25; in float32 errors are some 1e-6 of the whole. What is NaN or
+        infinite spreads over the tiles of 4 x 4 or 2 x 2 outputs that see it, and sums on the way, up to some 10,000
+        times as large as the result, may overflow. The layer's shape alone decides. "direct" always adds the products
+        themselves, in the order of (c, r, s).
     out : array, optional
         Receives the result.
 

@@ -1,7 +1,6 @@
 #include "program.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "parallel.h"
 #include "pointwise.h"

@@ -1,6 +1,8 @@
 #include "winograd_input_grad.h"
 
 #include <algorithm>
+#include <stdexcept>
+#include <utility>
 
 #include "../kernels/winograd_input_grad.h"
 #include "dispatch.h"
@@ -33,6 +35,7 @@ void winograd_input_grad_packed(const ConvShape& shape, const T* packed, const T
     const int64_t tiles = s.tiles_y * s.tiles_x;
     const int64_t work =
         frequencies * ceil_div(s.samples * tiles, together) * together * s.groups * s.rows * s.channels;
+    if (tiles > input_grad_tiles) throw std::invalid_argument("a plane must have no more tiles than an item");
     const int64_t wanted = wanted_items(work, 2);
     args.samples_per_item =
         std::clamp<int64_t>(s.samples * s.groups / wanted, 1, std::max<int64_t>(1, input_grad_tiles / tiles));

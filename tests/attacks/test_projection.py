@@ -59,6 +59,17 @@ def test_l2_pulls_straight_to_the_sphere(dtype):
     np.testing.assert_allclose(cosine, 1, rtol=1e-6)
 
 
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+def test_the_order_of_axes_in_memory_changes_nothing(norm):
+    origin = np.random.default_rng(0).random((3, 4, 5, 2), np.float32)
+    far = origin + np.random.default_rng(1).standard_normal(origin.shape).astype(np.float32)
+    region, index = Region(origin, (0.0, 1.0), norm, 0.1), np.arange(3)
+    expected = region.project(far, index)
+    nhwc = np.ascontiguousarray(far.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    for view in (np.asfortranarray(far), nhwc):
+        np.testing.assert_array_equal(region.project(view, index), expected)
+
+
 def test_rows_belong_to_the_origins_that_the_index_names():
     origin = np.arange(4.0).reshape(4, 1)
     region = Region(origin, (-10.0, 10.0), "linf", 0.25)
