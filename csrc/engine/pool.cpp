@@ -73,6 +73,9 @@ Kept& kept() {
     return all;
 }
 
+// When the library is loaded: a child forked while a thread makes it would wait for that thread.
+[[maybe_unused]] const Kept& made_early = kept();
+
 void release_all() {
     Kept& k = kept();
     for (;;) {
