@@ -38,7 +38,7 @@ from advcore.ops._conv_algorithm import (
     turns_around,
     uses_transposed,
 )
-from advcore.ops._conv_geometry import Geometry, geometry
+from advcore.ops._conv_geometry import geometry
 from advcore.ops._pool_geometry import even_windows
 from advcore.ops.linear import ACTIVATIONS
 
@@ -231,21 +231,16 @@ def _conv2d(program: Program, step: Joint, layer: Conv2d) -> int:
     if around and not is_depthwise_back(weight.shape, plan):
         back_plan = turned(weight.shape, plan, size)
         size_back = turned_size(weight.shape, layer.groups)
-        back, back_algorithm = back_plan.kernel_args, _turned_algorithm(algorithm, size_back, back_plan)
-        if algorithm == WINOGRAD and uses_transposed(weight.shape, plan, size):
-            back_algorithm = TRANSPOSED
+        back = back_plan.kernel_args
+        if algorithm == WINOGRAD:  # what computes it: as ops.conv2d_input_grad decides
+            back_algorithm = TRANSPOSED if uses_transposed(weight.shape, plan, size) else WINOGRAD
+        else:
+            back_algorithm = DEPTHWISE if is_depthwise(size_back, back_plan) else DIRECT
     return program.core.conv2d(
         program.source(step),
         *(weight, factors, bias, size, plan.output, plan.kernel_args),
         *(algorithm, _activation(step), back, back_algorithm),
     )
-
-
-def _turned_algorithm(algorithm: int, weight_size: Shape, plan: Geometry) -> int:
-    """Return what computes the convolution with the taps turned around: as ops.conv2d_input_grad decides."""
-    if algorithm == WINOGRAD:
-        return WINOGRAD
-    return DEPTHWISE if is_depthwise(weight_size, plan) else DIRECT
 
 
 def _linear(program: Program, step: Joint, layer: Linear) -> int:

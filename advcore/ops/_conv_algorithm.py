@@ -35,7 +35,7 @@ def uses_winograd(algorithm: str, weight_size: Sequence[int], plan: Geometry) ->
         return False
     height, width = plan.output
     tile = TILE[taps[0]]
-    return height * width >= LEAST_USED * tile**2 * _tiles(plan.output, tile)
+    return height * width >= LEAST_USED * tile**2 * tiles(plan.output, tile)
 
 
 def uses_transposed(weight_size: Sequence[int], plan: Geometry, input_size: tuple[int, int]) -> bool:
@@ -44,13 +44,14 @@ def uses_transposed(weight_size: Sequence[int], plan: Geometry, input_size: tupl
     Else it is the convolution with the taps turned around, which has the tiles of the input.
     """
     outputs, channels, *taps = weight_size
-    tiles = _tiles(plan.output, TILE[3])
-    if taps != [3, 3] or tiles > MOST_TRANSPOSED_TILES or outputs // plan.groups * channels > MOST_TRANSPOSED_FILTERS:
+    count = tiles(plan.output, TILE[3])
+    if taps != [3, 3] or count > MOST_TRANSPOSED_TILES or outputs // plan.groups * channels > MOST_TRANSPOSED_FILTERS:
         return False
-    return LEAST_SAVED * tiles <= _tiles(input_size, TILE[3])
+    return LEAST_SAVED * count <= tiles(input_size, TILE[3])
 
 
-def _tiles(size: tuple[int, int], tile: int) -> int:
+def tiles(size: tuple[int, int], tile: int) -> int:
+    """Return how many tiles cover a plane."""
     return -(-size[0] // tile) * -(-size[1] // tile)
 
 

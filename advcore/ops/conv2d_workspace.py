@@ -15,6 +15,7 @@ from advcore.ops._conv_algorithm import (
     TILE,
     is_depthwise,
     is_depthwise_back,
+    tiles,
     turned_size,
     turns_around,
     uses_transposed,
@@ -84,15 +85,13 @@ def conv2d_workspace(
     rows, channels, taps = weight_size[0] // plan.groups, weight_size[1], list(weight_size[2:])
     weights = math.prod(weight_size)
     if uses_winograd(algorithm, weight_size, plan):
-        height, width = plan.output
-        tile = TILE[weight_size[2]]
-        tiles = -(-height // tile) * -(-width // tile)
+        count = tiles(plan.output, TILE[weight_size[2]])
         of_layer = (element == 8, rows, channels, weight_size[2], plan.output, plan.groups)
         turned = (element == 8, channels, rows, weight_size[2], (input_size[2], input_size[3]), plan.groups)
         forward, input_grad = _core.winograd_packed_size(*of_layer), _core.winograd_packed_size(*turned)
         if uses_transposed(weight_size, plan, (input_size[2], input_size[3])):
             input_grad = _core.winograd_input_grad_packed_size(rows, channels, plan.groups)
-        segments = _core.winograd_weight_grad_segments(element == 8, samples, tiles, plan.groups, rows, channels)
+        segments = _core.winograd_weight_grad_segments(element == 8, samples, count, plan.groups, rows, channels)
     elif is_depthwise(weight_size, plan):
         forward, segments = 0, 1
         input_grad = weights

@@ -8,8 +8,9 @@ namespace {
 
 using py::detail::npy_api;
 
+PyTypeObject* ndarray;  // found when the module is made: a thread that finds it lets others run, who would wait for it
+
 const py::detail::PyArray_Proxy* as_array(PyObject* value) {  // null unless exactly a numpy.ndarray
-    static PyTypeObject* const ndarray = npy_api::get().PyArray_Type_;
     return Py_TYPE(value) == ndarray ? py::detail::array_proxy(value) : nullptr;
 }
 
@@ -83,6 +84,7 @@ PyCFunction fast_call(PyObject* (*function)(PyObject*, PyObject* const*, Py_ssiz
 }  // namespace
 
 void bind_checks(py::module_& m) {
+    ndarray = npy_api::get().PyArray_Type_;
     static PyMethodDef functions[] = {{"is_plain", fast_call(is_plain), METH_FASTCALL, nullptr},
                                       {"can_receive", fast_call(can_receive), METH_FASTCALL, nullptr},
                                       {nullptr, nullptr, 0, nullptr}};

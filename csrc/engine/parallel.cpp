@@ -27,6 +27,10 @@ void stay_on_one_thread() {
     if (has_run_threads) child_of_fork = true;
 }
 
+#ifndef _WIN32
+[[maybe_unused]] const int registered = pthread_atfork(nullptr, nullptr, stay_on_one_thread);
+#endif
+
 void* thread_scratch() {
     thread_local const Pooled<char> memory = pooled<char>(scratch_bytes);
     return memory.get();
@@ -62,10 +66,6 @@ void parallel_for(int64_t items, int64_t grain, Task task, const void* args) {
         task(args, 0, items, thread_scratch());
         return;
     }
-#ifndef _WIN32
-    static const int registered = pthread_atfork(nullptr, nullptr, stay_on_one_thread);
-    (void)registered;
-#endif
     has_run_threads = true;
     std::atomic<int64_t> next{0};
     std::exception_ptr failure;  // an exception must not leave the parallel region

@@ -56,34 +56,24 @@ struct Kept {
     }
 };
 
-Kept& kept();
+// Never destroyed: something may be given back while the process ends. Made when the library is loaded: a child forked
+// while a thread makes it would wait for that thread.
+Kept& kept = *new Kept;
 
 #ifndef _WIN32
-void lock() { kept().lock.lock(); }
-void unlock() { kept().lock.unlock(); }
+void lock() { kept.lock.lock(); }
+void unlock() { kept.lock.unlock(); }
+// No thread of the parent unlocks what is locked in a child.
+[[maybe_unused]] const int registered = pthread_atfork(lock, unlock, unlock);
 #endif
-
-// Never destroyed: something may be given back while the process ends.
-Kept& kept() {
-    static Kept& all = *new Kept;
-#ifndef _WIN32
-    static const int registered = pthread_atfork(lock, unlock, unlock);  // no thread of the parent unlocks a child's
-    (void)registered;
-#endif
-    return all;
-}
-
-// When the library is loaded: a child forked while a thread makes it would wait for that thread.
-[[maybe_unused]] const Kept& made_early = kept();
 
 void release_all() {
-    Kept& k = kept();
     for (;;) {
         Piece oldest;
         {
-            const std::lock_guard<std::mutex> guard(k.lock);
-            if (k.count == 0) return;
-            oldest = k.remove(0);
+            const std::lock_guard<std::mutex> guard(kept.lock);
+            if (kept.count == 0) return;
+            oldest = kept.remove(0);
         }
         oldest.release();
     }
@@ -94,10 +84,9 @@ void release_all() {
 void* Pool::take(std::size_t bytes) {
     bytes = rounded(bytes);
     if (bytes >= smallest) {
-        Kept& k = kept();
-        const std::lock_guard<std::mutex> guard(k.lock);
-        for (std::size_t i = k.count; i-- > 0;)  // the newest is the likeliest to be in the caches
-            if (k.pieces[i].bytes == bytes) return k.remove(i).memory;
+        const std::lock_guard<std::mutex> guard(kept.lock);
+        for (std::size_t i = kept.count; i-- > 0;)  // the newest is the likeliest to be in the caches
+            if (kept.pieces[i].bytes == bytes) return kept.remove(i).memory;
     }
     try {
         return allocate(bytes);
@@ -110,26 +99,24 @@ void* Pool::take(std::size_t bytes) {
 void Pool::give(void* memory, std::size_t bytes) {
     const Piece piece{memory, rounded(bytes)};
     if (piece.bytes < smallest || piece.bytes > most_kept) return piece.release();
-    Kept& k = kept();
     for (;;) {
         Piece oldest;
         {
-            const std::lock_guard<std::mutex> guard(k.lock);
-            if (k.count < k.pieces.size() && k.bytes + piece.bytes <= most_kept) {
-                k.pieces[k.count++] = piece;
-                k.bytes += piece.bytes;
+            const std::lock_guard<std::mutex> guard(kept.lock);
+            if (kept.count < kept.pieces.size() && kept.bytes + piece.bytes <= most_kept) {
+                kept.pieces[kept.count++] = piece;
+                kept.bytes += piece.bytes;
                 return;
             }
-            oldest = k.remove(0);
+            oldest = kept.remove(0);
         }
         oldest.release();  // nobody need wait for the system
     }
 }
 
 std::size_t Pool::kept_bytes() {
-    Kept& k = kept();
-    const std::lock_guard<std::mutex> guard(k.lock);
-    return k.bytes;
+    const std::lock_guard<std::mutex> guard(kept.lock);
+    return kept.bytes;
 }
 
 }  // namespace advcore
