@@ -34,6 +34,9 @@ LAYERS = [
     ((3, 4, 19, 23), (6, 2, 5, 3), {"stride": (2, 3), "padding": (2, 1), "groups": 2}),
     ((3, 70, 8, 9), (60, 70, 3, 3), {"stride": 2, "padding": 1}),
     ((5, 70, 9, 31), (2, 70, 3, 3), {"padding": 1}),
+    ((5, 16, 14, 14), (32, 16, 4, 4), {"stride": 2, "padding": 1}),
+    ((3, 75, 17, 21), (48, 75, 3, 2), {"dilation": (1, 2), "padding": (5, 1)}),
+    ((3, 20, 47, 45), (80, 10, 5, 3), {"stride": (2, 3), "padding": (0, 2), "groups": 2}),
 ]
 
 
@@ -152,6 +155,35 @@ def test_a_position_has_the_same_bits_on_planes_of_any_size(dtype):
         rows, cols = min(height, 7), min(width, 7)
         other[:, :, :rows, :cols] = x[:, :, :rows, :cols]
         np.testing.assert_array_equal(ops.conv2d(other, weight)[:, :, :rows, :cols], want[:, :, :rows, :cols])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("plane", "taps", "options"),
+    [
+        ((15, 15), (3, 3), {"stride": 2}),
+        ((33, 26), (5, 3), {"stride": (1, 3)}),
+        ((20, 11), (1, 7), {"dilation": (1, 1)}),
+        ((21, 22), (4, 4), {"dilation": 2, "stride": 2}),
+        ((30, 22), (3, 3), {"dilation": (3, 2)}),
+    ],
+)
+def test_taps_on_small_planes_have_the_bits_they_have_on_large_ones(plane, taps, options, dtype):
+    x, weight, bias = (
+        normal(3, 37, *plane, dtype=dtype),
+        normal(48, 37, *taps, dtype=dtype, seed=1),
+        normal(48, dtype=dtype),
+    )
+    small = ops.conv2d(x, weight, bias, activation="relu", **options)
+    around = np.zeros((3, 37, 100, 90), dtype)
+    around[:, :, : plane[0], : plane[1]] = x
+    large = ops.conv2d(around, weight, bias, activation="relu", **options)
+    np.testing.assert_array_equal(small, large[:, :, : small.shape[2], : small.shape[3]])
+    want = F.conv2d(*(torch.from_numpy(array).double() for array in (x, weight, bias)), **options).relu().numpy()
+    assert compare(small, want) < (1e-6 if dtype == np.float32 else 1e-14)
+    padded = ops.conv2d(x, weight, bias, padding=(9, 12), **options)  # rows and columns of padding alone
+    want = F.conv2d(*(torch.from_numpy(array).double() for array in (x, weight, bias)), padding=(9, 12), **options)
+    assert compare(padded, want.numpy()) < (1e-6 if dtype == np.float32 else 1e-14)
 
 
 def test_weight_gradient_of_a_large_batch_is_the_same_for_any_number_of_threads(threads):

@@ -112,9 +112,7 @@ def conv2d_workspace(
 
 
 def _packed(weight_size: Sequence[int], groups: int, element: int) -> int:
-    """Return the most elements of packed weights: those of 1 x 1 layers fill whole registers, on any level."""
-    outputs, channels, *taps = weight_size
-    if taps != [1, 1]:
-        return math.prod(weight_size)
+    """Return the most elements of packed weights: many output channels may fill whole registers, on any level."""
+    rows = weight_size[0] // groups
     register = 64 // element
-    return groups * channels * -(-outputs // (groups * register)) * register
+    return groups * (rows if rows < 32 else -(-rows // register) * register) * math.prod(weight_size[1:])

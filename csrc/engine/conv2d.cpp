@@ -1,7 +1,7 @@
 #include "conv2d.h"
 
 #include "../kernels/tile.h"
-#include "conv2d_1x1.h"
+#include "conv2d_broadcast.h"
 #include "dispatch.h"
 #include "pool.h"
 
@@ -130,13 +130,13 @@ void run_input_grad(Conv2dInputGradArgs<T>& args, Conv2dPackArgs<T>& weights) {
 
 // A row of the left factor is an output channel.
 template <class T>
-void pack_rows(const ConvShape& s, const Weights1x1<T>& matrix, T* packed) {
+void pack_rows(const ConvShape& s, const WeightMatrix<T>& matrix, T* packed) {
     Conv2dPackArgs<T> args{};
     args.matrix = matrix.data, args.packed = packed, args.groups = s.groups;
     args.rows = args.part_rows = s.rows;
     args.depth = s.channels * s.vertical.taps * s.horizontal.taps;
     args.group_stride = matrix.group_stride, args.row_stride = matrix.row_stride;
-    args.depth_stride = matrix.channel_stride;
+    args.depth_stride = matrix.term_stride;
     pack(args);
 }
 
@@ -158,19 +158,19 @@ std::vector<T> turned_around(const ConvShape& s, const T* weight) {
 
 template <class T>
 int64_t conv2d_packed_size(const ConvShape& s) {
-    return has_small_planes(s) ? conv2d_1x1_packed_size<T>(s) : s.weight_size();
+    return broadcasts_positions(s) ? conv2d_broadcast_packed_size<T>(s) : s.weight_size();
 }
 
 template <class T>
 void conv2d_pack(const ConvShape& s, const T* weight, T* packed) {
     const int64_t depth = s.channels * s.vertical.taps * s.horizontal.taps;
-    const Weights1x1<T> matrix{weight, s.rows * depth, depth, 1};
-    has_small_planes(s) ? conv2d_1x1_pack(s, matrix, packed) : pack_rows(s, matrix, packed);
+    const WeightMatrix<T> matrix{weight, s.rows * depth, depth, 1};
+    broadcasts_positions(s) ? conv2d_broadcast_pack(s, matrix, packed) : pack_rows(s, matrix, packed);
 }
 
 template <class T>
 void conv2d_packed(const ConvShape& s, const T* input, const T* packed, const T* bias, T* out, Activation activation) {
-    if (has_small_planes(s)) return conv2d_1x1<T>(s, input, packed, {}, bias, out, activation);
+    if (broadcasts_positions(s)) return conv2d_broadcast<T>(s, input, packed, {}, bias, out, activation);
     Conv2dDirectArgs<T> direct{};
     direct.patches = s.patches();
     direct.input = input, direct.packed = packed, direct.bias = bias, direct.out = out;
@@ -189,7 +189,7 @@ void conv2d(const ConvShape& s, const T* input, const T* weight, bool flipped, c
             Activation activation) {
     const int64_t taps = s.vertical.taps * s.horizontal.taps, depth = s.channels * taps, size = s.rows * depth;
     std::vector<T> turned;
-    Weights1x1<T> matrix{weight, size, depth, 1};
+    WeightMatrix<T> matrix{weight, size, depth, 1};
     if (flipped && taps == 1) {
         matrix = {weight, size, 1, s.rows};
     } else if (flipped) {
@@ -198,9 +198,11 @@ void conv2d(const ConvShape& s, const T* input, const T* weight, bool flipped, c
         turned = turned_around(back, weight);
         matrix.data = turned.data();
     }
-    if (has_small_planes(s) && s.samples == 1) return conv2d_1x1<T>(s, input, nullptr, matrix, bias, out, activation);
+    if (broadcasts_positions(s) && s.samples == 1 &&
+        s.vertical.output * s.horizontal.output <= most_broadcast_positions<T>)
+        return conv2d_broadcast<T>(s, input, nullptr, matrix, bias, out, activation);
     const Pooled<T> packed = pooled<T>(conv2d_packed_size<T>(s));
-    has_small_planes(s) ? conv2d_1x1_pack(s, matrix, packed.get()) : pack_rows(s, matrix, packed.get());
+    broadcasts_positions(s) ? conv2d_broadcast_pack(s, matrix, packed.get()) : pack_rows(s, matrix, packed.get());
     conv2d_packed(s, input, packed.get(), bias, out, activation);
 }
 

@@ -6,7 +6,7 @@
 
 #include "batch_norm_lstm.h"
 #include "conv2d.h"
-#include "conv2d_1x1.h"
+#include "conv2d_broadcast.h"
 #include "depthwise.h"
 #include "difference.h"
 #include "difference_recurrent.h"
@@ -32,8 +32,8 @@
 #define ADVCORE_KERNELS(KERNEL)                                 \
     KERNEL(matmul, MatmulArgs)                                  \
     KERNEL(conv2d, Conv2dArgs)                                  \
-    KERNEL(conv2d_1x1, Conv2d1x1Args)                           \
-    KERNEL(conv2d_1x1_pack, Conv2d1x1PackArgs)                  \
+    KERNEL(conv2d_broadcast, Conv2dBroadcastArgs)               \
+    KERNEL(conv2d_broadcast_pack, Conv2dBroadcastPackArgs)      \
     KERNEL(conv2d_direct, Conv2dDirectArgs)                     \
     KERNEL(conv2d_pack, Conv2dPackArgs)                         \
     KERNEL(conv2d_input_grad, Conv2dInputGradArgs)              \
