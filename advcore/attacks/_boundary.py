@@ -68,32 +68,32 @@ def _others(problem: Problem, classes: int) -> Index:
 
 def _step(problem: Problem, current: Array, active: Index, others: Index, norm: str) -> Array:
     """Return the step to the nearest linearised boundary, the shape of current; others has a row a sample."""
-    gaps: list[NDArray[np.float64]] = []
+    at = np.arange(len(active))
 
     def cotangents(logits: Logits, part: slice) -> NDArray[np.float64]:
         chosen = active[part]
-        at = np.arange(len(chosen))
         if problem.targeted:
-            gaps.append(problem.margin(logits, chosen)[:, np.newaxis])
             return problem.margin_ascent(logits, chosen)[:, np.newaxis]
-        label, ranks = problem.y[chosen], others[part]
-        gaps.append(np.take_along_axis(logits, ranks, axis=1) - logits[at, label][:, np.newaxis])
+        at, label, ranks = np.arange(len(chosen)), problem.y[chosen], others[part]
         ascent = np.zeros((len(chosen), ranks.shape[1], logits.shape[1]))
         np.put_along_axis(ascent, ranks[:, :, np.newaxis], 1.0, axis=2)
         ascent[at, :, label] = -1.0
         return ascent
 
     found = problem.jacobian(current, active, cotangents, others.shape[1])
+    if problem.targeted:
+        gap = np.abs(problem.margin(found.logits, active))[:, np.newaxis]
+    else:
+        own = found.logits[at, problem.y[active]][:, np.newaxis]
+        gap = np.abs(np.take_along_axis(found.logits, others, axis=1) - own)
     lower, upper = problem.region.lower[active], problem.region.upper[active]
     up, down = (current < upper)[:, np.newaxis], (current > lower)[:, np.newaxis]
     free = np.where(found.ascent > 0, up, down)
     slopes = (found.ascent * free).reshape(len(active), others.shape[1], -1)
     size = np.abs(slopes).sum(axis=2) if norm == "linf" else np.sqrt(np.einsum("njd,njd->nj", slopes, slopes))
-    gap = np.abs(np.concatenate(gaps))
     distance = np.full(gap.shape, np.inf)
     np.divide(gap, size, out=distance, where=size > 0)
     nearest = distance.argmin(axis=1)
-    at = np.arange(len(active))
     far, slope, length = distance[at, nearest], slopes[at, nearest], size[at, nearest]
     far[~np.isfinite(far)] = 0.0
     length = np.maximum(length, np.finfo(slope.dtype).tiny)
@@ -105,7 +105,9 @@ def _step(problem: Problem, current: Array, active: Index, others: Index, norm: 
 def _pull_back(problem: Problem, total: Array, index: Index, overshoot: float, logits: Logits) -> None:
     """Look for the boundary on the line to an example, of these logits, by false position: three queries at most."""
     near, far = np.zeros(len(index)), np.full(len(index), 1 + overshoot)  # no success, and one
-    before, past = -problem.margin(problem.logits_of_x[index], index), problem.margin(logits, index)
+    # Neither is negative, but where the model answers at random.
+    before = np.maximum(-problem.margin(problem.logits_of_x[index], index), 0)
+    past = np.maximum(problem.margin(logits, index), 0)
     for _ in range(PULLS):
         affordable = np.isin(index, problem.afford(index))
         index, total = index[affordable], total[affordable]

@@ -74,6 +74,17 @@ class Ledger:
         self._book(owners, self.access.queries, 0)
         return self._forward(self.access, _copied(x), owners, self.queries, self._tick)
 
+    @property
+    def queries_again(self) -> int:
+        """The rows of logits that cost as much as one of ``logits_again``."""
+        return -(-self.access.judge.queries // self.access.queries)
+
+    def logits_again(self, x: Array, owners: Index) -> Logits:
+        """Like logits, from the model that will judge, which averages nothing."""
+        judge = self.access.judge
+        self._book(owners, judge.queries, 0)
+        return self._forward(judge, _copied(x), owners, self.queries, self._tick)
+
     def verify(self, x: Array, owners: Index) -> Logits:
         """Like logits, but booked as verification."""
         judge = self.access.judge

@@ -14,7 +14,9 @@ from advcore.attacks._best import Best
 from advcore.attacks._ledger import Index, Ledger, Moved
 from advcore.attacks._losses import LOSSES, Logits, Values, margin, margin_ascent, name_of
 from advcore.attacks._projection import Region
-from advcore.attacks.result import rows
+from advcore.attacks.result import distance, rows
+
+SCREENED, CONFIRMED, AGREEING = 4, 20, 18  # passes of a randomised model: all must agree; then so many of so many
 
 
 class Gradient(NamedTuple):
@@ -63,6 +65,7 @@ class Problem:
         eps: float,
         minimise: str | None,
         traces: list[list[float]] | None,
+        randomised: bool = False,
     ) -> None:
         self.x, self.y = given.x[owners], given.y[owners]
         self.targets = None if given.targets is None else given.targets[owners]
@@ -74,6 +77,7 @@ class Problem:
         self.logits_of_x, self.classes = logits, logits.shape[1]
         self.best = Best(self.x, minimise)
         self.owners, self._ledger, self._traces = owners, ledger, traces
+        self._randomised = randomised
         self._traced_by_gradient = False
         self.informed = np.zeros(len(owners), np.bool_)  # samples for which some gradient was of use
         self.loss: str | None = None  # that replaces the algorithm's own
@@ -175,7 +179,8 @@ class Problem:
         """Keep the examples x, of these logits, that are better than what there is; say which ones meet the criterion.
 
         They must be in the region (``project``), and count from a margin of ``kappa`` on. With a grid, an example
-        counts by its rounded form, for one more query where it meets the criterion.
+        counts by its rounded form, for one more query where it meets the criterion. A randomised model is asked again
+        about what one lucky answer would make the shortest example, or the first.
         """
         met, gap = self.met(logits, index), self.margin(logits, index)
         met &= gap >= kappa
@@ -190,6 +195,8 @@ class Problem:
                 paid = met.copy()
                 logits = self.logits(x[paid], index[paid])
                 met[paid], gap[paid] = self.met(logits, index[paid]), self.margin(logits, index[paid])
+        if self._randomised:
+            met = self._confirmed(x, met, index)
         self.best.offer(x, met, gap, index)
         new = index[met & (self.first_queries[index] < 0)]
         self.first_queries[new] = self._ledger.queries[self.owners[new]]
@@ -197,14 +204,31 @@ class Problem:
         self._ledger.monitor.succeeded += len(np.unique(new))
         return met
 
-    def _payable(self, index: Index, wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def _confirmed(self, x: Array, met: NDArray[np.bool_], index: Index) -> NDArray[np.bool_]:
+        """Return which rows meet the criterion most of the time, of those that would count and can be paid for."""
+        if self.best.minimise is None:
+            counts = met & ~self.best.met[index]
+        else:
+            counts = met & (distance(x, self.x[index], self.best.minimise) < self.best.distance[index])
+        counts = self._payable(index, counts, CONFIRMED * self._ledger.queries_again)
+        (asked,) = np.nonzero(counts)
+        votes = np.zeros(len(met), np.int64)
+        for passes in range(CONFIRMED):
+            if passes == SCREENED:
+                asked = asked[votes[asked] == SCREENED]
+            if len(asked):
+                logits = self._ledger.logits_again(x[asked], self.owners[index[asked]])
+                votes[asked] += self.met(logits, index[asked])
+        return met & (~counts | (votes >= AGREEING))
+
+    def _payable(self, index: Index, wanted: NDArray[np.bool_], each: int = 1) -> NDArray[np.bool_]:
         """Return the wanted rows without those that their samples cannot pay for: a sample's first rows come first."""
         (places,) = np.nonzero(wanted)
         places = places[np.argsort(index[places], kind="stable")]
         samples = index[places]
         earlier = np.arange(len(samples)) - np.searchsorted(samples, samples)  # rows of the same sample
         payable = np.zeros_like(wanted)
-        payable[places[earlier < self.left(samples)]] = True
+        payable[places[(earlier + 1) * each <= self.left(samples)]] = True
         return payable
 
     def submit(self, x: Array, index: Index) -> None:

@@ -179,7 +179,8 @@ class _Run:
         return able
 
     def _problem(self, owners: Index, logits: Logits) -> Problem:
-        problem = Problem(self.given, owners, logits, self.ledger, self.norm, self.eps, self.minimise, self.traces)
+        budget, random = (self.norm, self.eps, self.minimise), bool(self.judge.randomised)
+        problem = Problem(self.given, owners, logits, self.ledger, *budget, self.traces, random)
         problem.losses = self.losses
         return problem
 

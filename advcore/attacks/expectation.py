@@ -81,7 +81,9 @@ class Expectation(Access):
         axes = tuple(range(1, mean.ndim))
         length = np.sqrt((mean * mean).sum(axis=axes))
         error = np.sqrt(variance.sum(axis=axes) / self.draws)
-        self.errors = np.divide(error, length, out=np.full(len(mean), np.inf), where=length > 0)
+        self.errors = np.divide(
+            error, length, out=np.where(error > 0, np.inf, 0.0), where=length > 0
+        )  # 0: all agree on it
         return _mixed(every), mean.astype(gradient.dtype)
 
 
