@@ -19,7 +19,7 @@ def main(given: list[str] | None = None) -> dict[str, Any]:
     """Run the study that the command line asks for and write what it found."""
     chosen = arguments(__doc__, given)
     digits, seed = load(chosen), chosen.seed
-    epochs, rate, samples, steps, draws = (12, 5e-3, 100, 10, 10) if chosen.quick else (3, 3e-3, 100, 20, 20)
+    epochs, rate, samples, steps, draws = (12, 5e-3, 100, 10, 10) if chosen.quick else (3, 3e-3, 300, 20, 20)
     grid = [0.15] if chosen.quick else [0.15, 0.2, 0.25]
     settings = {
         **{"data": digits.name, "network": "wong_mnist", "epochs": epochs, "sigma": "0.2, then 0.1", "passes": 10},

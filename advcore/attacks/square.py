@@ -92,8 +92,8 @@ def square(
             if not len(active):
                 return
             area = share(p_init, max(step - 1, 0), max(total - 2, 1))
-            candidates = search.change(active, step, area) if step else search.start(active)
-            candidates = problem.project(candidates.reshape(problem.x[active].shape), active)
+            images = search.change(active, step, area) if step else search.start(active)
+            candidates = images.reshape(len(active), *problem.x.shape[1:])
             active = active[~problem.offer(candidates, problem.logits(candidates, active), active)]
 
     return run(propose, given, norm=norm, eps=eps)
@@ -106,12 +106,13 @@ def share(first: float, step: int, total: int) -> float:
 
 
 class _Search:
-    """The images of a problem as (B, C, H, W); ``best`` is what the problem has kept so far."""
+    """The images of a problem as (B, C, H, W): those to ask for, in the region."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         channels, height, width = _image(problem.x.shape[1:])
         self.channels, self.height, self.width = channels, height, width
+        self.lower, self.upper = self.images(problem.region.lower), self.images(problem.region.upper)
         self.eps = problem.region.eps
 
     def images(self, x: Array) -> Array:
@@ -131,13 +132,12 @@ class _Search:
 
 
 class _Linf(_Search):
+    """The input plus or minus eps, as far as the box and the mask allow: the region's ends."""
+
     def start(self, index: Index) -> Array:
         """Add vertical stripes."""
         draws = self.draw(index, 0, self.channels * self.width).reshape(len(index), self.channels, 1, self.width)
-        started: Array = self.images(self.problem.x[index]) + np.where(draws < 0.5, -self.eps, self.eps).astype(
-            self.dtype
-        )
-        return started
+        return np.where(draws < 0.5, self.lower[index], self.upper[index])
 
     def change(self, index: Index, step: int, area: float) -> Array:
         """Set a window to the input plus or minus eps, a sign for each channel."""
@@ -145,14 +145,10 @@ class _Linf(_Search):
         draws = self.draw(index, step, 2 + self.channels)
         place = window(draws[:, 0], draws[:, 1], self.channels, height, width, (self.height, self.width))
         candidates = self.images(self.problem.best.examples[index])
-        signs = np.where(draws[:, 2:] < 0.5, -self.eps, self.eps)[:, :, np.newaxis, np.newaxis]
-        candidates[place] = self.images(self.problem.x[index])[place] + signs.astype(self.dtype)
+        of_all = (index[place[0]], *place[1:])
+        signs = draws[:, 2:, np.newaxis, np.newaxis]
+        candidates[place] = np.where(signs < 0.5, self.lower[of_all], self.upper[of_all])
         return candidates
-
-    @property
-    def dtype(self) -> Any:
-        """Of the inputs."""
-        return self.problem.x.dtype
 
 
 class _L2(_Search):
@@ -187,8 +183,8 @@ class _L2(_Search):
         length = np.sqrt(np.square(delta).sum(axis=(1, 2, 3), keepdims=True))
         stretched = delta * (self.eps / np.maximum(length, np.finfo(np.float64).tiny))
         # In the box first: the budget that it cuts off goes to the next squares, as in the paper.
-        inside: Array = np.clip(self.images(self.problem.x[index]) + stretched, *self.problem.region.bounds)
-        return inside
+        inside = np.clip(self.images(self.problem.x[index]) + stretched, *self.problem.region.bounds)
+        return self.images(self.problem.project(inside.reshape(self.problem.x[index].shape), index))
 
 
 def _unit(windows: Array) -> Array:
