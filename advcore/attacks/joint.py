@@ -20,6 +20,7 @@ def joint(classifier: Any, detector: Any, *, scale: float = 1.0, output: str | N
     Parameters
     ----------
     classifier : as for attacks
+        One that rejects by itself, such as a joint model, counts as rejecting where it or the detector does.
     detector : object with decision_function(x) -> (B,)
         Positive where x is taken for adversarial, as in advcore.detectors and scikit-learn. With
         ``score_gradient(x) -> (scores (B,), gradients (B, ...))`` of the same function up to a constant, white-box
@@ -82,11 +83,13 @@ class Joint(Access):
         weights: list[Array] = []
 
         def of_classes(logits: Any) -> Array:
-            both = cotangents(self._with(logits, decision))
-            top = np.asarray(logits).argmax(axis=1)
-            weights.append(both[..., -1])
-            own = both[..., :-1].copy()
-            own[np.arange(len(top)), :, top] += both[..., -1]  # the largest logit is part of the last one
+            values = np.asarray(logits)
+            both = cotangents(self._with(values, decision))
+            _, column, detected = self._rejected(values, decision)
+            weights.append(both[..., -1] * detected[:, np.newaxis])
+            own = np.zeros((*both.shape[:-1], values.shape[1]), both.dtype)
+            own[..., : both.shape[-1] - 1] = both[..., :-1]
+            own[np.arange(len(column)), :, column] += both[..., -1]  # that logit is part of the last one
             return own
 
         logits, gradients = self.base.logits_and_gradients(x.copy(), of_classes, count)
@@ -100,5 +103,19 @@ class Joint(Access):
 
     def _with(self, logits: Any, decision: Any) -> Array:
         values = np.asarray(logits)
-        rejected = values.max(axis=1) + self.scale * np.asarray(decision)
-        return np.concatenate([values, rejected[:, np.newaxis].astype(values.dtype)], axis=1)
+        rejected = self._rejected(values, decision)[0][:, np.newaxis]
+        return np.concatenate([self._classes(values), rejected.astype(values.dtype)], axis=1)
+
+    def _rejected(self, values: Array, decision: Any) -> tuple[Array, Array, Array]:
+        """Return the logit of being rejected, the classifier's column that it moves with, and where the detector too.
+
+        It is the detector's, or that of a classifier which rejects by itself, if that is larger.
+        """
+        classes = self._classes(values)
+        detected = classes.max(axis=1) + self.scale * np.asarray(decision)
+        own = values[:, -1] if self.base.rejects else np.full(len(values), -np.inf)
+        column = np.where(own > detected, values.shape[1] - 1, classes.argmax(axis=1))
+        return np.maximum(detected, own), column, detected >= own
+
+    def _classes(self, values: Array) -> Array:
+        return values[:, :-1] if self.base.rejects else values

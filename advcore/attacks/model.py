@@ -161,6 +161,7 @@ class TorchModule(Access):
         self.module = module
         self.torch = sys.modules["torch"]
         self.randomised = getattr(module, "randomised", None)
+        self.rejects = bool(getattr(module, "rejects", False))
         parameter = next(module.parameters(), None)
         self.options = {} if parameter is None else {"dtype": parameter.dtype, "device": parameter.device}
 
@@ -201,6 +202,7 @@ class Callback(Access):
         # With c columns, odds against the top class come out right down to a confidence of 1 / c.
         self.named = max(named, FEWEST_NAMED) if output == "top1" else named
         self.randomised = getattr(function, "randomised", None)
+        self.rejects = output in OUTPUTS[:2] and bool(getattr(function, "rejects", False))  # one column a class
 
     def logits(self, x: Array) -> Any:
         """Ask the callable; probabilities become their logarithms, which differ from logits by a constant a sample."""

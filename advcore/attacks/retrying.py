@@ -30,6 +30,7 @@ class Retrying:
         self.wait, self.sleep = wait, sleep
         self.retries = 0
         self.randomised = getattr(function, "randomised", None)
+        self.rejects = getattr(function, "rejects", False)
 
     def __call__(self, x: Any) -> Any:
         """Ask, again where it fails for a moment."""

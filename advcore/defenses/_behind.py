@@ -6,16 +6,24 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from advcore._check import Array
 from advcore.attacks.model import wrap
 
 
 class Behind:
-    """Anything that attacks take as a model, for a defence that passes gradients through."""
+    """Anything that attacks take as a model, for a defence that passes gradients through.
+
+    Attributes
+    ----------
+    rejects : bool
+        Whether the last logit is no class but "rejected": then it is that of the defence, too.
+    """
 
     def __init__(self, model: Any) -> None:
         self._access = wrap(model)
+        self.rejects = self._access.rejects
 
     def logits(self, x: Array) -> Any:
         """Return the logits, (N, K)."""
@@ -27,3 +35,9 @@ class Behind:
             raise TypeError("the model behind the defence must have gradients for this, got one without")
         logits, gradients = self._access.logits_and_gradients(x, lambda z: np.asarray(cotangent(z))[:, np.newaxis], 1)
         return logits, gradients[:, 0]
+
+
+def top_class(scores: Array, rejects: bool) -> NDArray[np.int64]:
+    """Return the class of each row's largest score, (N,), or -1 where it is the last one, and that one rejects."""
+    top = np.asarray(scores.argmax(axis=1), np.int64)
+    return np.where(rejects & (top == scores.shape[1] - 1), -1, top)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from advcore import _check, _random
 from advcore._check import Array
-from advcore.defenses._behind import Behind
+from advcore.defenses._behind import Behind, top_class
 
 ABSTAIN = -1
 LARGEST_DRAW = 2**30
@@ -23,7 +23,8 @@ class Certificates(NamedTuple):
     Attributes
     ----------
     prediction : int64 array, (N,)
-        The class of the smoothed classifier, or -1 where it abstains.
+        The class of the smoothed classifier, or -1 where it abstains: no class is sure enough, or most draws are
+        rejected by a model that rejects.
     radius : float64 array, (N,)
         In L2, in the units of x: within it the smoothed classifier keeps its class. 0 where it abstains.
     lower : float64 array, (N,)
@@ -68,6 +69,8 @@ class RandomisedSmoothing:
     ----------
     randomised : bool
         True: ``logits`` and gradients are those of one fresh noise a call, for attacks (``attacks.expectation``).
+    rejects : bool
+        As f's: whether the last logit means "rejected", which is never certified.
 
     Raises
     ------
@@ -79,6 +82,7 @@ class RandomisedSmoothing:
 
     def __init__(self, model: Any, *, sigma: float, seed: int = 0, batch_size: int = 1024) -> None:
         self._model = Behind(model)
+        self.rejects = self._model.rejects
         self.sigma = _check.real("sigma", sigma, above=0.0)
         self.seed = _check.integer("seed", seed, minimum=0, maximum=2**63 - 1)
         self.batch_size = _check.integer("batch_size", batch_size, minimum=1)
@@ -114,7 +118,10 @@ class RandomisedSmoothing:
         prediction = np.full(len(x), ABSTAIN, np.int64)
         radius, lower = np.zeros(len(x)), np.zeros(len(x))
         for row, sample in enumerate(x):
-            chosen = int(self._counts(sample, int(ids[row]), draws[0], SELECT).argmax())
+            votes = self._counts(sample, int(ids[row]), draws[0], SELECT)
+            chosen = int(top_class(votes[np.newaxis], self.rejects)[0])
+            if chosen == ABSTAIN:  # rejected
+                continue
             hits = int(self._counts(sample, int(ids[row]), draws[1], CERTIFY)[chosen])
             lower[row] = betaincinv(hits, draws[1] - hits + 1, alpha) if hits else 0.0
             if lower[row] > 0.5:
@@ -122,7 +129,8 @@ class RandomisedSmoothing:
         return Certificates(prediction, radius, lower)
 
     def predict(self, x: Array, *, n: int = 100, alpha: float = 0.001, sample_ids: object = None) -> NDArray[np.int64]:
-        """Return the smoothed classifier's class, (N,), or -1 where n draws do not tell the two first apart at alpha.
+        """Return the smoothed classifier's class, (N,), or -1 where n draws do not tell the two first apart at alpha,
+        or most are rejected.
 
         Parameters as certify's (section 3.2.1: a two-sided binomial test).
         """
@@ -140,7 +148,7 @@ class RandomisedSmoothing:
             # Twice the probability of at least `first` heads of a fair coin.
             chance = 2 * betainc(first, second + 1, 0.5) if first > second else 1.0
             if chance <= alpha:
-                prediction[row] = int(votes.argmax())
+                prediction[row] = top_class(votes[np.newaxis], self.rejects)[0]
         return prediction
 
     def logits(self, x: Array) -> Any:

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 from advcore import _check, nn
 from advcore._check import Array
 from advcore.attacks.model import wrap
+from advcore.defenses._behind import top_class
 
 
 class Rejecting:
@@ -45,9 +46,7 @@ class Rejecting:
 
     def predict(self, x: Array) -> NDArray[np.int64]:
         """Return the nearest class, or -1 where the input is rejected, (N,)."""
-        logits = self.logits(x)
-        nearest = np.asarray(logits.argmax(axis=1), np.int64)
-        return np.where(nearest == logits.shape[1] - 1, -1, nearest)
+        return top_class(self.logits(x), True)
 
     def logits(self, x: Array) -> Array:
         """Return ``-d_1, ..., -d_K, -lambda``, (N, K + 1)."""

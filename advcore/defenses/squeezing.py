@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from advcore import _check
 from advcore._check import Array
-from advcore.defenses._behind import Behind
+from advcore.defenses._behind import Behind, top_class
 from advcore.defenses.squeezers import BitDepth
 
 
@@ -27,6 +27,11 @@ class Squeezed:
         Take BitDepth's true gradient, which is 0 almost everywhere, rather than the straight-through one: gradient
         attacks are masked then, and prove nothing.
 
+    Attributes
+    ----------
+    rejects : bool
+        As the model's: whether the last logit means "rejected".
+
     Raises
     ------
     TypeError, ValueError
@@ -40,6 +45,7 @@ class Squeezed:
             if not callable(squeezer):
                 raise TypeError(f"squeezers must be functions, got {type(squeezer).__name__}")
         self._model, self.squeezers = Behind(model), squeezers
+        self.rejects = self._model.rejects
         self.exact = _check.flag("exact", exact)
 
     def logits(self, x: Array) -> Any:
@@ -47,8 +53,8 @@ class Squeezed:
         return self._model.logits(self._values(x)[-1])
 
     def predict(self, x: Array) -> NDArray[np.int64]:
-        """Return the class of the largest logit, (N,)."""
-        return np.asarray(np.asarray(self.logits(x)).argmax(axis=1), np.int64)
+        """Return the class of the largest logit, (N,), or -1 where the model rejects the squeezed x."""
+        return top_class(np.asarray(self.logits(x)), self.rejects)
 
     def value_and_vjp(self, x: Array, cotangent: Callable[[Array], Array]) -> tuple[Any, Array]:
         """Return the logits, (N, K), and a gradient for x of ``sum(logits * cotangent(logits))``."""

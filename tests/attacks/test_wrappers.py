@@ -155,6 +155,34 @@ def test_joint_gradients_are_those_of_differences(linear):
     np.testing.assert_allclose((gradient[:, 0] * step).sum(axis=(1, 2)), (upper - lower) / 2, rtol=1e-5)
 
 
+def test_joint_of_joint_is_silent_where_both_detectors_are(linear):
+    setup = linear.problem(classes=3, count=40)
+
+    class FarBelow(FarFromZero):
+        def decision_function(self, x):
+            return super().decision_function(-x)
+
+        def score_gradient(self, x):
+            return self.decision_function(x), -super().score_gradient(x)[1]
+
+    detectors = FarFromZero(0.4), FarBelow(0.4)
+    model = joint(joint(setup.model, detectors[0], scale=5.0), detectors[1], scale=3.0)
+    result = pgd(model, setup.x, setup.y, eps=0.5, steps=40, bounds=setup.bounds)
+    wrong = setup.model.logits(result.examples).argmax(axis=1) != setup.y
+    silent = [detector.decision_function(result.examples) <= 0 for detector in detectors]
+    np.testing.assert_array_equal(result.success, wrong & silent[0] & silent[1])
+    assert result.success.sum() > 5
+    logits = model.logits(setup.x)
+    assert logits.shape == (40, 4)
+    rejects = (np.stack([detector.decision_function(setup.x) for detector in detectors]) > 0).any(axis=0)
+    np.testing.assert_array_equal(logits.argmax(axis=1) == 3, rejects)
+    weights = np.random.default_rng(0).standard_normal((40, 1, 4))
+    _, gradient = model.logits_and_gradients(setup.x, lambda logits: weights, 1)
+    step = 1e-6 * np.random.default_rng(1).standard_normal(setup.x.shape)
+    upper, lower = ((model.logits(setup.x + s) * weights[:, 0]).sum(axis=1) for s in (step, -step))
+    np.testing.assert_allclose((gradient[:, 0] * step).sum(axis=(1, 2)), (upper - lower) / 2, rtol=1e-5)
+
+
 def test_a_detector_without_gradients_is_for_black_box_attacks(linear):
     setup = linear.problem(classes=3, count=4)
 

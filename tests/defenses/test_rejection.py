@@ -113,6 +113,41 @@ def test_the_gradient_of_rejection(digits, trained):
     np.testing.assert_array_equal(model.vjp(x, cotangent), gradient)
 
 
+def test_wrappers_of_a_model_that_rejects_reject_too(digits, trained):
+    x, y = digits.x_test[:60], digits.y_test[:60]
+    model = defenses.Rejecting(trained, LAMBDA / 4)
+    refused = model.predict(x) == -1
+    assert 0.05 < refused.mean() < 0.95
+    squeezed = defenses.Squeezed(model, lambda x: x)
+    np.testing.assert_array_equal(squeezed.predict(x), model.predict(x))
+    broken = ~refused & (model.predict(x) != y)
+    smoothed = defenses.RandomisedSmoothing(model, sigma=1e-6)
+    for wrapper in (squeezed, attacks.expectation(smoothed, draws=2)):
+        np.testing.assert_array_equal(attacks.pgd(wrapper, x, y, eps=0.0, steps=1).success, broken)
+    np.testing.assert_array_equal(smoothed.predict(x), model.predict(x))
+    made = smoothed.certify(x, n=100)
+    np.testing.assert_array_equal(made.prediction, model.predict(x))
+    assert (made.radius[refused] == 0).all()
+    assert (made.radius[~refused] > 0).all()
+
+
+def test_modules_and_callables_may_say_that_they_reject(digits):
+    class Module(torch.nn.Module):
+        rejects = True
+
+        def forward(self, x):
+            return torch.cat([x.flatten(1)[:, :10], torch.full((len(x), 1), 2.0)], dim=1)  # whatever it sees
+
+    def function(x):
+        return Module()(torch.tensor(x)).numpy()
+
+    function.rejects = True
+    x, y = digits.x_test[:5], digits.y_test[:5]
+    for model in (Module(), function, attacks.retrying(function)):
+        output = None if isinstance(model, Module) else "logits"
+        assert not attacks.square(model, x, y, eps=0.1, steps=3, output=output).success.any()
+
+
 def test_the_curve_counts(digits):
     class Given:
         def logits(self, x):
