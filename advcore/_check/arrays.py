@@ -105,11 +105,14 @@ def float_dtype(name: str, value: object) -> np.dtype[Any]:
     raise TypeError(f"{name} must be float32 or float64, got {value!r}")
 
 
-def finite(name: str, value: Array) -> None:
-    """Refuse NaN and infinities in an array from array(), naming the first sample (index along axis 0) with one."""
+def finite(name: str, value: Array, sample: int | None = None) -> None:
+    """Refuse NaN and infinities in an array from array(), naming the first sample (index along axis 0) with one.
+
+    With ``sample`` given all of the array belongs to that one.
+    """
     at = _core.first_nonfinite(value if value.flags.c_contiguous else np.ascontiguousarray(value))
     if at >= 0:
-        sample = at // math.prod(value.shape[1:])
+        sample = at // math.prod(value.shape[1:]) if sample is None else sample
         raise ValueError(f"{name} must be finite, got NaN or infinity in sample {sample}")
 
 

@@ -107,6 +107,11 @@ class RandomisedSmoothing:
         Returns
         -------
         Certificates
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is of another type or out of range, or x or what the model makes of it is not finite.
         """
         from scipy.special import betaincinv, ndtri
 
@@ -118,11 +123,11 @@ class RandomisedSmoothing:
         prediction = np.full(len(x), ABSTAIN, np.int64)
         radius, lower = np.zeros(len(x)), np.zeros(len(x))
         for row, sample in enumerate(x):
-            votes = self._counts(sample, int(ids[row]), draws[0], SELECT)
+            votes = self._counts(sample, row, int(ids[row]), draws[0], SELECT)
             chosen = int(top_class(votes[np.newaxis], self.rejects)[0])
             if chosen == ABSTAIN:  # rejected
                 continue
-            hits = int(self._counts(sample, int(ids[row]), draws[1], CERTIFY)[chosen])
+            hits = int(self._counts(sample, row, int(ids[row]), draws[1], CERTIFY)[chosen])
             lower[row] = betaincinv(hits, draws[1] - hits + 1, alpha) if hits else 0.0
             if lower[row] > 0.5:
                 prediction[row], radius[row] = chosen, self.sigma * ndtri(lower[row])
@@ -143,7 +148,7 @@ class RandomisedSmoothing:
         ids = _ids(sample_ids, len(x))
         prediction = np.full(len(x), ABSTAIN, np.int64)
         for row, sample in enumerate(x):
-            votes = self._counts(sample, int(ids[row]), count, SELECT)
+            votes = self._counts(sample, row, int(ids[row]), count, SELECT)
             second, first = np.sort(votes)[-2:]
             # Twice the probability of at least `first` heads of a fair coin.
             chance = 2 * betainc(first, second + 1, 0.5) if first > second else 1.0
@@ -171,8 +176,8 @@ class RandomisedSmoothing:
         noisy: Array = x + noise.reshape(x.shape)
         return noisy
 
-    def _counts(self, sample: Array, sample_id: int, draws: int, purpose: int) -> NDArray[np.int64]:
-        """Return how often the base classifier gives each class under noise, (K,)."""
+    def _counts(self, sample: Array, row: int, sample_id: int, draws: int, purpose: int) -> NDArray[np.int64]:
+        """Return how often the base classifier gives each class under noise, (K,); the sample's row is for messages."""
         # NumPy's generator, one a sample: millions of numbers are drawn in order, for which ours is slower.
         rng = np.random.default_rng((self.seed, sample_id, purpose))
         sigma = sample.dtype.type(self.sigma)
@@ -184,6 +189,7 @@ class RandomisedSmoothing:
             logits = _check.returned("what the model returns", self._model.logits(noisy))
             if logits.ndim != 2 or len(logits) != len(noisy) or logits.shape[1] < 2:
                 raise ValueError(f"the model must return logits ({len(noisy)}, at least 2 classes), got {logits.shape}")
+            _check.finite("what the model returns", logits.astype(np.float64), row)
             votes = np.bincount(logits.argmax(axis=1), minlength=logits.shape[1])
             counts = votes if counts is None else counts + votes
         assert counts is not None  # draws is at least 1

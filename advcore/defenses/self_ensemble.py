@@ -146,6 +146,11 @@ class SelfEnsemble:
         Returns
         -------
         Vote
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is of another type or out of range, or a pass gives a sample NaN or infinite logits.
         """
         x = self._input(x)
         count = self.passes if passes is None else _check.integer("passes", passes, minimum=1)
@@ -155,6 +160,7 @@ class SelfEnsemble:
         total: NDArray[np.float64] = np.zeros((len(x), *self.network.output_shape(x.shape[1:])))
         for number in range(count):
             logits = self._pass(x, ids, number, 1)
+            _check.finite("the network's logits", logits)
             first[number] = logits.argmax(axis=1)
             total += ops.softmax(logits)
         total /= count

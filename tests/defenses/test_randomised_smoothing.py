@@ -44,8 +44,8 @@ def test_the_bound_is_clopper_and_pearsons():
     made = defenses.RandomisedSmoothing(PLANE, sigma=0.5)
     for n, alpha in ((100, 0.05), (1000, 0.001)):
         for row in range(5):
-            hits = made._counts(POINTS[row], row, n, 1)
-            chosen = int(made._counts(POINTS[row], row, 100, 0).argmax())
+            hits = made._counts(POINTS[row], row, row, n, 1)
+            chosen = int(made._counts(POINTS[row], row, row, 100, 0).argmax())
             lower = beta.ppf(alpha, hits[chosen], n - hits[chosen] + 1)
             exact = binomtest(int(hits[chosen]), n).proportion_ci(1 - 2 * alpha, method="exact").low
             assert lower == pytest.approx(exact, rel=1e-6)
@@ -81,6 +81,22 @@ def test_prediction_tests_two_sided():
         smoothed = defenses.RandomisedSmoothing(Votes(first), sigma=1.0)
         assert smoothed.predict(POINTS[:1])[0] == expected
         assert (binomtest(first, 100).pvalue <= 0.001) == (expected >= 0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nothing_is_certified_of_logits_that_are_no_numbers(value):
+    class Overflows:
+        def logits(self, x):
+            scores = PLANE.logits(x)
+            scores[x[:, 0, 0] > 100, 1] = value
+            return scores
+
+    x = POINTS.copy()
+    x[[7, 9], 0, 0] = 1000.0
+    smoothed = defenses.RandomisedSmoothing(Overflows(), sigma=0.5)
+    for call in (smoothed.certify, smoothed.predict):
+        with pytest.raises(ValueError, match="what the model returns must be finite, got NaN or infinity in sample 7"):
+            call(x, n=20)
 
 
 def test_noise_depends_on_seed_and_sample_alone():

@@ -65,6 +65,14 @@ def test_the_vote_is_the_mean_softmax(digits, ensemble, monkeypatch):
     np.testing.assert_array_equal(vote.agreement, [0.5, 1.0])
 
 
+def test_there_is_no_vote_on_what_overflows(digits, ensemble):
+    x = digits.x_test[:6].copy()
+    for value in (np.nan, np.inf):
+        x[[3, 5], 0, 2, 2] = value
+        with pytest.raises(ValueError, match="logits must be finite, got NaN or infinity in sample 3"):
+            ensemble.predict(x)
+
+
 def test_the_gradient_is_that_of_its_own_pass(digits):
     network = models.wong_mnist((1, 8, 8), dtype=np.float64)
     x = digits.x_test[:3].astype(np.float64)
