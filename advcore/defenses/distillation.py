@@ -117,5 +117,8 @@ def at_temperature(network: nn.Network, temperature: float) -> nn.Network:
     """
     temperature = _check.real("temperature", temperature, above=0.0)
     network = _check.instance("network", network, nn.Network)
-    layers = {**network.layers, "temperature": nn.Scale(1 / temperature)}
+    name = "temperature"
+    while name in network.layers:
+        name += "_"
+    layers = {**network.layers, name: nn.Scale(1 / temperature)}
     return nn.Network(layers, wiring=network.wiring, dtype=network.dtype)

@@ -52,6 +52,15 @@ def test_an_attacker_who_repeats_both_distillations_transfers(digits, student):
     assert (student.predict(examples) != y).mean() >= 0.6
 
 
+def test_a_temperature_replaces_no_layer(digits, plain):
+    x = digits.x_test[:5]
+    once, twice = defenses.at_temperature(plain, 5.0), defenses.at_temperature(defenses.at_temperature(plain, 5.0), 10)
+    np.testing.assert_allclose(once.logits(x), plain.logits(x) / 5, rtol=1e-6)
+    np.testing.assert_allclose(twice.logits(x), plain.logits(x) / 50, rtol=1e-6)
+    inner = nn.Network({"flat": nn.Flatten(), "temperature": nn.Scale(3.0), "last": nn.Linear(64, 10)}, seed=0)
+    np.testing.assert_allclose(defenses.at_temperature(inner, 2.0).logits(x), inner.logits(x) / 2, rtol=1e-6)
+
+
 def test_soft_labels_are_the_teachers_at_the_temperature(digits):
     x, y = digits.x_train[:64], digits.y_train[:64]
     teacher, student, expected = (models.mlp((1, 8, 8), hidden=(8,), seed=s) for s in (0, 1, 1))
