@@ -38,7 +38,7 @@ def distillation(
     Parameters
     ----------
     teacher, student : Network
-        Of one architecture in the paper; trained in place.
+        Of one architecture in the paper, but two; trained in place.
     x : array of the networks' type, (N, ...)
     y : int array, (N,)
         Labels in [0, K).
@@ -49,7 +49,8 @@ def distillation(
     checkpoint : path, optional
         Two files, with ``.teacher`` and ``.student`` added to the name; the training goes on exactly where it was.
     **options
-        Of ``nn.fit``, for both trainings; a stateful ``optimizer`` is refused: give ``lr`` for both Adams instead.
+        Of ``nn.fit``, but for ``loss``, for both trainings; a stateful ``optimizer`` is refused: give ``lr`` for both
+        Adams instead.
 
     Returns
     -------
@@ -58,7 +59,8 @@ def distillation(
     Raises
     ------
     TypeError, ValueError
-        As nn.fit; if the temperature is not positive.
+        As nn.fit; if the temperature is not positive, or the networks share layers or differ in type or in the shapes
+        that they take and give. Nothing has been trained then.
 
     Notes
     -----
@@ -69,6 +71,9 @@ def distillation(
     temperature = _check.real("temperature", temperature, above=0.0)
     if "optimizer" in options:
         raise TypeError("optimizer must not be given: teacher and student each need their own; give lr")
+    if "loss" in options:
+        raise TypeError("loss must not be given: it is cross-entropy at the temperature")
+    x = _fitting(teacher, student, x)
     rate = _check.real("lr", options.pop("lr", 1e-3), above=0.0)
     files: tuple[Path | None, Path | None] = (None, None)
     if checkpoint is not None:
@@ -80,6 +85,21 @@ def distillation(
     soft = ops.softmax(teacher.logits(x) / teacher.dtype.type(temperature))
     second = nn.fit(student, x, soft, epochs=epochs, optimizer=nn.Adam(rate), checkpoint=files[1], **options)
     return Distilled(first, second)
+
+
+def _fitting(teacher: nn.Network, student: nn.Network, x: object) -> Array:
+    """Return x as an array; refuse networks of which the second cannot learn from the first."""
+    _check.instance("teacher", teacher, nn.Network)
+    _check.instance("student", student, nn.Network)
+    if not {*map(id, teacher.layers.values())}.isdisjoint(map(id, student.layers.values())):
+        raise ValueError("student must be another network than the teacher, got one that shares its layers")
+    if student.dtype != teacher.dtype:
+        raise TypeError(f"student must be of type {teacher.dtype} like the teacher, got {student.dtype}")
+    samples = _check.array("x", x, dtype=teacher.dtype, min_ndim=2)
+    logits, own = (network.output_shape(samples.shape[1:]) for network in (teacher, student))
+    if own != logits:
+        raise ValueError(f"student must give logits of the teacher's shape {logits}, got {own}")
+    return samples
 
 
 def vanished_gradients(network: nn.Network, x: Array, y: object) -> NDArray[np.bool_]:

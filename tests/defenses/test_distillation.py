@@ -108,12 +108,35 @@ def test_it_goes_on_from_its_checkpoints(digits, tmp_path):
         ({"y": None}, TypeError, "y must be an array of integers, got NoneType"),
         ({"optimizer": nn.Adam()}, TypeError, "optimizer must not be given"),
         ({"lr": 0.0}, ValueError, "lr must be greater than 0"),
+        ({"loss": "hinge"}, TypeError, "loss must not be given: it is cross-entropy at the temperature"),
+        ({"teacher": None}, TypeError, "teacher must be of type Network, got NoneType"),
+        ({"student": None}, TypeError, "student must be of type Network, got NoneType"),
+        (
+            {"student": models.mlp((1, 8, 8), 7)},
+            ValueError,
+            r"student must give logits of the teacher's shape \(10,\), got \(7,\)",
+        ),
+        ({"student": models.mlp((1, 9, 9))}, ValueError, "81"),
+        (
+            {"student": models.mlp((1, 8, 8), dtype=np.float64)},
+            TypeError,
+            "student must be of type float32 like the teacher, got float64",
+        ),
     ],
 )
 def test_bad_settings(digits, settings, error, message):
-    pair = [models.mlp((1, 8, 8), hidden=(4,)) for _ in range(2)]
-    arguments = {"temperature": 2.0, "epochs": 1, "x": digits.x_train[:8], "y": digits.y_train[:8]} | settings
+    pair = {name: models.mlp((1, 8, 8), hidden=(4,)) for name in ("teacher", "student")}
+    before = pair["teacher"].logits(digits.x_test[:5])
+    arguments = pair | {"temperature": 2.0, "epochs": 1, "x": digits.x_train[:8], "y": digits.y_train[:8]} | settings
     with pytest.raises(error, match=message):
-        defenses.distillation(*pair, **arguments)
+        defenses.distillation(**arguments)
+    np.testing.assert_array_equal(pair["teacher"].logits(digits.x_test[:5]), before)  # nothing was trained
+
+
+def test_a_network_cannot_teach_itself(digits):
+    network = models.mlp((1, 8, 8), hidden=(4,))
+    for student in (network, defenses.at_temperature(network, 3.0)):
+        with pytest.raises(ValueError, match="student must be another network than the teacher, got one that shares"):
+            defenses.distillation(network, student, digits.x_train[:8], digits.y_train[:8], temperature=2.0, epochs=1)
     with pytest.raises(ValueError, match="temperature must be greater than 0"):
-        defenses.at_temperature(pair[0], 0)
+        defenses.at_temperature(network, 0)
