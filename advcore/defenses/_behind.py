@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from advcore import _check
 from advcore._check import Array
 from advcore.attacks.model import wrap
 
@@ -38,6 +39,10 @@ class Behind:
 
 
 def top_class(scores: Array, rejects: bool) -> NDArray[np.int64]:
-    """Return the class of each row's largest score, (N,), or -1 where it is the last one, and that one rejects."""
+    """Return the class of each row's largest score, (N,), or -1 where it is the last one, and that one rejects.
+
+    NaN is refused: the largest of it would be class 0.
+    """
+    _check.not_nan("the model's scores", scores)
     top = np.asarray(scores.argmax(axis=1), np.int64)
     return np.where(rejects & (top == scores.shape[1] - 1), -1, top)

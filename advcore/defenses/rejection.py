@@ -101,6 +101,7 @@ def rejection_curve(model: Any, x: Array, y: object, *, lambdas: object = None) 
     Parameters
     ----------
     model : Network, or any other model with logits ``-d_k``
+        One that rejects already is refused: give what is behind it, ``Rejecting.network``.
     x : float32 or float64 array, (N, ...)
         Clean inputs, whose rejections are false ones, or adversarial ones; N >= 1.
     y : int array, (N,)
@@ -115,12 +116,17 @@ def rejection_curve(model: Any, x: Array, y: object, *, lambdas: object = None) 
     Raises
     ------
     TypeError, ValueError
-        If an argument is of another type or out of range.
+        If an argument is of another type or out of range, or x or a distance is not finite.
     """
+    access = wrap(model)
+    if access.rejects:
+        raise TypeError("model must give distances alone, got one that rejects: give its network")
     x = _check.array("x", x, min_ndim=2)
+    _check.finite("x", x)
     if len(x) == 0:
         raise ValueError(f"x must have at least 1 sample, got shape {x.shape}")
-    distances = -np.asarray(wrap(model).logits(x), np.float64)
+    distances = -np.asarray(access.logits(x), np.float64)
+    _check.finite("the model's distances", distances)
     labels = _check.integers("y", y, shape=(len(x),), minimum=0, maximum=distances.shape[1] - 1)
     nearest = distances.min(axis=1)
     if lambdas is None:
@@ -159,9 +165,10 @@ def with_noise_class(
     Raises
     ------
     TypeError, ValueError
-        If an argument is of another type or out of range.
+        If an argument is of another type or out of range, or x is not finite.
     """
     x = _check.array("x", x, min_ndim=2)
+    _check.finite("x", x)
     classes, count = _check.integer("classes", classes, minimum=1), _check.integer("count", count, minimum=1)
     labels = _check.integers("y", y, shape=(len(x),), minimum=0, maximum=classes - 1)
     noise = noise_images(count, x.shape[1:], seed=seed, bounds=bounds, dtype=x.dtype)

@@ -161,6 +161,31 @@ def test_the_curve_counts(digits):
     assert len(defenses.rejection_curve(Given(), digits.x_test[:4], [0, 0, 1, 1]).lambdas) == 101
 
 
+def test_what_is_no_number_has_no_place_on_the_curve(digits, trained):
+    x, y = digits.x_test[:20].copy(), digits.y_test[:20]
+    x[[4, 9], 0, 3, 3] = np.nan
+    model = defenses.Rejecting(trained, LAMBDA)
+    for call in (
+        lambda: defenses.rejection_curve(trained, x, y),
+        lambda: defenses.with_noise_class(x, y, classes=10),
+    ):
+        with pytest.raises(ValueError, match="x must be finite, got NaN or infinity in sample 4"):
+            call()
+    for predict in (model.predict, defenses.Squeezed(model, np.copy).predict):
+        with pytest.raises(ValueError, match="scores must be numbers, got NaN for input 4"):
+            predict(x)
+
+    class Overflows:
+        def logits(self, x):
+            return np.where(np.arange(len(x))[:, np.newaxis] == 7, -np.inf, trained.logits(x))
+
+    with pytest.raises(ValueError, match="distances must be finite, got NaN or infinity in sample 7"):
+        defenses.rejection_curve(Overflows(), digits.x_test[:20], y)
+    for rejecting in (model, defenses.Squeezed(model, np.copy)):
+        with pytest.raises(TypeError, match="model must give distances alone, got one that rejects: give its network"):
+            defenses.rejection_curve(rejecting, digits.x_test[:20], y)
+
+
 def test_with_noise_class(digits):
     x, y = digits.x_train[:30], digits.y_train[:30]
     both, targets = defenses.with_noise_class(x, y, classes=10, count=7, seed=3)
