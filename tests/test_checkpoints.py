@@ -73,6 +73,18 @@ def test_a_training_in_pieces_gives_the_same_bits(tmp_path, optimizer):
     assert finished == resumed
 
 
+def test_samples_without_a_class_stay_out_of_the_accuracy_in_pieces_too(tmp_path):
+    targets = np.where(np.arange(70)[:, np.newaxis] % 3 == 0, 0, np.eye(10)[Y]).astype(np.float32)
+    want, history, _ = train(y=targets)
+    with pytest.raises(CutError):
+        train(tmp_path, y=targets, cut=4, checkpoint_steps=2)
+    got, resumed, _ = train(tmp_path, y=targets, checkpoint_steps=2)
+    assert_same(got, want)
+    assert [epoch.accuracy for epoch in resumed.epochs] == [epoch.accuracy for epoch in history.epochs]
+    for epoch in history.epochs:  # of 46 samples, not of 70
+        assert epoch.accuracy * 46 == pytest.approx(round(epoch.accuracy * 46), abs=1e-9)
+
+
 @pytest.mark.parametrize("name", ["small_cnn", "gru_classifier"])
 def test_any_number_of_threads_goes_on(tmp_path, name):
     def build():

@@ -34,8 +34,8 @@ class Progress:
         The epochs that are over.
     step : int
         Updates made in the epoch that is not over.
-    loss, correct, seconds
-        Sums of that epoch so far.
+    loss, correct, classless, seconds
+        Sums of that epoch so far; ``classless`` counts the samples whose targets are of no class.
     best : dict of str to array, optional
         The network's state after the best epoch, where it is to be restored.
     """
@@ -44,6 +44,7 @@ class Progress:
     step: int = 0
     loss: float = 0.0
     correct: float = 0
+    classless: float = 0
     seconds: float = 0.0
     best: dict[str, Array] | None = None
 
@@ -81,6 +82,7 @@ class Checkpoint:
             "step": progress.step,
             "loss": progress.loss,
             "correct": progress.correct,
+            "classless": progress.classless,
             "seconds": progress.seconds,
         }
         text = json.dumps(state, allow_nan=False)
@@ -122,6 +124,7 @@ class Checkpoint:
         self._optimizer.load_state_dict(kinds["optimizer"] | state["optimizer"])
         history = History([Epoch(**epoch) for epoch in state["epochs"]])
         sums = {name: state[name] for name in ("step", "loss", "correct", "seconds")}
+        sums["classless"] = state.get("classless", 0)  # older files did not count them
         return Progress(history, **sums, best=kinds["best"] or None)
 
     def _read(self) -> tuple[dict[str, Array], dict[str, Any]]:

@@ -16,7 +16,8 @@ class Epoch:
     loss : float
         Mean over the training samples as they were met, in training mode.
     accuracy : float or None
-        Likewise; None where the targets are no classes.
+        Likewise, over the samples that have a class: rows of targets without a positive weight do not count. None where
+        no sample has one, or the targets are no classes.
     validation_accuracy : float or None
         After the epoch, in evaluation mode; None without validation data.
     seconds : float

@@ -198,9 +198,10 @@ class _Task:
                         at.seconds = time.perf_counter() - start
                         file.save(at)
                 validated = None if self.validation is None else accuracy(self.network, *self.validation)
-                shares = at.loss / len(order), at.correct / len(order) if self.classes else None
+                classed = len(order) - at.classless if self.classes else 0
+                shares = at.loss / len(order), at.correct / classed if classed else None
                 at.history.epochs.append(Epoch(number, *shares, validated, time.perf_counter() - start))
-                at.step, at.loss, at.correct, at.seconds = 0, 0.0, 0, 0.0
+                at.step, at.loss, at.correct, at.classless, at.seconds = 0, 0.0, 0, 0, 0.0
                 if self.patience is not None and at.history.best is at.history.epochs[-1]:
                     at.best = self.network.state_dict()
                 if callback is not None:
@@ -250,7 +251,9 @@ class _Task:
         weight = len(batch) / len(x)  # 1 unless the batch was replaced by one of another size
         at.loss += total * weight
         labels = targets if targets.ndim == 1 else targets.argmax(axis=1)
-        at.correct += int(np.count_nonzero(logits.argmax(axis=1) == labels)) * weight
+        known = np.ones(len(x), np.bool_) if targets.ndim == 1 else (targets > 0).any(axis=1)
+        at.correct += int(np.count_nonzero(known & (logits.argmax(axis=1) == labels))) * weight
+        at.classless += int(np.count_nonzero(~known)) * len(batch) / len(x)  # exact where no row has a class
 
     def _perturbed(self, perturb: Perturb, batch: Batch) -> tuple[Array, Array | NDArray[np.int64]]:
         """Return what is trained on in a batch's place."""

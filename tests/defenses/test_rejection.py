@@ -65,6 +65,28 @@ def test_loss_is_the_formula_and_its_gradient_pytorchs(soft):
     assert np.isfinite(slope).all()
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_noise_has_no_class_and_no_accuracy(digits, replaced):
+    x, y = digits.x_train[:50], digits.y_train[:50]
+    both, targets = defenses.with_noise_class(x, y, classes=10, count=25)
+    network = models.rbf_network((1, 8, 8), hidden=(64,), seed=0)
+    before = nn.accuracy(network, x, y)
+
+    def accuracy(x, targets):
+        given = (
+            {"x": both[:13], "y": targets[:13], "perturb": lambda n, b: (x, targets)}
+            if replaced
+            else {"x": x, "y": targets}
+        )
+        (epoch,) = nn.fit(
+            models.rbf_network((1, 8, 8), hidden=(64,), seed=0), **given, epochs=1, loss=losses.RBFLoss(LAMBDA)
+        ).epochs
+        return epoch.accuracy
+
+    assert accuracy(both, targets) == pytest.approx(before)
+    assert accuracy(both[50:], targets[50:]) is None
+
+
 def test_it_predicts_the_nearest_class_or_rejects(digits, trained, tmp_path):
     x, y = digits.x_test, digits.y_test
     model = defenses.Rejecting(trained, LAMBDA)
