@@ -46,7 +46,8 @@ class SelfEnsemble:
     Parameters
     ----------
     network : Network
-        With convolutions; its layers are shared.
+        With convolutions; its layers are shared. One that is an ensemble's already, such as ``Network.load`` gives it,
+        keeps its layers of noise, which must be of the same standard deviations.
     sigma_first, sigma : float, at least 0
         Standard deviation before the first convolution and before the others, in the units of what goes in.
     passes : int, at least 1
@@ -64,7 +65,7 @@ class SelfEnsemble:
     Raises
     ------
     TypeError, ValueError
-        If an argument is of another type or out of range, or the network has no convolution.
+        If an argument is of another type or out of range, or the network has no convolution or other noise.
 
     Notes
     -----
@@ -226,7 +227,7 @@ class _Noise(nn.Layer):
         return 0
 
 
-def _noisy(network: nn.Network, noises: Sequence[nn.Layer]) -> nn.Network:
+def _noisy(network: nn.Network, noises: Sequence[nn.GaussianNoise | _Noise]) -> nn.Network:
     """Return the network with a layer of noise before every convolution: the first of two before the first one."""
     layers: dict[str, nn.Layer] = {}
     wiring = {name: list(inputs) for name, inputs in network.wiring.items()}
@@ -234,8 +235,16 @@ def _noisy(network: nn.Network, noises: Sequence[nn.Layer]) -> nn.Network:
     noise = first
     for name, layer in network.layers.items():
         if isinstance(layer, nn.Conv2d):
-            layers[f"{name}_noise"] = noise
-            wiring[f"{name}_noise"], wiring[name] = wiring[name], [f"{name}_noise"]
+            before = f"{name}_noise"
+            kept = network.layers.get(before)
+            if kept is None:
+                wiring[before], wiring[name] = wiring[name], [before]
+            elif wiring[name] != [before] or not isinstance(kept, nn.GaussianNoise) or kept.sigma != noise.sigma:
+                raise ValueError(
+                    f"network must have no layer {before!r}, or GaussianNoise({noise.sigma}) in front of {name!r} as "
+                    f"sigma_first and sigma say, got {kept!r}"
+                )
+            layers[before] = noise
             noise = later
         layers[name] = layer
     return nn.Network(layers, wiring=wiring, dtype=network.dtype)

@@ -65,6 +65,29 @@ def test_the_vote_is_the_mean_softmax(digits, ensemble, monkeypatch):
     np.testing.assert_array_equal(vote.agreement, [0.5, 1.0])
 
 
+def test_an_ensemble_is_made_again_from_its_saved_network(digits, ensemble, tmp_path):
+    ensemble.network.save(tmp_path / "ensemble.safetensors")
+    loaded = nn.Network.load(tmp_path / "ensemble.safetensors")
+    again = defenses.SelfEnsemble(loaded)
+    assert list(again.network.layers) == list(ensemble.network.layers)
+    x = digits.x_test[:20]
+    np.testing.assert_array_equal(again.vote(x).probabilities, ensemble.vote(x).probabilities)
+    np.testing.assert_array_equal(again.logits(x), defenses.SelfEnsemble(ensemble.network).logits(x))
+    nn.fit(again.network, x, digits.y_test[:20], epochs=1)
+    assert (again.vote(x).probabilities != ensemble.vote(x).probabilities).any()  # its layers are those of the network
+    with pytest.raises(ValueError, match=r"GaussianNoise\(0.3\) in front of '0' as .* say, got GaussianNoise\(0.2\)"):
+        defenses.SelfEnsemble(loaded, sigma_first=0.3)
+    layers = {
+        "0_noise": nn.Flatten(),
+        "1": nn.Reshape((1, 8, 8)),
+        "0": Conv2d(1, 1, 3),
+        "2": Flatten(),
+        "3": Linear(36, 2),
+    }
+    with pytest.raises(ValueError, match=r"network must have no layer '0_noise', .* got Flatten"):
+        defenses.SelfEnsemble(nn.Network(layers))
+
+
 def test_there_is_no_vote_on_what_overflows(digits, ensemble):
     x = digits.x_test[:6].copy()
     for value in (np.nan, np.inf):
