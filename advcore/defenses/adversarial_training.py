@@ -86,6 +86,7 @@ def adversarial_training(
     box = _check.bounds("bounds", bounds)
     inner = InnerPGD(eps, norm, steps, step_size, random_start, warmup, box)
     perturb = inner if attack is None else Attacked(attack, eps, warmup, box)
+    network = _check.instance("network", network, nn.Network)
     _check.inside("x", _check.array("x", x, dtype=network.dtype, min_ndim=2), box)
     labels = _check.integers("y", y, shape=(len(x),), minimum=0, maximum=2**31 - 1)
     return nn.fit(network, x, labels, epochs=epochs, perturb=perturb, **options)

@@ -117,7 +117,7 @@ def vanished_gradients(network: nn.Network, x: Array, y: object) -> NDArray[np.b
     -------
     bool array, (N,)
     """
-    gradient = network.loss_gradient(x, y)
+    gradient = _check.instance("network", network, nn.Network).loss_gradient(x, y)
     return np.asarray(~gradient.any(axis=tuple(range(1, gradient.ndim))))
 
 

@@ -169,10 +169,10 @@ def with_noise_class(
     """
     x = _check.array("x", x, min_ndim=2)
     _check.finite("x", x)
-    classes, count = _check.integer("classes", classes, minimum=1), _check.integer("count", count, minimum=1)
+    classes = _check.integer("classes", classes, minimum=1)
     labels = _check.integers("y", y, shape=(len(x),), minimum=0, maximum=classes - 1)
     noise = noise_images(count, x.shape[1:], seed=seed, bounds=bounds, dtype=x.dtype)
-    targets = np.concatenate([np.eye(classes, dtype=x.dtype)[labels], np.zeros((count, classes), x.dtype)])
+    targets = np.concatenate([np.eye(classes, dtype=x.dtype)[labels], np.zeros((len(noise), classes), x.dtype)])
     return np.concatenate([x, noise]), targets
 
 
@@ -184,9 +184,10 @@ def noise_images(
     bounds: tuple[float, float] = (0.0, 1.0),
     dtype: DTypeLike = np.float32,
 ) -> Array:
-    """Draw images of independent uniform pixels, (count, *shape)."""
+    """Draw images of independent uniform pixels, (count, *shape); at least 1."""
     from advcore import _random
 
+    count = _check.integer("count", count, minimum=1)
     low, high = _check.bounds("bounds", bounds)
     shape = _check.sizes("shape", shape, minimum=1)
     pixels = _random.uniform(seed, np.arange(count), 0, int(np.prod(shape)), low=low, high=high, dtype=dtype)

@@ -28,6 +28,7 @@ class BitDepth:
 
     def __call__(self, x: Array) -> Array:
         """Squeeze images in [0, 1] of any shape."""
+        x = _check.array("x", x)
         steps = x.dtype.type(2**self.bits - 1)
         result: Array = np.rint(x * steps) / steps
         return result
@@ -53,6 +54,7 @@ class MedianFilter:
 
     def __call__(self, x: Array) -> Array:
         """Squeeze images (N, C, H, W), each channel by itself."""
+        x = _check.array("x", x, axes=("N", "C", "H", "W"))
         result: Array = median_filter(x, size=(1, 1, self.size, self.size), mode="reflect")
         return result
 
@@ -100,6 +102,7 @@ class NonLocalMeans:
 
     def __call__(self, x: Array) -> Array:
         """Squeeze images (N, C, H, W)."""
+        x = _check.array("x", x, axes=("N", "C", "H", "W"))
         if not x.size:
             return np.copy(x)
         reach, (height, width) = self.search // 2, x.shape[2:]

@@ -75,6 +75,7 @@ def virtual_adversarial_training(
     """
     if "loss" in options:
         raise TypeError("loss must not be given: it is cross-entropy plus the divergence of perturbed samples")
+    network = _check.instance("network", network, nn.Network)
     samples = _check.array("x", x, dtype=network.dtype, min_ndim=2)
     classes = network.output_shape(samples.shape[1:])[-1]
     labels = _check.integers("y", y, shape=(len(samples),), minimum=0, maximum=classes - 1)

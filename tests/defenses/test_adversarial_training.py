@@ -167,6 +167,19 @@ def test_bad_settings(digits, settings, error, message):
         defenses.adversarial_training(models.mlp((1, 8, 8), hidden=(4,)), **arguments)
 
 
+@pytest.mark.parametrize("network", [None, "network", torch.nn.Linear(64, 10)])
+def test_only_networks_are_trained(digits, network):
+    x, y = digits.x_train[:40], digits.y_train[:40]
+    for train, options in (
+        (defenses.adversarial_training, {"eps": 0.1, "epochs": 1}),
+        (defenses.virtual_adversarial_training, {"eps": 0.1, "epochs": 1}),
+        (defenses.noise_training, {"sigma": 0.1, "epochs": 1}),
+        (defenses.vanished_gradients, {}),
+    ):
+        with pytest.raises(TypeError, match=r"network must be of type Network, got (NoneType|str|Linear)"):
+            train(network, x, y, **options)
+
+
 def test_noise_training_draws_anew_in_every_epoch(digits):
     x, y = digits.x_train[:40], digits.y_train[:40]
     seen = []

@@ -245,6 +245,8 @@ def test_with_noise_class(digits):
             ValueError,
             "count must be at",
         ),
+        (lambda d: defenses.noise_images(0, (1, 8, 8)), ValueError, "count must be at least 1, got 0"),
+        (lambda d: defenses.noise_images(-1, (1, 8, 8)), ValueError, "count must be at least 1, got -1"),
         (lambda d: defenses.rejection_curve(models.mlp((1, 8, 8)), d.x_test[:0], []), ValueError, "at least 1 sample"),
         (
             lambda d: defenses.rejection_curve(models.mlp((1, 8, 8)), d.x_test, d.y_test, lambdas=[0]),

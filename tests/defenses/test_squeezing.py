@@ -5,6 +5,8 @@ import pytest
 
 from advcore import attacks, defenses, models, nn
 
+FLAT = np.zeros((3, 64), np.float32)
+
 
 def test_the_median_passes_gradients_to_the_pixel_it_chose(digits):
     x = np.random.default_rng(0).random((2, 2, 6, 5))  # no ties
@@ -67,6 +69,9 @@ def test_squeezing_stops_who_does_not_know_it_and_not_who_does(digits, plain):
         (lambda: defenses.BitDepth(0), ValueError, "bits must be at least 1, got 0"),
         (lambda: defenses.BitDepth(17), ValueError, "bits must be at most 16, got 17"),
         (lambda: defenses.MedianFilter(0), ValueError, "size must be at least 1, got 0"),
+        (lambda: defenses.BitDepth(1)([0.5]), TypeError, "x must be a NumPy array of float32 or float64, got list"),
+        (lambda: defenses.MedianFilter(2)(FLAT), ValueError, r"x must have shape \(N, C, H, W\), got \(3, 64\)"),
+        (lambda: defenses.NonLocalMeans()(FLAT), ValueError, r"x must have shape \(N, C, H, W\), got \(3, 64\)"),
         (lambda: defenses.Squeezed(models.mlp()), ValueError, "squeezers must be at least one"),
         (lambda: defenses.Squeezed(models.mlp(), 3), TypeError, "squeezers must be functions, got int"),
         (lambda: defenses.Squeezed(5, defenses.BitDepth(1)), TypeError, "model must have logits"),
