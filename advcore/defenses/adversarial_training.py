@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from advcore import _check, _random, nn
 from advcore._check import Array
 from advcore.attacks._losses import cross_entropy_ascent
-from advcore.attacks.result import AttackResult
+from advcore.attacks.result import AttackResult, distance
 
 Attack = Callable[..., Array | AttackResult]
 
@@ -48,7 +49,7 @@ def adversarial_training(
         The budget, in the units of x.
     epochs : int, at least 1
     norm : "linf" or "l2"
-        Of the budget.
+        Of the budget, which the examples of ``attack`` must keep, too.
     steps : int, at least 1
         Gradients an example. One step with a random start and the default step size is "fast" adversarial training.
     step_size : float, above 0, optional
@@ -59,8 +60,8 @@ def adversarial_training(
         In [0, 1]: the share of the training over which eps grows from 0, in a straight line.
     attack : callable, optional
         Any attack in place of PGD: called as ``attack(network, x, y, eps=, bounds=, seed=, sample_ids=)``, such as
-        ``functools.partial(attacks.pgd, steps=20, early_stop=False)``, it returns examples or an AttackResult. norm,
-        steps, step_size and random_start are its own then.
+        ``functools.partial(attacks.pgd, steps=20, early_stop=False)``, it returns examples or an AttackResult. steps,
+        step_size and random_start are its own then, and so is its norm.
     bounds : (low, high)
         The box of valid inputs.
     **options
@@ -75,7 +76,8 @@ def adversarial_training(
     Raises
     ------
     TypeError, ValueError
-        As nn.fit; if a setting is out of range or x is outside its bounds.
+        As nn.fit; if a setting is out of range, x is outside its bounds, or an example of ``attack`` is outside of them
+        or of the budget.
 
     Notes
     -----
@@ -85,7 +87,7 @@ def adversarial_training(
     """
     box = _check.bounds("bounds", bounds)
     inner = InnerPGD(eps, norm, steps, step_size, random_start, warmup, box)
-    perturb = inner if attack is None else Attacked(attack, eps, warmup, box)
+    perturb = inner if attack is None else Attacked(attack, eps, norm, warmup, box)
     network = _check.instance("network", network, nn.Network)
     _check.inside("x", _check.array("x", x, dtype=network.dtype, min_ndim=2), box)
     labels = _check.integers("y", y, shape=(len(x),), minimum=0, maximum=2**31 - 1)
@@ -166,6 +168,7 @@ class Attacked:
 
     attack: Attack
     eps: float
+    norm: str = "linf"
     warmup: float = 0.0
     bounds: tuple[float, float] = (0.0, 1.0)
 
@@ -182,7 +185,21 @@ class Attacked:
         result = self.attack(
             network, batch.x, batch.y, eps=eps, bounds=self.bounds, seed=seed, sample_ids=batch.samples
         )
-        return result.examples if isinstance(result, AttackResult) else result
+        given = result.examples if isinstance(result, AttackResult) else result
+        examples = _check.array("attack(network, x, y)", given, dtype=batch.x.dtype, shape=batch.x.shape)
+        _check.finite("attack(network, x, y)", examples)
+        _check.inside("attack(network, x, y)", examples, self.bounds)
+        furthest = distance(examples, batch.x, self.norm).max()
+        if furthest > eps + self._rounding(batch.x):
+            raise ValueError(
+                f"attack(network, x, y) must be within eps = {eps:g} of x in {self.norm}, got one at {furthest:g}"
+            )
+        return examples
+
+    def _rounding(self, x: Array) -> float:
+        """Return how far rounding may take an example out of its budget: some units in the last place an entry."""
+        entry = 8 * float(np.finfo(x.dtype).eps) * max(map(abs, self.bounds))
+        return entry if self.norm == "linf" else entry * math.sqrt(x[0].size)
 
 
 def _grown(warmup: float, share: float) -> float:

@@ -136,13 +136,13 @@ def test_any_attack_can_be_inside(digits):
         return np.clip(x + np.float32(eps), *bounds)
 
     network = models.mlp((1, 8, 8), hidden=(16,))
-    defenses.adversarial_training(network, x, y, eps=0.25, epochs=2, attack=shift, seed=3)
-    assert asked == [(0.25, 3 + 2**32, list(range(64))), (0.25, 3 + 2**33, list(range(64)))]
+    defenses.adversarial_training(network, x, y, eps=0.3, epochs=2, attack=shift, seed=3)
+    assert asked == [(0.3, 3 + 2**32, list(range(64))), (0.3, 3 + 2**33, list(range(64)))]
     expected = models.mlp((1, 8, 8), hidden=(16,))
-    nn.fit(expected, np.clip(x + np.float32(0.25), 0, 1), y, epochs=2, seed=3)
+    nn.fit(expected, np.clip(x + np.float32(0.3), 0, 1), y, epochs=2, seed=3)
     np.testing.assert_array_equal(network.logits(x), expected.logits(x))
     inside = functools.partial(attacks.pgd, steps=2, early_stop=False)
-    history = defenses.adversarial_training(network, x, y, eps=0.25, epochs=1, attack=inside)
+    history = defenses.adversarial_training(network, x, y, eps=0.3, epochs=1, attack=inside)
     assert np.isfinite(history.epochs[0].loss)
 
 
@@ -158,7 +158,28 @@ def test_any_attack_can_be_inside(digits):
         ({"bounds": (0.5, 1)}, ValueError, "x must be inside its bounds"),
         ({"attack": "pgd"}, TypeError, "attack must be a function, got str"),
         ({"y": None}, TypeError, "y must be an array of integers, got NoneType"),
-        ({"attack": lambda *a, **o: np.zeros(3, np.float32)}, ValueError, "perturb.network, batch. must have shape"),
+        ({"attack": lambda *a, **o: np.zeros(3, np.float32)}, ValueError, r"attack\(network, x, y\) must have shape"),
+        (
+            {"attack": lambda n, x, y, **o: x * np.float32(np.nan)},
+            ValueError,
+            r"attack\(network, x, y\) must be finite, got NaN",
+        ),
+        ({"attack": lambda n, x, y, **o: x + np.float32(50)}, ValueError, r"inside its bounds \[0, 1\], got 5\d"),
+        (
+            {"attack": lambda n, x, y, **o: 1 - x},
+            ValueError,
+            "must be within eps = 0.1 of x in linf, got one at 1",
+        ),
+        (
+            {"attack": lambda n, x, y, **o: attacks.pgd(n, x, y, eps=0.3, steps=1)},
+            ValueError,
+            "must be within eps = 0.1 of x in linf, got one at 0.3",
+        ),
+        (
+            {"attack": functools.partial(attacks.pgd, steps=1), "norm": "l2"},
+            ValueError,
+            "must be within eps = 0.1 of x in l2, got one at 0.",
+        ),
     ],
 )
 def test_bad_settings(digits, settings, error, message):
