@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from advcore import _check
 from advcore._check import Array
-from advcore.attacks.model import wrap
+from advcore.attacks.model import Callback, wrap
 
 
 class Behind:
@@ -23,7 +23,12 @@ class Behind:
     """
 
     def __init__(self, model: Any) -> None:
-        self._access = wrap(model)
+        self._access = wrap(model, "logits")
+        if isinstance(self._access, Callback):
+            raise TypeError(
+                f"model must have logits(x), or be a torch module, got a {type(model).__name__}: "
+                "give types.SimpleNamespace(logits=model) if it returns logits"
+            )
         self.rejects = self._access.rejects
 
     def logits(self, x: Array) -> Any:

@@ -41,9 +41,11 @@ class Certificates(NamedTuple):
         Parameters
         ----------
         y : int array, (N,)
-            True labels.
+            True labels; N >= 1.
         radii : float or sequence of float, at least 0
         """
+        if len(self.prediction) == 0:
+            raise ValueError("accuracy must be asked of at least 1 sample, got certificates of 0")
         labels = _check.integers("y", y, shape=(len(self.prediction),), minimum=0, maximum=2**31 - 1)
         reached = np.where(self.prediction == labels, self.radius, -1.0)
         asked = np.array(_check.reals("radii", radii, minimum=0.0))

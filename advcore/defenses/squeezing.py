@@ -74,6 +74,9 @@ class Squeezed:
     def _values(self, x: Array) -> list[Array]:
         """Return x and what each squeezer makes of it."""
         values = [_check.array("x", x, min_ndim=2)]
-        for squeezer in self.squeezers:
-            values.append(squeezer(values[-1]))
+        for number, squeezer in enumerate(self.squeezers):
+            name = f"squeezers[{number}](x)"
+            values.append(_check.array(name, squeezer(values[-1]), min_ndim=2))
+            if len(values[-1]) != len(x):
+                raise ValueError(f"{name} must have the {len(x)} samples of x, got shape {values[-1].shape}")
         return values

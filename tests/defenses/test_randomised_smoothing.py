@@ -1,5 +1,7 @@
 """Randomised smoothing: certificates against closed forms, and an attack that stays within them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.stats import beta, binomtest, norm
@@ -54,6 +56,14 @@ def test_the_bound_is_clopper_and_pearsons():
             assert one.radius[0] == pytest.approx(0.5 * norm.ppf(lower) if lower > 0.5 else 0.0, rel=1e-9)
     sure = defenses.RandomisedSmoothing(Halfspace(W, 1e6), sigma=0.5).certify(POINTS[:1], n=1000, alpha=0.001)
     assert sure.lower[0] == pytest.approx(0.001 ** (1 / 1000))  # all draws agree
+
+
+def test_a_function_of_logits_is_wrapped_as_the_error_says():
+    want, got = (
+        defenses.RandomisedSmoothing(model, sigma=0.5).certify(POINTS[:3], n=100)
+        for model in (PLANE, SimpleNamespace(logits=PLANE.logits))
+    )
+    np.testing.assert_array_equal(got.radius, want.radius)
 
 
 def test_it_abstains_where_the_classes_tie():
@@ -169,7 +179,17 @@ def test_no_attack_breaks_a_certificate(digits):
             TypeError,
             "y must be an array",
         ),
+        (
+            lambda: defenses.RandomisedSmoothing(PLANE, sigma=1).certify(POINTS[:0]).accuracy([]),
+            ValueError,
+            "at least 1 sample, got certificates of 0",
+        ),
         (lambda: defenses.RandomisedSmoothing(3, sigma=1), TypeError, "model must have logits"),
+        (
+            lambda: defenses.RandomisedSmoothing(PLANE.logits, sigma=1),
+            TypeError,
+            r"got a method: give types.SimpleNamespace\(logits=model\) if",
+        ),
     ],
 )
 def test_bad_settings(call, error, message):

@@ -75,6 +75,17 @@ def test_squeezing_stops_who_does_not_know_it_and_not_who_does(digits, plain):
         (lambda: defenses.Squeezed(models.mlp()), ValueError, "squeezers must be at least one"),
         (lambda: defenses.Squeezed(models.mlp(), 3), TypeError, "squeezers must be functions, got int"),
         (lambda: defenses.Squeezed(5, defenses.BitDepth(1)), TypeError, "model must have logits"),
+        (lambda: defenses.Squeezed(len, defenses.BitDepth(1)), TypeError, "model must have logits.*SimpleNamespace"),
+        (
+            lambda: defenses.Squeezed(models.mlp((64,)), np.copy, lambda x: x[:1]).predict(FLAT),
+            ValueError,
+            r"squeezers\[1\]\(x\) must have the 3 samples of x, got shape \(1, 64\)",
+        ),
+        (
+            lambda: defenses.Squeezed(models.mlp((64,)), lambda x: None).predict(FLAT),
+            TypeError,
+            r"squeezers\[0\]\(x\) must be a NumPy array of float32 or float64, got NoneType",
+        ),
     ],
 )
 def test_bad_settings(call, error, message):
