@@ -76,7 +76,8 @@ class MedianFilter:
 class NonLocalMeans:
     """Replaces every pixel by a mean over a window, weighted by how alike the patches around the pixels are.
 
-    ``w = exp(-d^2 / strength^2)``, d^2 the mean squared difference of the patches over pixels and channels.
+    ``w = exp(-d^2 / strength^2)``, d^2 the mean squared difference of the patches over pixels and channels. Beyond the
+    border the image goes on reflected, as that of MedianFilter does: windows and patches are read there.
 
     Parameters
     ----------
@@ -105,16 +106,21 @@ class NonLocalMeans:
         x = _check.array("x", x, axes=("N", "C", "H", "W"))
         if not x.size:
             return np.copy(x)
-        reach, (height, width) = self.search // 2, x.shape[2:]
-        padded = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (reach, reach), (reach, reach)), mode="symmetric")
-        total, weights = np.zeros(x.shape), np.zeros((len(x), 1, height, width))
+        reach, half = self.search // 2, self.patch // 2
+        wide, edge = x.astype(np.float64), (reach + half, reach + half)
+        wide = np.pad(wide, ((0, 0), (0, 0), edge, edge), mode="symmetric")
+        # The image with half a patch around it, and the image therein.
+        height, width = (extent + 2 * half for extent in x.shape[2:])
+        image = (..., slice(half, height - half), slice(half, width - half))
+        centre = wide[:, :, reach : reach + height, reach : reach + width]
+        total, weights = np.zeros(x.shape), np.zeros((len(x), 1, *x.shape[2:]))
         for down in range(self.search):
             for right in range(self.search):
-                moved = padded[:, :, down : down + height, right : right + width]
-                squares = ((moved - x) ** 2).mean(axis=1, keepdims=True)
-                distance = uniform_filter(squares, size=(1, 1, self.patch, self.patch), mode="reflect")
+                moved = wide[:, :, down : down + height, right : right + width]
+                squares = ((moved - centre) ** 2).mean(axis=1, keepdims=True)
+                distance = uniform_filter(squares, size=(1, 1, self.patch, self.patch))[image]
                 weight = np.exp(-np.maximum(distance, 0) / self.strength**2)
-                total += weight * moved
+                total += weight * moved[image]
                 weights += weight
         result: Array = (total / weights).astype(x.dtype)
         return result

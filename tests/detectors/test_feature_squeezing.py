@@ -33,27 +33,24 @@ def test_the_median_of_an_even_window_is_the_upper_one():
     np.testing.assert_array_equal(MedianFilter(2)(x), want)
 
 
-def test_non_local_means_is_the_weighted_mean_of_alike_patches():
-    x, search, patch, strength = images(), 5, 3, 0.4
+@pytest.mark.parametrize(("search", "patch"), [(5, 3), (3, 5), (1, 3), (5, 1), (9, 7)])  # the last is wider than x
+def test_non_local_means_is_the_weighted_mean_of_alike_patches(search, patch):
+    x, strength = images(), 0.4
     got = NonLocalMeans(search, patch, strength)(x)
-    count, _, height, width = x.shape
-    wide = np.pad(x, ((0, 0), (0, 0), (2, 2), (2, 2)), mode="symmetric")
+    reach, half = search // 2, patch // 2
+    edge = reach + half
+    wide = np.pad(x, ((0, 0), (0, 0), (edge, edge), (edge, edge)), mode="symmetric")
 
-    def difference(n, i, j, di, dj):
-        """Of a pixel and the one at an offset; the window around a pixel is reflected, as the image is."""
-        i, j = (min(max(p, -1 - p), 2 * size - 1 - p) for p, size in ((i, height), (j, width)))
-        return ((wide[n, :, i + 2 + di, j + 2 + dj] - x[n, :, i, j]) ** 2).mean()
+    def around(n, i, j):
+        return wide[n, :, edge + i - half : edge + i + half + 1, edge + j - half : edge + j + half + 1]
 
-    for n in range(count):
-        for i in range(height):
-            for j in range(width):
-                total, weights = 0.0, 0.0
-                for di in range(-2, 3):
-                    for dj in range(-2, 3):
-                        squares = [difference(n, i + a, j + b, di, dj) for a in (-1, 0, 1) for b in (-1, 0, 1)]
-                        weight = np.exp(-np.mean(squares) / strength**2)
-                        total, weights = total + weight * wide[n, :, i + 2 + di, j + 2 + dj], weights + weight
-                np.testing.assert_allclose(got[n, :, i, j], total / weights, rtol=1e-9)
+    for n, i, j in np.ndindex(len(x), *x.shape[2:]):
+        total, weights = 0.0, 0.0
+        for di in range(-reach, reach + 1):
+            for dj in range(-reach, reach + 1):
+                weight = np.exp(-((around(n, i, j) - around(n, i + di, j + dj)) ** 2).mean() / strength**2)
+                total, weights = total + weight * wide[n, :, edge + i + di, edge + j + dj], weights + weight
+        np.testing.assert_allclose(got[n, :, i, j], total / weights, rtol=1e-9)
 
 
 @settings(deadline=None, max_examples=20)
