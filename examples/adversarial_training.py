@@ -43,18 +43,21 @@ def main(given: list[str] | None = None) -> dict[str, Any]:
 
     plain, robust = (models.wong_mnist(digits.input_shape, digits.classes, seed=seed) for _ in range(2))
     report.timed("plain training", nn.fit, plain, digits.x_train, digits.y_train, **options())
-    history = defenses.adversarial_training(
-        robust,
-        digits.x_train,
-        digits.y_train,
-        eps=eps,
-        steps=steps,
-        step_size=eps / 6,
-        warmup=0.25,
-        checkpoint=chosen.output / "adversarial_training.checkpoint",
-        callback=lambda epoch: print(epoch, flush=True),
-        **options(),
-    )
+    try:
+        history = defenses.adversarial_training(
+            robust,
+            digits.x_train,
+            digits.y_train,
+            eps=eps,
+            steps=steps,
+            step_size=eps / 6,
+            warmup=0.25,
+            checkpoint=chosen.output / "adversarial_training.checkpoint",
+            callback=lambda epoch: print(epoch, flush=True),
+            **options(),
+        )
+    except ValueError as error:  # the checkpoint is of another seed or form of the study
+        raise SystemExit(f"{error}. Or give another folder as --output") from None
     report.seconds["adversarial training"] = history.seconds
     for name, network in (("plain", plain), ("robust", robust)):
         network.save(chosen.output / f"{name}.safetensors")

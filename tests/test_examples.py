@@ -6,7 +6,10 @@ import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from advcore import models, nn
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 MNIST = os.environ.get("ADVCORE_MNIST")
@@ -81,6 +84,13 @@ def test_adversarial_training_is_not_masked(study):
     assert robust[3] >= plain[3] + 25
     assert robust[1] >= robust[2] >= robust[3]  # FGSM, PGD, PGD with restarts
     assert by_eps[-1]["robust"] == 0
+
+
+def test_another_training_in_the_folder_ends_with_a_line(example, tmp_path):
+    x, y = np.zeros((4, 3), np.float32), np.arange(4) % 2
+    nn.fit(models.mlp((3,), 2), x, y, epochs=1, checkpoint=tmp_path / "adversarial_training.checkpoint")
+    with pytest.raises(SystemExit, match=r"is a checkpoint of another training: .* give another folder as --output"):
+        example("adversarial_training")(["--quick", "--seed", "1", "--output", str(tmp_path)])
 
 
 def test_distillation_masks(study):
