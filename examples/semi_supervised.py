@@ -1,5 +1,7 @@
 """Few labels: virtual adversarial training classifies perturbed points as their clean ones, labelled or not.
 
+And what PGD through the networks' own gradients leaves of them: the perturbations of the training were of one step.
+
 Usage: python examples/semi_supervised.py FOLDER --output OUT, FOLDER with MNIST's four IDX files.
 With --quick it takes scikit-learn's 8 x 8 digits and no folder, in seconds.
 Writes OUT/semi_supervised.json, .md and .png.
@@ -13,7 +15,7 @@ from typing import Any
 import numpy as np
 from study import Report, arguments, load, percent
 
-from advcore import data, defenses, models, nn
+from advcore import attacks, data, defenses, models, nn
 
 PUBLISHED = {("mnist", 100): 1.36}  # Miyato et al. 2018
 
@@ -29,9 +31,10 @@ class Setting:
     epochs: int
     rate: float
     batch: int = 256
+    attacked: int = 1000
 
 
-QUICK = Setting(labels=(20, 100), unlabelled=1337, hidden=(64,), eps=0.5, epochs=30, rate=5e-3, batch=128)
+QUICK = Setting((20, 100), unlabelled=1337, hidden=(64,), eps=0.5, epochs=30, rate=5e-3, batch=128, attacked=200)
 FULL = Setting(labels=(100, 1000), unlabelled=20000, hidden=(200,), eps=1.0, epochs=30, rate=3e-3)
 
 
@@ -42,6 +45,16 @@ def choose(digits: data.Dataset, count: int, unlabelled: int, seed: int) -> tupl
     each = [order[digits.y_train[order] == k][: count // digits.classes] for k in range(digits.classes)]
     labelled = np.concatenate(each)
     return labelled, order[~np.isin(order, labelled)][:unlabelled]
+
+
+def left(network: nn.Network, x: Any, y: Any, eps: float, seed: int) -> dict[str, float]:
+    """Return the accuracy in % that PGD on the margin leaves: in L2 at the training's eps and its double, in Linf."""
+    budgets = {f"L2 {e:g}": ("l2", e) for e in (eps, 2 * eps)} | {f"Linf {e:g}": ("linf", e) for e in (0.1, 0.2)}
+    climb: dict[str, Any] = {"steps": 40, "loss": "margin", "seed": seed}
+    found = {"clean": percent(nn.accuracy(network, x, y))}
+    for name, (norm, budget) in budgets.items():
+        found[name] = percent(attacks.pgd(network, x, y, norm=norm, eps=budget, **climb).robust_accuracy)
+    return found
 
 
 def main(given: list[str] | None = None) -> dict[str, Any]:
@@ -66,6 +79,7 @@ def main(given: list[str] | None = None) -> dict[str, Any]:
     )
     x, y = digits.x_test, digits.y_test
     rows: list[dict[str, Any]] = []
+    robust: list[dict[str, Any]] = []
     curves: dict[str, list[float]] = {}
 
     def error(network: nn.Network) -> float:
@@ -92,15 +106,26 @@ def main(given: list[str] | None = None) -> dict[str, Any]:
                 report.timed(f"{count}, {name}", train, network, own, known, extra, eps=use.eps, **options)
             found = {"labels": count, "training": name, "without labels": 0 if others is None else len(others)}
             rows.append(found | {"test error, %": error(network)})
+            attacked = report.timed(
+                f"{count}, {name}, PGD", left, network, x[: use.attacked], y[: use.attacked], use.eps, seed
+            )
+            robust.append({"labels": count, "training": name} | attacked)
             if curve:
                 curves[f"{count} labels"] = curve
                 rows[-1]["published, %"] = PUBLISHED.get((digits.name, count))
     report.table("Error by what is trained on", rows)
+    report.table(f"Accuracy left by PGD on the margin, 40 steps, % of {use.attacked} images", robust)
     for count in use.labels:
         alone, few, everything = (row["test error, %"] for row in rows if row["labels"] == count)
         report.finding(
             f"{count} labels: {alone}% of the test images are wrong with the labels alone, {few}% when their perturbed "
             f"points must keep their class too, {everything}% with the points without a label."
+        )
+        before, _, after = (row for row in robust if row["labels"] == count)
+        near, far = f"L2 {use.eps:g}", f"L2 {2 * use.eps:g}"
+        report.finding(
+            f"{count} labels: PGD of the training's length in L2 leaves {before[near]}% with the labels alone, "
+            f"{after[near]}% with the points without a label; of twice that length {before[far]}% and {after[far]}%."
         )
 
     def draw(axes: Any) -> None:

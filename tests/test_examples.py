@@ -119,11 +119,22 @@ def test_squeezing_falls_to_who_knows_it(study):
 
 
 def test_noise_in_training_certifies_more_and_no_certificate_breaks(study):
-    certified, attacked = study("randomised_smoothing")[0].values()
+    certified, attacked, _ = study("randomised_smoothing")[0].values()
     assert certified[1]["certified at 0.5"] > certified[0]["certified at 0.5"]
     for row in attacked:
         assert row["certificates broken"] == 0
         assert row["left by PGD that averages over the noise"] >= row["certified"]
+
+
+def test_noise_in_training_alone_is_no_defence(study):
+    *_, (plain, noisy) = study("randomised_smoothing")[0].values()
+    assert (plain["noise in training"], noisy["noise in training"]) == (0, 0.25)
+    assert noisy["L2 0.5"] > plain["L2 0.5"]  # it does help a little
+    for row in (plain, noisy):
+        assert row["clean"] >= 90
+        assert row["clean"] >= row["L2 0.5"] >= row["L2 1.0"] >= row["L2 2.0"]
+        assert row["clean"] >= row["Linf 0.1"] >= row["Linf 0.2"] >= row["Linf 0.3"]
+        assert max(row["L2 1.0"], row["Linf 0.2"]) <= 20
 
 
 def test_fgsm_stalls_where_the_hinge_loss_is_zero_and_rejection_costs(study):
@@ -170,6 +181,17 @@ def test_points_without_labels_lower_the_error(study):
         assert everything["test error, %"] <= alone["test error, %"] - 1
         assert everything["test error, %"] <= few["test error, %"] - 1
     assert rows[5]["test error, %"] <= 10
+
+
+def test_virtual_adversarial_training_is_no_defence(study):
+    rows = list(study("semi_supervised")[0].values())[1]
+    for alone, _, everything in (rows[:3], rows[3:]):
+        for row in (alone, everything):
+            for norm, budgets in (("L2", (0.5, 1)), ("Linf", (0.1, 0.2))):
+                assert row["clean"] > row[f"{norm} {budgets[0]}"] > row[f"{norm} {budgets[1]}"]
+        assert everything["L2 0.5"] >= alone["L2 0.5"] + 10  # it does make the nearest points safer
+        assert everything["L2 1"] <= 25
+        assert everything["Linf 0.2"] <= 25
 
 
 def test_batch_normalisation_needs_batches_and_group_normalisation_does_not(study):
