@@ -280,6 +280,12 @@ def wrap(model: Any, output: str | None = None, *, needs: str = "scores", named:
     return Callback(model, output, named)
 
 
+def top_class(scores: Array, rejects: bool) -> NDArray[np.int64]:
+    """Return the class of each row's largest score, (N,), or -1 where it is the last one, and that one rejects."""
+    top = np.asarray(scores.argmax(axis=1), np.int64)
+    return np.where(rejects & (top == scores.shape[1] - 1), -1, top)
+
+
 def _contiguous(directions: Array, axis: int) -> Array:
     """Bring an axis to the front, so that each entry along it is an array of its own."""
     return np.ascontiguousarray(np.moveaxis(directions, axis, 0))

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from advcore import _check
 from advcore._check import Array
 from advcore.attacks.model import Callback, wrap
 
@@ -41,13 +39,3 @@ class Behind:
             raise TypeError("the model behind the defence must have gradients for this, got one without")
         logits, gradients = self._access.logits_and_gradients(x, lambda z: np.asarray(cotangent(z))[:, np.newaxis], 1)
         return logits, gradients[:, 0]
-
-
-def top_class(scores: Array, rejects: bool) -> NDArray[np.int64]:
-    """Return the class of each row's largest score, (N,), or -1 where it is the last one, and that one rejects.
-
-    NaN is refused: the largest of it would be class 0.
-    """
-    _check.not_nan("the model's scores", scores)
-    top = np.asarray(scores.argmax(axis=1), np.int64)
-    return np.where(rejects & (top == scores.shape[1] - 1), -1, top)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from advcore import _check, _random
 from advcore._check import Array
-from advcore.defenses._behind import Behind, top_class
+from advcore.attacks.model import top_class
+from advcore.defenses._behind import Behind
 
 ABSTAIN = -1
 LARGEST_DRAW = 2**30

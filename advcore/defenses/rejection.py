@@ -10,8 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from advcore import _check, nn
 from advcore._check import Array
-from advcore.attacks.model import wrap
-from advcore.defenses._behind import top_class
+from advcore.attacks.model import top_class, wrap
 
 
 class Rejecting:
@@ -46,7 +45,9 @@ class Rejecting:
 
     def predict(self, x: Array) -> NDArray[np.int64]:
         """Return the nearest class, or -1 where the input is rejected, (N,)."""
-        return top_class(self.logits(x), True)
+        logits = self.logits(x)
+        _check.not_nan("the network's logits", logits)
+        return top_class(logits, self.rejects)
 
     def logits(self, x: Array) -> Array:
         """Return ``-d_1, ..., -d_K, -lambda``, (N, K + 1)."""

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from advcore import _check
 from advcore._check import Array
-from advcore.defenses._behind import Behind, top_class
+from advcore.attacks.model import top_class
+from advcore.defenses._behind import Behind
 from advcore.defenses.squeezers import BitDepth
 
 
@@ -54,7 +55,9 @@ class Squeezed:
 
     def predict(self, x: Array) -> NDArray[np.int64]:
         """Return the class of the largest logit, (N,), or -1 where the model rejects the squeezed x."""
-        return top_class(np.asarray(self.logits(x)), self.rejects)
+        logits = np.asarray(self.logits(x))
+        _check.not_nan("the model's logits", logits)
+        return top_class(logits, self.rejects)
 
     def value_and_vjp(self, x: Array, cotangent: Callable[[Array], Array]) -> tuple[Any, Array]:
         """Return the logits, (N, K), and a gradient for x of ``sum(logits * cotangent(logits))``."""

@@ -94,6 +94,8 @@ def evaluate_detector(
         exclude = _check.integers("exclude", exclude, shape=(len(x),), minimum=-1, maximum=2**62)
     settings = None if adaptive is None else _check.instance("adaptive", adaptive, Adaptive)
     access = wrap(model, output)
+    if access.rejects:
+        raise TypeError("model must be a classifier alone, got one that rejects: give what is behind it")
 
     right = _predict(access, x) == y
     fooled = {name: right & (_predict(access, wrong) != y) for name, wrong in attacks.items()}

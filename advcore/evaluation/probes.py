@@ -12,7 +12,7 @@ from advcore import _random, attacks
 from advcore._check import Array
 from advcore.attacks._losses import LOSSES
 from advcore.attacks._verdict import PASSES
-from advcore.attacks.model import wrap
+from advcore.attacks.model import top_class, wrap
 from advcore.evaluation import work
 from advcore.evaluation.rows import Row
 from advcore.evaluation.work import Setup, Task
@@ -36,7 +36,7 @@ def clean(setup: Setup, task: Task) -> list[Row]:
     for logits in (together, again, single):
         if not np.isfinite(logits).all():
             raise ValueError("the model must return finite numbers, got NaN or infinity")
-    prediction = work.average_class(access, task.x, passes) if passes else together.argmax(axis=1)
+    prediction = work.average_class(access, task.x, passes) if passes else top_class(together, access.rejects)
     wrong = prediction != task.y
     same_again, same_alone = ~work.differ(together, again), ~work.differ(together, single)
     columns = zip(task.samples, wrong, prediction, same_again, same_alone, strict=True)
@@ -120,8 +120,8 @@ def transfer(setup: Setup, task: Task) -> list[Row]:
         work.refuse_partial(result)
         for target in ("model", *nets):
             label, asks = f"{TRANSFER} {name} > {target}", target == "model"
-            wrong = work.average_class(own if asks else wrap(nets[target]), result.examples, passes if asks else 1)
-            for row in work.to_rows(task, result, wrong != task.y):
+            found = work.average_class(own if asks else wrap(nets[target]), result.examples, passes if asks else 1)
+            for row in work.to_rows(task, result, work.fooled(found, task.y)):
                 spent = (row.queries, row.gradients, row.verification) if name == target == "model" else (0, 0, 0)
                 rows.append(
                     replace(

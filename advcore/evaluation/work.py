@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from advcore import _config, _core, attacks
 from advcore._check import Array
 from advcore.attacks import AttackResult
-from advcore.attacks.model import Access, wrap
+from advcore.attacks.model import Access, top_class, wrap
 from advcore.evaluation.grid import rounded_to_8_bits, without_rounding
 from advcore.evaluation.handle import Handle
 from advcore.evaluation.plan import Planned
@@ -234,21 +234,21 @@ def look_again(setup: Setup, task: Task, examples: Array) -> list[dict[str, Any]
     prediction = classes(access, examples)
     source = setup.handle.open_source()
     rounded = rounded_to_8_bits(examples, setup.bounds)
-    kept = classes(access, rounded) != task.y
+    kept = fooled(classes(access, rounded), task.y)
     more: Any = 0
     if (lost := np.flatnonzero(~kept)).size and access.gradients and np.isfinite(task.eps):
         kept[lost], more = _rounded_with_more_margin(setup, task.part(lost), access)
     seen = {
         "prediction": prediction,
-        "again": classes(access, examples) != task.y,
-        "alone": alone(access, examples)[0].argmax(axis=1) != task.y,
+        "again": fooled(classes(access, examples), task.y),
+        "alone": fooled(top_class(alone(access, examples)[0], access.rejects), task.y),
         "rounded": kept,
         "verification": np.full(len(examples), LOOKS),
     }
     seen["verification"][lost] += more
     if source is not None:
         own = wrap(source, None if hasattr(source, "parameters") else "logits")
-        seen["source"] = classes(own, examples) != task.y
+        seen["source"] = fooled(classes(own, examples), task.y)
     names, columns = list(seen), zip(*(values.tolist() for values in seen.values()), strict=True)
     return [dict(zip(names, values, strict=True)) for values in columns]
 
@@ -262,13 +262,18 @@ def _rounded_with_more_margin(setup: Setup, task: Task, access: Access) -> tuple
     shared = options(setup, task)
     result = attacks.pgd(setup.handle.open(), task.x, task.y, **budget, steps=40, early_stop=False, **shared)
     examples = rounded_to_8_bits(result.examples, setup.bounds)
-    lost: NDArray[np.bool_] = classes(access, examples) != task.y
+    lost = fooled(classes(access, examples), task.y)
     return lost, result.queries + result.gradients + result.verification + 1
 
 
 def classes(access: Access, x: Array) -> Samples:
-    """Return the model's classes."""
-    return np.asarray(np.asarray(access.logits(x.copy())).argmax(axis=1))
+    """Return the model's classes, -1 for what it rejects."""
+    return top_class(np.asarray(access.logits(x.copy())), access.rejects)
+
+
+def fooled(prediction: Samples, y: Samples) -> NDArray[np.bool_]:
+    """Say where a class is predicted that is not the true one; what is rejected has none."""
+    return np.asarray((prediction != y) & (prediction >= 0))
 
 
 def average_class(access: Access, x: Array, passes: int) -> Samples:
@@ -277,10 +282,10 @@ def average_class(access: Access, x: Array, passes: int) -> Samples:
     for _ in range(passes):
         logits = np.asarray(access.logits(x.copy()), np.float64)
         if passes == 1:
-            return np.asarray(logits.argmax(axis=1))
+            return top_class(logits, access.rejects)
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         total = total + shares / shares.sum(axis=1, keepdims=True)
-    return np.asarray(np.asarray(total).argmax(axis=1))
+    return top_class(np.asarray(total), access.rejects)
 
 
 def alone(access: Access, x: Array) -> tuple[Array, Array]:

@@ -194,7 +194,7 @@ def test_what_is_no_number_has_no_place_on_the_curve(digits, trained):
         with pytest.raises(ValueError, match="x must be finite, got NaN or infinity in sample 4"):
             call()
     for predict in (model.predict, defenses.Squeezed(model, np.copy).predict):
-        with pytest.raises(ValueError, match="scores must be numbers, got NaN for input 4"):
+        with pytest.raises(ValueError, match="logits must be numbers, got NaN for input 4"):
             predict(x)
 
     class Overflows:

@@ -156,6 +156,13 @@ def test_wrong_arguments(images, wrong, error, message):
         evaluate_detector(Recorder(brightness), Model(), **arguments)
 
 
+def test_a_classifier_that_rejects_is_refused(images):
+    model = Model()
+    model.rejects = True
+    with pytest.raises(TypeError, match="model must be a classifier alone, got one that rejects"):
+        evaluate_detector(Recorder(brightness), model, *images)
+
+
 @pytest.mark.parametrize(
     ("detector", "error", "message"),
     [

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import advcore
-from advcore import nn
+from advcore import defenses, models, nn
 from advcore.evaluation.checks import CHECKS, FAIL, NOT_RUN
 
 _SPEC = importlib.util.spec_from_file_location("evaluation_conftest", Path(__file__).with_name("conftest.py"))
@@ -147,6 +147,18 @@ def test_sound_networks_pass(kind, request, x, y):
     ran = {check.name for check in report.checks if check.verdict != NOT_RUN}
     assert len(ran) >= len(CHECKS) - 2  # no detector, and no other framework
     assert report.robust_accuracy[0.1] > (0.5 if kind == "robust" else 0.2)
+
+
+def test_what_a_model_rejects_has_not_been_broken(digits, x, y):
+    network = models.rbf_network((1, 8, 8), hidden=(64,), seed=0)
+    options = {"epochs": 25, "optimizer": nn.Adam(1e-2), "schedule": "cosine", "loss": nn.losses.RBFLoss(10.0)}
+    nn.fit(network, *defenses.with_noise_class(digits.x_train, digits.y_train, classes=10), **options)
+    model = defenses.Rejecting(network, 2.5)
+    assert 0.05 < (model.predict(x) == -1).mean() < 0.2
+    report = evaluate(model, x[:60], y[:60], eps=(0.05,))
+    assert failed(report) == set()
+    assert report.accuracy == (model.predict(x[:60]) == y[:60]).mean()
+    assert report.robust_accuracy[0.05] >= report.accuracy - 0.1
 
 
 @pytest.mark.parametrize(
