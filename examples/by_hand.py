@@ -1,6 +1,6 @@
 """Three networks whose gradients are known by hand: a bound as a regulariser, two steps of tanh, four linear pieces.
 
-Usage: python examples/by_hand.py --output OUT (--quick does the same: it takes a second).
+Usage: python examples/by_hand.py --output OUT (--quick does the same: it takes seconds).
 Writes OUT/by_hand.json, .md and .png.
 """
 
