@@ -205,13 +205,16 @@ class Problem:
         return met
 
     def _confirmed(self, x: Array, met: NDArray[np.bool_], index: Index) -> NDArray[np.bool_]:
-        """Return which rows meet the criterion most of the time, of those that would count and can be paid for."""
+        """Return which rows meet the criterion most of the time, of those that would count.
+
+        What a sample cannot pay for counts only where it has nothing yet.
+        """
         if self.best.minimise is None:
             counts = met & ~self.best.met[index]
         else:
             counts = met & (distance(x, self.x[index], self.best.minimise) < self.best.distance[index])
-        counts = self._payable(index, counts, CONFIRMED * self._ledger.queries_again)
-        (asked,) = np.nonzero(counts)
+        paid = self._payable(index, counts, CONFIRMED * self._ledger.queries_again)
+        (asked,) = np.nonzero(paid)
         votes = np.zeros(len(met), np.int64)
         for passes in range(CONFIRMED):
             if passes == SCREENED:
@@ -219,7 +222,7 @@ class Problem:
             if len(asked):
                 logits = self._ledger.logits_again(x[asked], self.owners[index[asked]])
                 votes[asked] += self.met(logits, index[asked])
-        return met & (~counts | (votes >= AGREEING))
+        return met & (~counts | (votes >= AGREEING) | (~paid & ~self.best.met[index]))
 
     def _payable(self, index: Index, wanted: NDArray[np.bool_], each: int = 1) -> NDArray[np.bool_]:
         """Return the wanted rows without those that their samples cannot pay for: a sample's first rows come first."""

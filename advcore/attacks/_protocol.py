@@ -204,6 +204,9 @@ class _Run:
         examples = problem.region.quantized(problem.project(problem.best.examples, index), index)
         self._take(problem, examples)
         verdict = self._decide(problem, examples)
+        unseen = owners[verdict.met & (problem.first_queries < 0)]  # nobody could pay for a look at it before
+        self.first_queries[unseen] = self.ledger.queries[unseen]
+        self.first_gradients[unseen] = self.ledger.gradients[unseen]
         masked = (self.ledger.gradients[owners] > 0) & ~problem.informed
         undecided = verdict.undecided | self._changed(problem, verdict)
         known = [verdict.met, undecided, masked]

@@ -96,7 +96,7 @@ def square(
             candidates = images.reshape(len(active), *problem.x.shape[1:])
             active = active[~problem.offer(candidates, problem.logits(candidates, active), active)]
 
-    return run(propose, given, norm=norm, eps=eps)
+    return run(propose, given, together=4 * given.batch_size, norm=norm, eps=eps)  # so that batches stay full
 
 
 def share(first: float, step: int, total: int) -> float:

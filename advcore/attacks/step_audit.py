@@ -154,11 +154,19 @@ def audit_step(
         recommended[name] = _best(own)
         rows += own
     queries = 2 * count * len(x) * len(lengths) * len(evaluations)
+    queries += not isinstance(model, nn.Network)  # whether it takes the other type
     return StepAudit(rows, recommended, "vjp" if truth is not None else "the next shorter step", queries, seconds)
 
 
 def _margin_of(label: int) -> Callable[[Logits], Logits]:
-    return lambda logits: margin(logits, np.full(len(logits), label))
+    return lambda logits: margin(logits, _labels(label, logits))
+
+
+def _labels(label: int, logits: Array) -> NDArray[np.int64]:
+    """Return the label for every row: how many there are is known only from the model's answer."""
+    if label >= logits.shape[1]:
+        raise ValueError(f"y must be in [0, {logits.shape[1] - 1}] for this model, got {label}")
+    return np.full(len(logits), label)
 
 
 def _evaluations(model: Any, x: Array, output: str | None) -> dict[str, tuple[Any, Any]]:
@@ -199,7 +207,7 @@ def _gradients(
 
     def gradient(n: int) -> NDArray[np.float64]:
         def cotangents(logits: Array) -> Array:
-            return margin_ascent(logits.astype(np.float64), y[n : n + 1]).astype(logits.dtype)[:, np.newaxis]
+            return margin_ascent(logits.astype(np.float64), _labels(y[n], logits)).astype(logits.dtype)[:, np.newaxis]
 
         return np.asarray(access.logits_and_gradients(inputs[n : n + 1], cotangents, 1)[1][0, 0], np.float64)
 

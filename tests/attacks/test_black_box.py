@@ -13,6 +13,7 @@ from advcore.attacks import (
     nes,
     simba,
     spsa,
+    square,
     uniform_noise,
 )
 from advcore.attacks._draws import pieces
@@ -280,8 +281,8 @@ def test_noise_keeps_the_best_of_its_draws(linear, attack, norm):
 
 def test_a_remote_model_gets_full_batches(linear):
     shares = {}
-    for attack in ("hop_skip_jump", "boundary", "nes", "simba", "uniform_noise"):
-        setup = linear.problem(classes=3, count=64)
+    for attack in ("hop_skip_jump", "boundary", "nes", "simba", "square", "uniform_noise"):
+        setup = linear.problem(classes=3, count=128 if attack == "square" else 64)
         calls = []
 
         def ask(x, calls=calls, model=setup.model):
@@ -295,9 +296,11 @@ def test_a_remote_model_gets_full_batches(linear):
             more = {"steps": 20}
         if attack == "simba":
             more = {"steps": 20}
+        if attack == "square":
+            more = {"eps": 0.2, "steps": 20}
         if attack in ("nes", "uniform_noise"):
             more = {"eps": 1e-3, "steps": 2} if attack == "nes" else {"eps": 1e-3, "draws": 320}
-        ATTACKS[attack](
+        {**ATTACKS, "square": square}[attack](
             ask, setup.x, setup.y, output="logits", batch_size=32, bounds=setup.bounds, randomised=False, **more
         )
         assert max(calls) == 32

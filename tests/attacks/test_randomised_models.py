@@ -95,6 +95,25 @@ def test_asking_again_is_paid_for(limit, linear):
         assert model.forwards == result.queries.sum() + result.verification.sum()
 
 
+def test_a_larger_budget_breaks_no_fewer(linear):
+    """With its last queries a sample cannot ask again: what it has by then is not replaced by a lucky answer."""
+    setup = linear.problem(count=20)
+    few, many = (
+        ddn(Shaken(setup), setup.x, setup.y, steps=400, bounds=setup.bounds, max_queries=limit).success.mean()
+        for limit in (200, 500)
+    )
+    assert few > 0.8
+    assert many >= few - 0.1
+
+
+def test_successes_that_nobody_could_look_at_are_in_the_curve(linear):
+    setup = linear.problem(count=40)
+    setup.x = np.rint((setup.x + 10) / 20 * 255) / 255 * 20 - 10
+    result = square(setup.model, setup.x, setup.y, eps=2.0, steps=90, bounds=setup.bounds, quantize=255, max_queries=2)
+    assert result.success.any()
+    assert (result.queries_to_success[result.success] > 0).all()
+
+
 def test_noise_on_the_input_does_not_make_a_step_infinite(linear):
     setup = linear.problem(count=40)
     for seed in range(30):  # inputs at the boundary, which noise puts on the other side now and then

@@ -30,7 +30,10 @@ def test_short_steps_drown_in_float32_unless_differences_are_propagated():
 def test_a_callable_is_compared_with_its_own_shorter_steps():
     network = nn.Sequential(nn.Flatten(), nn.Linear(784, 20), nn.Tanh(), nn.Linear(20, 10))
 
+    asked = []
+
     def only_float32(batch):
+        asked.append(len(batch))
         return network.logits(batch)  # refuses float64
 
     audit = audit_step(only_float32, X, Y, output="logits", coordinates=16)
@@ -39,6 +42,7 @@ def test_a_callable_is_compared_with_its_own_shorter_steps():
     assert audit.recommended["float32"] >= 1e-3
     assert len(audit.rows) == 5
     assert np.isnan(audit.gradient_seconds)
+    assert audit.queries == sum(asked)
 
 
 def test_a_model_with_logits_and_vjp():
@@ -66,6 +70,7 @@ def test_a_model_with_logits_and_vjp():
         ({"x": X.astype(int)}, TypeError, "x must be of type float32 or float64"),
         ({"y": np.array([1])}, ValueError, "y must have shape"),
         ({"seed": -1}, ValueError, "seed must be at least 0"),
+        ({"y": np.array([3, 10])}, ValueError, r"y must be in \[0, 9\] for this model, got 10"),
     ],
 )
 def test_errors(options, error, message):

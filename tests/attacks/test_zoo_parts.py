@@ -178,6 +178,38 @@ def test_a_search_killed_where_the_space_grows_goes_on(tmp_path, monkeypatch, so
     np.testing.assert_array_equal(got.queries, want.queries)
 
 
+@pytest.mark.parametrize("more", [{}, {"attack_space": ((0, 2), (3, 4), (8, 8))}])
+def test_a_search_that_ran_out_of_queries_goes_on_with_more(tmp_path, more):
+    net, x = network(), images()
+    y = net.predict(x)
+    arguments = {"steps": 15, "search_steps": 2, "coordinates": 8, "initial_c": 1.0, "learning_rate": 0.05, **more}
+    few = zoo(net, x, y, checkpoint=tmp_path, max_queries=100, **arguments)
+    again = zoo(net, x, y, checkpoint=tmp_path, max_queries=100, **arguments)
+    np.testing.assert_array_equal(again.examples, few.examples)
+    np.testing.assert_array_equal(again.queries, few.queries)
+    got = zoo(net, x, y, checkpoint=tmp_path, **arguments)
+    want = zoo(net, x, y, **arguments)
+    assert (got.queries > few.queries).all()
+    np.testing.assert_array_equal(got.examples, want.examples)
+    np.testing.assert_array_equal(got.queries, want.queries)
+
+
+def test_importance_spares_what_must_not_change():
+    net, x = network(), images(2)
+    asked = []
+
+    def ask(batch):
+        asked.append(batch.copy())
+        return net.logits(batch)
+
+    mask = np.arange(64).reshape(1, 8, 8) % 4 == 0
+    arguments = {"steps": 12, "c": 5.0, "coordinates": 8, "importance": True, "output": "logits", "randomised": False}
+    zoo(ask, x, net.predict(x), mask=mask, **arguments)
+    for batch in asked:
+        away = np.abs(batch[:, np.newaxis] - x)[:, :, ~mask].max(axis=2)  # of every row from every input
+        assert (away.min(axis=1) == 0).all()
+
+
 @pytest.mark.parametrize("option", ["mask", "quantize", "targets"])
 def test_a_checkpoint_does_not_serve_another_search(tmp_path, option):
     net, x = network(), np.rint(images() * 16) / 16

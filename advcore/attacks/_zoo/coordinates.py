@@ -28,11 +28,14 @@ def by_importance(
 ) -> Index:
     """Choose variables by the max-pooled size of what they have changed, (n, d), without replacement.
 
-    The window is an eighth of the image, in each channel by itself.
+    The window is an eighth of the image, in each channel by itself. None is chosen that must not change.
     """
     weight = pooled(np.abs(change), shape)
     top = weight.max(axis=1, keepdims=True)
     weight = np.where(top > 0, np.maximum(weight, _SMALLEST * top), 1.0)
+    mask = problem.region.mask
+    if mask is not None and mask[0].size == weight.shape[1]:
+        weight = weight * mask[index].reshape(weight.shape)
     return _heaviest(problem, index, step, weight, count)
 
 

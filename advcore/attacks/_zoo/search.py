@@ -49,6 +49,9 @@ class Search:
         self.constant = np.full(count, settings.first_c)
         self.failed, self.succeeded = np.zeros(count), np.full(count, LARGEST_CONSTANT)
         self.left = np.arange(count)  # samples that are still searched for
+        self.short = (
+            False  # whether a sample has run out of queries: what follows is not kept, more may go on from here
+        )
         self.attempt = 0
         self._begin()
         saved = checkpoint.load()
@@ -70,7 +73,7 @@ class Search:
                 self.left = self.left[~met[self.left]]
             self.attempt += 1
             self._begin()
-        self.checkpoint.save(self._arrays(), now=True)
+        self._keep(now=True)
 
     def _begin(self) -> None:
         """Start anew from the inputs, with the solver's memory cleared."""
@@ -95,6 +98,9 @@ class Search:
     def _descend(self) -> None:
         """Minimise the objective with one constant a sample."""
         while self.step < self.settings.steps and len(self.active):
+            if len(self.problem.afford(self.active, 2 * self.settings.coordinates + 1)) < len(self.active):
+                self._keep(now=True)
+                self.short = True
             self._grow()
             size = self.variables.values.shape[1]
             count = min(self.settings.coordinates, size)
@@ -102,7 +108,7 @@ class Search:
             if len(self.active):
                 self._one_step(self._chosen(size, count))
             self.step += 1
-            self.checkpoint.save(self._arrays())
+            self._keep()
 
     def _one_step(self, chosen: Index) -> None:
         problem, settings, active = self.problem, self.settings, self.active
@@ -147,6 +153,10 @@ class Search:
                     array[...] = stretched[name]
 
     # State
+
+    def _keep(self, *, now: bool = False) -> None:
+        if not self.short:
+            self.checkpoint.save(self._arrays(), now=now)
 
     def _arrays(self) -> dict[str, Array]:
         return {
