@@ -1,14 +1,17 @@
 """ZOO's variables, solvers, choices and state, each against what is known of it."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from advcore import nn
 from advcore.attacks import zoo
+from advcore.attacks._projection import Region
 from advcore.attacks._zoo import state
 from advcore.attacks._zoo.coordinates import pooled
 from advcore.attacks._zoo.solvers import Adam, Newton
-from advcore.attacks._zoo.variables import interpolation, slopes
+from advcore.attacks._zoo.variables import StretchedImage, interpolation, slopes
 
 FULL = {"coordinates": 20, "steps": 120, "learning_rate": 5e-3, "initial_c": 0.1, "search_steps": 7}
 
@@ -51,6 +54,48 @@ def test_interpolation_keeps_constants_and_lines():
         matrix = interpolation(size, length)
         np.testing.assert_allclose(matrix.sum(axis=1), 1.0)
     np.testing.assert_allclose(interpolation(4, 4), np.eye(4))
+
+
+BLACK, BOARD = np.zeros((8, 8)), np.indices((8, 8)).sum(axis=0) % 2.0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("image", "curvature"),
+    [(BLACK + 0.5, 3.0), (BLACK + 7e-4, 3.0), (BLACK, 0.0), (BLACK + 1, 0.0), (BOARD / 2, 0.0), (BOARD, 0.0)],
+    ids=["grey", "dark", "black", "white", "black and grey", "black and white"],
+)
+@pytest.mark.parametrize("masked", [False, True])
+def test_patches_at_the_edges_of_the_box_have_the_slopes_of_others(image, curvature, dtype, masked):
+    """Of f = sum w x + 1.5 sum over variables (patch x)^2, in batches that both sides share."""
+    rng, asked, h = np.random.default_rng(0), [], 1e-3
+    x = np.broadcast_to(image, (3, 2, 8, 8)).astype(dtype)
+    mask = np.broadcast_to(rng.random((2, 8, 8)) < 0.5, x.shape) if masked else None
+    weights = rng.normal(size=(2, 8, 8))
+    stretch = interpolation(4, 8)
+    bent = curvature / 2 if dtype == np.float64 else 0.0
+
+    def logits(points, owners):
+        assert points.dtype == dtype
+        assert points.min() >= 0
+        assert points.max() <= 1
+        asked.append(len(points))
+        moved = points.astype(np.float64) - x[owners]
+        return (moved * weights + bent * moved**2).sum(axis=(1, 2, 3))
+
+    region = Region(x, (0.0, 1.0), mask=mask)
+    problem = SimpleNamespace(x=x, region=region, batch_size=16, logits=logits, project=region.project)
+    variables = StretchedImage(problem, lambda values, owners: values, h, True, 4)
+    chosen = np.stack([rng.permutation(32)[:20] for _ in range(3)])
+    found = variables.derivatives(np.arange(3), chosen, np.zeros(3), np.full((3, 1), 5.0))
+
+    patches = np.einsum("ha,wb->abhw", stretch, stretch).reshape(16, 8, 8)[chosen % 16]
+    patches = patches * (mask[0] if masked else np.ones((2, 8, 8)))[chosen // 16]
+    slopes_of_f = (patches * weights[chosen // 16]).sum(axis=(2, 3))
+    size = (patches**2).sum(axis=(2, 3))
+    np.testing.assert_allclose(found.first, 5 * slopes_of_f, atol=5 * 2 * h * max(1, curvature))
+    np.testing.assert_allclose(found.second, (2 + 5 * 2 * bent) * size, atol=1e-6 if dtype == np.float64 else 1.0)
+    assert asked == [16] * 7 + [8]
 
 
 def test_adam_counts_steps_a_coordinate():

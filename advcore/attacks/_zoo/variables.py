@@ -151,24 +151,49 @@ class StretchedImage(Entries):
 
     def derivatives(self, index: Index, chosen: Index, current: Values, constant: Values) -> Derivatives:
         """Probe with each chosen variable's patch on and off the examples."""
-        x = self.examples(index)
+        x, variables = self.examples(index), chosen.ravel()
+        at = np.repeat(np.arange(len(index)), chosen.shape[1])
+        found = np.empty((6, chosen.size))
+        some = max(1, self.problem.batch_size // 2)  # both sides together fill a batch
+        for first in range(0, chosen.size, some):
+            part = slice(first, first + some)
+            found[:, part] = self._probed(x[at[part]], index[at[part]], variables[part])
+        plus, minus, up, down, toward, bend = found.reshape(6, *chosen.shape)
+        slope, curvature = slopes(plus, minus, current[:, np.newaxis], up, down, self.second_order)
+        return Derivatives(toward + constant * slope, bend + constant * curvature)
+
+    def _probed(self, x: Array, owners: Index, chosen: Index) -> Values:
+        """Return f with one variable a row moved up, and down, how far that was, and the distance's derivatives.
+
+        A patch moves as a whole, as far as all its pixels have room: to one side only where some are at an edge of the
+        box. Where others are at the opposite edge, each pixel moves where it can.
+        """
         channel, row, column = np.unravel_index(chosen, self.shape)
-        count = chosen.shape[1]
-        plus, minus = np.empty(chosen.shape), np.empty(chosen.shape)
-        away = x.astype(np.float64) - self.problem.x[index]
-        distance_slope = np.empty(chosen.shape)
-        for i, sample in enumerate(index):
-            patches = self.down[:, row[i]].T[:, :, np.newaxis] * self.across[:, column[i]].T[:, np.newaxis]
-            owners = np.full(count, sample)
-            distance_slope[i] = 2 * (patches * away[i][channel[i]]).sum(axis=(1, 2))
-            for side, sign in ((plus, 1.0), (minus, -1.0)):
-                moved = np.repeat(x[i : i + 1].astype(np.float64), count, axis=0)
-                moved[np.arange(count), channel[i]] += sign * self.h * patches
-                probes = self.problem.project(moved, owners)
-                side[i] = self.objective(self.problem.logits(probes, owners), owners)
-        step = np.full(chosen.shape, self.h)
-        slope, curvature = slopes(plus, minus, current[:, np.newaxis], step, step, self.second_order)
-        return Derivatives(distance_slope + constant * slope, 2 + constant * curvature)
+        region, every = self.problem.region, np.arange(len(x))
+        plane = x[every, channel].astype(np.float64)
+        origin, low, high = (
+            images[owners, channel].astype(np.float64) for images in (self.problem.x, region.lower, region.upper)
+        )
+        patch = np.where(low < high, self.down.T[row][:, :, np.newaxis] * self.across.T[column][:, np.newaxis], 0.0)
+        size = (patch**2).sum(axis=(1, 2))
+        room = [
+            np.divide(space, patch, out=np.full(patch.shape, self.h), where=patch > 0).min(axis=(1, 2))
+            for space in (high - plane, plane - low)
+        ]
+        step = np.minimum(room, self.h)
+        step[step < self.h / 2] = 0.0  # hardly any room: the difference would be rounding
+        torn = ~step.any(axis=0)
+        step[:, torn] = self.h
+        sides = np.array([1.0, -1.0])[:, np.newaxis, np.newaxis, np.newaxis]
+        probes = np.stack([x, x])
+        probes[:, every, channel] = np.clip(plane + sides * step[:, :, np.newaxis, np.newaxis] * patch, low, high)
+        moved = (sides * (probes[:, every, channel] - plane) * patch).sum(axis=(2, 3))
+        up, down = np.divide(moved, size, out=np.zeros(moved.shape), where=size > 0)
+        # The sides of a torn patch are not on one line: they have a slope together, but no curvature.
+        up, down = np.where(torn, up + down, up), np.where(torn, 0.0, down)
+        both = np.tile(owners, 2)
+        plus, minus = self.objective(self.problem.logits(probes.reshape(-1, *x.shape[1:]), both), both).reshape(2, -1)
+        return np.stack([plus, minus, up, down, 2 * ((plane - origin) * patch).sum(axis=(1, 2)), 2 * size])
 
 
 def slopes(plus: Values, minus: Values, current: Values, up: Values, down: Values, second: bool) -> Derivatives:
