@@ -108,7 +108,7 @@ class NativeModel(Access):
 
     def simulate(self) -> None:
         """Answer for moved coordinates by propagating differences through the network, in place of full passes."""
-        self._probe, self.simulated = CoordinateProbe(self.model), True
+        self._probe = CoordinateProbe(self.model)
 
     def moved(self, x: Array, coordinates: Any, h: float, bounds: tuple[float, float]) -> tuple[Any, Any] | None:
         """Propagate differences, once the short cut has been chosen."""
@@ -120,6 +120,7 @@ class NativeModel(Access):
             self.model.vjp(x[:1], ones)
             self.vjp_seconds = time.perf_counter() - start
         values = self._probe.values(x, coordinates, h, bounds)
+        self.simulated = True
         return values.plus, values.minus
 
     def logits(self, x: Array) -> Any:

@@ -117,7 +117,8 @@ def zoo(
         Give a constant up where 100 steps lowered the objective by less than 0.01%.
     simulate : bool, optional
         Answer the probes of a Network by propagating differences through it: the same queries are charged, and the
-        answers are more accurate and many times faster. Unless given: where the model is a Network.
+        answers are more accurate and many times faster. Unless given: where the model is a Network. Probes of an
+        attack_space move many pixels, and are answered by whole passes.
     checkpoint : path, optional
         A folder. The search's state goes there twice a minute, and the same call goes on from it.
     **options
@@ -176,7 +177,8 @@ def zoo(
     access, is_network = given.access, isinstance(getattr(given.access, "model", None), Network)
     if simulate is not None and _check.flag("simulate", simulate) and not is_network:
         raise TypeError(f"simulate needs a Network as model, got a {type(model).__name__}")
-    if isinstance(access, NativeModel) and is_network and simulate is not False:
+    simulates = is_network and simulate is not False and not settings.attack_space
+    if isinstance(access, NativeModel) and simulates:
         access.simulate()
     folder = None
     if checkpoint is not None:
@@ -184,7 +186,10 @@ def zoo(
         _files.check_writable(folder)
 
     def propose(problem: Problem) -> None:
-        Search(problem, settings, Checkpoint(folder, problem, settings)).run()
+        search = Search(problem, settings, Checkpoint(folder, problem, settings))
+        if simulates and (search.attempt or search.step):  # as the run was that this one goes on from
+            access.simulated = True
+        search.run()
 
     return run(propose, given, together=max(1, TOGETHER // max(1, given.x[:1].size)), minimise="l2")
 

@@ -164,6 +164,18 @@ def test_simulated_answers_are_those_of_whole_passes():
         zoo(net.logits, x, y, output="logits", simulate=True)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "more"),
+    [(0, {"attack_space": ((0, 4),)}), (1, {}), (0, {"max_queries": 5})],
+    ids=["whole passes", "nothing to search for", "no step to pay"],
+)
+def test_what_was_not_simulated_is_not_called_so(wrong, more):
+    net, x = network(), images()
+    result = zoo(net, x, (net.predict(x) + wrong) % 4, steps=2, coordinates=4, **more)
+    assert not result.simulated
+    assert result.vjp_seconds is None
+
+
 @pytest.mark.parametrize("more", [{}, {"attack_space": ((0, 2), (10, 4), (30, 8))}, {"solver": "newton"}])
 def test_a_killed_search_goes_on_where_it_was(tmp_path, monkeypatch, more):
     monkeypatch.setattr(state, "SECONDS", 0.0)
@@ -190,6 +202,7 @@ def test_a_killed_search_goes_on_where_it_was(tmp_path, monkeypatch, more):
     again = zoo(net, x, y, checkpoint=tmp_path, callback=finished.append, **arguments)
     np.testing.assert_array_equal(again.examples, want.examples)
     assert len(finished) == 1  # the check of the inputs alone
+    assert again.simulated is want.simulated is ("attack_space" not in more)
     with pytest.raises(ValueError, match="of another search"):
         zoo(net, x, y, checkpoint=tmp_path, **(arguments | {"kappa": 1.0}))
     (file,) = tmp_path.glob("*.npz")
