@@ -249,6 +249,35 @@ def test_bad_rows_are_named_by_their_coordinates():
     assert caught.value.partial.answered == 100
 
 
+def unbounded(logits):
+    return np.where(logits[:, 0] > linear(X[None])[0, 0] + 1e-5, np.inf, logits[:, 0])
+
+
+@pytest.mark.parametrize(("model", "objective"), [(spoiled, first), (linear, unbounded)], ids=["logits", "objective"])
+def test_bad_rows_leave_the_others_of_their_batch(model, objective):
+    with pytest.raises(ValueError, match="such rows") as caught:
+        call(model=model, objective=objective, return_values=True)
+    logits = model(_perturb.perturbed(X[None], ALL[None], 1e-4, None, keep=True)[0])
+    want = np.where(np.isnan(logits).any(axis=1), np.nan, objective(logits))
+    want[np.isinf(want)] = np.nan
+    partial = caught.value.partial
+    assert partial.answered == len(want)
+    assert 0 < np.isnan(want).sum() < len(want)
+    np.testing.assert_array_equal([partial.f0, *partial.f_plus, *partial.f_minus], want)
+
+
+def test_a_model_that_changes_its_number_of_logits_is_refused():
+    def changing(batches):
+        sizes = iter(batches)
+        return lambda batch: linear(batch)[:, : next(sizes)]
+
+    with pytest.raises(ValueError, match=r"model must return an array of shape \(40, 10\), got \(40, 3\)") as caught:
+        call(model=changing([10, 10, 3]), batch_size=50)
+    assert caught.value.partial.answered == 100
+    with pytest.raises(ValueError, match=r"model must return an array of shape \(1, 10\), got \(1, 1\)"):
+        call(model=changing([10, 1]), verify=True)
+
+
 def test_a_random_model_is_refused_when_asked_again():
     rng = np.random.default_rng(0)
 

@@ -185,7 +185,7 @@ class _Rows:
         for first in range(0, len(self._values), batch_size):
             last = min(first + batch_size, len(self._values))
             try:
-                self._values[first:last] = self._evaluated(logits(first, last), first, last - first)
+                self._evaluate(logits(first, last), first, last - first)
             except (Exception, KeyboardInterrupt) as error:
                 self._annotate(error, f"rows {first} to {last - 1}: {self._named(first)} to {self._named(last - 1)}")
                 raise
@@ -193,7 +193,7 @@ class _Rows:
     def ask_again(self, logits: Callable[[], Any]) -> None:
         """Refuse a model that answers the first row otherwise than before."""
         try:
-            again = _returned("model", logits(), (1, None))[0]
+            again = _returned("model", logits(), (1, self._columns))[0]
             before = again if self._first_logits is None else self._first_logits
             change = abs(again - before).max()
             if not change <= _ROUNDING * abs(before).max():
@@ -212,15 +212,24 @@ class _Rows:
         f0 = float(self._values[0]) if self._keep else float("nan")
         return PartialGradient((plus - minus) / self._distances, f0, plus, minus, self._answered)
 
-    def _evaluated(self, answer: Any, first: int, count: int) -> _Values:
-        logits = _returned("model", answer, (count, None))
+    @property
+    def _columns(self) -> int | None:
+        """The number of logits a row, once it is known."""
+        return None if self._first_logits is None else len(self._first_logits)
+
+    def _evaluate(self, answer: Any, first: int, count: int) -> None:
+        """Keep the values of the rows that have one, then refuse the others."""
+        logits = _returned("model", answer, (count, self._columns))
         self._answered += count
         if first == 0 and count:
             self._first_logits = logits[0].copy()
-        self._refuse("the model's logits must not be NaN", np.isnan(logits).any(axis=1), first)
-        values = _returned("objective", self._objective(logits), (count,))
-        self._refuse("the objective's values must be finite", ~np.isfinite(values), first)
-        return values
+        numbers, values = ~np.isnan(logits).any(axis=1), np.zeros(count)
+        if numbers.any():
+            values[numbers] = _returned("objective", self._objective(logits[numbers]), (int(numbers.sum()),))
+        finite = np.isfinite(values)
+        self._values[first : first + count] = np.where(numbers & finite, values, np.nan)
+        self._refuse("the model's logits must not be NaN", ~numbers, first)
+        self._refuse("the objective's values must be finite", ~finite, first)
 
     def _named(self, row: int) -> str:
         if row < self._keep:
@@ -248,7 +257,7 @@ def _returned(name: str, value: object, shape: tuple[int | None, ...]) -> _Value
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
         got = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
         raise TypeError(f"{name} must return a NumPy array of floats, got {got}")
-    expected = f"({shape[0]}, K)" if len(shape) == 2 else f"({shape[0]},)"
-    if value.ndim != len(shape) or len(value) != shape[0]:
+    expected = f"({shape[0]}, {shape[1] or 'K'})" if len(shape) == 2 else f"({shape[0]},)"
+    if value.ndim != len(shape) or any(size not in (None, got) for size, got in zip(shape, value.shape, strict=True)):
         raise ValueError(f"{name} must return an array of shape {expected}, got {value.shape}")
     return value.astype(np.float64)
