@@ -21,6 +21,7 @@ Cotangents = Callable[[Logits, slice], NDArray[np.float64]]
 Limit = int | Index | None
 _UNLIMITED = 2**62
 NAMED = 8  # samples in a message
+_OWN = "the attacker's own input"  # counted from 0, in the order in which they are asked about
 
 
 class Moved(NamedTuple):
@@ -93,10 +94,12 @@ class Ledger:
 
     def shared_logits(self, x: Array) -> Logits:
         """Like logits, for all samples together: booked on the account that they share."""
-        logits = []
+        logits, before = [], self.shared // self.access.queries
         for rows in self._batches(len(x)):
             self.shared += len(x[rows]) * self.access.queries
-            values = self._valid(self.access.logits(x[rows].copy()), np.arange(rows.start, rows.stop), "own input")
+            numbers = before + np.arange(rows.start, rows.stop)
+            with _naming(numbers, _OWN):
+                values = self._valid(self.access.logits(x[rows].copy()), numbers, _OWN)
             logits.append(values[:, :-1] if self.access.rejects else values)
             self._tick()
         return np.concatenate(logits)
@@ -274,14 +277,14 @@ class Ledger:
 
 
 @contextmanager
-def _naming(owners: Index) -> Iterator[None]:
+def _naming(owners: Index, kind: str = "sample") -> Iterator[None]:
     """Tell in what a model raises, or in what is said about its answer, which samples it was asked about."""
     try:
         yield
     except Exception as error:
         samples = np.unique(owners).tolist()
         more = f" and {len(samples) - NAMED} more" if len(samples) > NAMED else ""
-        error.add_note(f"The model was asked about sample {', '.join(map(str, samples[:NAMED]))}{more}.")
+        error.add_note(f"The model was asked about {kind} {', '.join(map(str, samples[:NAMED]))}{more}.")
         raise
 
 

@@ -80,6 +80,29 @@ def test_no_training_where_nobody_needs_it():
 
 
 @pytest.mark.parametrize(
+    ("lost", "error", "message"),
+    [(True, ConnectionError, "lost"), (False, ValueError, r"for the attacker's own input 79\b")],
+)
+def test_errors_while_training_name_the_attackers_inputs(lost, error, message):
+    label, x, y, own = task()
+    calls = []
+
+    def scores(rows):
+        calls.append(len(rows))
+        values = np.eye(3)[label(rows)]
+        if len(calls) == 7:  # 1 checks the first samples, 4 ask about own_inputs, 1 about what was made of them
+            if lost:
+                raise ConnectionError("lost")
+            values[3] = np.nan
+        return values
+
+    with pytest.raises(error, match=message) as caught:
+        attack(scores, x, y, own, output="logits", batch_size=16)
+    note = "The model was asked about the attacker's own input 76, 77, 78, 79, 80, 81, 82, 83 and 8 more."
+    assert caught.value.__notes__[0] == note
+
+
+@pytest.mark.parametrize(
     ("wrong", "error", "message"),
     [
         ({"own": np.zeros((3, 5), "f")}, ValueError, r"own_inputs must have shape .*got \(3, 5\)"),
