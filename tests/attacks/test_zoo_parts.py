@@ -11,7 +11,7 @@ from advcore.attacks._projection import Region
 from advcore.attacks._zoo import state
 from advcore.attacks._zoo.coordinates import pooled
 from advcore.attacks._zoo.solvers import Adam, Newton
-from advcore.attacks._zoo.variables import StretchedImage, interpolation, slopes
+from advcore.attacks._zoo.variables import StretchedImage, interpolation, slopes, support
 
 FULL = {"coordinates": 20, "steps": 120, "learning_rate": 5e-3, "initial_c": 0.1, "search_steps": 7}
 
@@ -54,6 +54,15 @@ def test_interpolation_keeps_constants_and_lines():
         matrix = interpolation(size, length)
         np.testing.assert_allclose(matrix.sum(axis=1), 1.0)
     np.testing.assert_allclose(interpolation(4, 4), np.eye(4))
+
+
+@pytest.mark.parametrize(("size", "length"), [(1, 5), (4, 4), (4, 16), (5, 13), (7, 4), (32, 299)])
+def test_windows_hold_all_that_a_variable_moves(size, length):
+    matrix, windows = interpolation(size, length), support(interpolation(size, length))
+    held = np.zeros(matrix.shape)
+    held[windows, np.arange(size)[:, np.newaxis]] = matrix[windows, np.arange(size)[:, np.newaxis]]
+    np.testing.assert_array_equal(held, matrix)
+    assert windows.shape[1] == (matrix > 0).sum(axis=0).max()
 
 
 BLACK, BOARD = np.zeros((8, 8)), np.indices((8, 8)).sum(axis=0) % 2.0

@@ -129,6 +129,7 @@ class StretchedImage(Entries):
         channels, height, width = problem.x.shape[1:]
         self.shape = (channels, size, size)
         self.down, self.across = interpolation(size, height), interpolation(size, width)
+        self.windows = support(self.down), support(self.across)
         self.values = np.zeros((len(problem.x), channels * size * size))
 
     def grown(self, size: int) -> StretchedImage:
@@ -157,24 +158,30 @@ class StretchedImage(Entries):
         some = max(1, self.problem.batch_size // 2)  # both sides together fill a batch
         for first in range(0, chosen.size, some):
             part = slice(first, first + some)
-            found[:, part] = self._probed(x[at[part]], index[at[part]], variables[part])
+            found[:, part] = self._probed(x, at[part], index[at[part]], variables[part])
         plus, minus, up, down, toward, bend = found.reshape(6, *chosen.shape)
         slope, curvature = slopes(plus, minus, current[:, np.newaxis], up, down, self.second_order)
         return Derivatives(toward + constant * slope, bend + constant * curvature)
 
-    def _probed(self, x: Array, owners: Index, chosen: Index) -> Values:
-        """Return f with one variable a row moved up, and down, how far that was, and the distance's derivatives.
+    def _probed(self, x: Array, at: Index, owners: Index, chosen: Index) -> Values:
+        """Return f at x[at] with one variable a row moved up, and down, how far, and the distance's derivatives.
 
         A patch moves as a whole, as far as all its pixels have room: to one side only where some are at an edge of the
         box. Where others are at the opposite edge, each pixel moves where it can.
         """
         channel, row, column = np.unravel_index(chosen, self.shape)
-        region, every = self.problem.region, np.arange(len(x))
-        plane = x[every, channel].astype(np.float64)
-        origin, low, high = (
-            images[owners, channel].astype(np.float64) for images in (self.problem.x, region.lower, region.upper)
+        tall, wide = self.windows[0][row], self.windows[1][column]
+        patch = (
+            self.down[tall, row[:, np.newaxis]][:, :, np.newaxis]
+            * self.across[wide, column[:, np.newaxis]][:, np.newaxis]
         )
-        patch = np.where(low < high, self.down.T[row][:, :, np.newaxis] * self.across.T[column][:, np.newaxis], 0.0)
+        region = self.problem.region
+        window = channel[:, np.newaxis, np.newaxis], tall[:, :, np.newaxis], wide[:, np.newaxis]
+        plane, origin, low, high = (
+            images[(rows_of[:, np.newaxis, np.newaxis], *window)].astype(np.float64)
+            for images, rows_of in ((x, at), (self.problem.x, owners), (region.lower, owners), (region.upper, owners))
+        )
+        patch[low == high] = 0.0  # of pixels that must not change
         size = (patch**2).sum(axis=(1, 2))
         room = [
             np.divide(space, patch, out=np.full(patch.shape, self.h), where=patch > 0).min(axis=(1, 2))
@@ -185,9 +192,10 @@ class StretchedImage(Entries):
         torn = ~step.any(axis=0)
         step[:, torn] = self.h
         sides = np.array([1.0, -1.0])[:, np.newaxis, np.newaxis, np.newaxis]
-        probes = np.stack([x, x])
-        probes[:, every, channel] = np.clip(plane + sides * step[:, :, np.newaxis, np.newaxis] * patch, low, high)
-        moved = (sides * (probes[:, every, channel] - plane) * patch).sum(axis=(2, 3))
+        probes = x[np.tile(at, 2)].reshape(2, len(at), *x.shape[1:])
+        place = (slice(None), np.arange(len(at))[:, np.newaxis, np.newaxis], *window)
+        probes[place] = np.clip(plane + sides * step[:, :, np.newaxis, np.newaxis] * patch, low, high)
+        moved = (sides * (probes[place] - plane) * patch).sum(axis=(2, 3))
         up, down = np.divide(moved, size, out=np.zeros(moved.shape), where=size > 0)
         # The sides of a torn patch are not on one line: they have a slope together, but no curvature.
         up, down = np.where(torn, up + down, up), np.where(torn, 0.0, down)
@@ -217,3 +225,11 @@ def interpolation(size: int, length: int) -> Values:
     matrix[np.arange(length), left] = 1 - share
     matrix[np.arange(length), np.minimum(left + 1, size - 1)] += share
     return matrix
+
+
+def support(matrix: Values) -> Index:
+    """Return which rows each column of an interpolation needs, (size, n): all alike many, next to each other."""
+    held = matrix > 0
+    count = held.sum(axis=0).max()
+    first = np.minimum(held.argmax(axis=0), len(matrix) - count)
+    return np.asarray(first[:, np.newaxis] + np.arange(count))
