@@ -227,6 +227,10 @@ class Ledger:
                 with _naming(owners[rows]):
                     logits.append(self._checked(access.logits(part(rows)), owners[rows]))
                 after()
+        except BaseException as error:
+            known = np.concatenate(logits) if logits else None
+            error.answered = known  # type: ignore[attr-defined]  # any exception may carry it
+            raise
         finally:
             np.subtract.at(booked, owners[asked:], access.queries)
         return np.concatenate(logits) if logits else np.zeros((0, self.classes or 2))

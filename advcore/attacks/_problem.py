@@ -98,8 +98,14 @@ class Problem:
     # Asking the model
 
     def logits(self, x: Array, index: Index) -> Logits:
-        """Ask the model: one query a row."""
-        return self._ledger.logits(x, self.owners[index])
+        """Ask the model: one query a row. What it has answered by the time that it raises, or is stopped, is kept."""
+        try:
+            return self._ledger.logits(x, self.owners[index])
+        except BaseException as error:
+            answered: Logits | None = getattr(error, "answered", None)
+            if answered is not None and self.region.steps is None and not self._randomised:
+                self._keep(x[: len(answered)], answered, index[: len(answered)])
+            raise
 
     def shared_logits(self, x: Array) -> Logits:
         """Ask the model about inputs of the attacker's own: one query a row, on the account that all samples share."""
@@ -197,12 +203,21 @@ class Problem:
                 met[paid], gap[paid] = self.met(logits, index[paid]), self.margin(logits, index[paid])
         if self._randomised:
             met = self._confirmed(x, met, index)
+        self._take(x, met, gap, index)
+        return met
+
+    def _keep(self, x: Array, logits: Logits, index: Index) -> None:
+        """Keep those of the rows, whatever they were asked for, that are allowed as examples."""
+        allowed = rows(self.project(x, index) == x).all(axis=1)
+        x, logits, index = x[allowed], logits[allowed], index[allowed]
+        self._take(x, self.met(logits, index), self.margin(logits, index), index)
+
+    def _take(self, x: Array, met: NDArray[np.bool_], gap: Values, index: Index) -> None:
         self.best.offer(x, met, gap, index)
         new = index[met & (self.first_queries[index] < 0)]
         self.first_queries[new] = self._ledger.queries[self.owners[new]]
         self.first_gradients[new] = self._ledger.gradients[self.owners[new]]
         self._ledger.monitor.succeeded += len(np.unique(new))
-        return met
 
     def _confirmed(self, x: Array, met: NDArray[np.bool_], index: Index) -> NDArray[np.bool_]:
         """Return which rows meet the criterion most of the time, of those that would count.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from advcore.attacks import boundary, hop_skip_jump, nes, retrying, simba
+from advcore.attacks import boundary, gaussian_noise, hop_skip_jump, nes, retrying, simba
 from advcore.attacks.model import Callback
 
 SAMPLES = 6
@@ -201,3 +201,31 @@ def test_the_odds_of_a_top_class_are_those_of_its_confidence(confidence):
     far = Callback(lambda x: np.array([2, 1000]), "label", named=3).logits(np.zeros((2, 4)))
     assert far.shape == (2, 4)
     assert (far.argmax(axis=1) == [2, 3]).all()
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_answers_before_the_end_are_kept_within_a_request_of_several_calls(stopped):
+    scores, x, y = setup()
+    calls, wrong = [], []
+
+    def ask(batch):
+        calls.append(len(batch))
+        if not stopped and len(calls) == 4:
+            raise ConnectionError("lost")
+        labels = scores(batch).argmax(axis=1)
+        wrong.extend(labels != y[0])
+        return labels
+
+    options = {"eps": 3.0, "output": "label", "randomised": False, "batch_size": 8}
+    if stopped:
+        found = gaussian_noise(ask, x[:1], y[:1], callback=lambda _: len(calls) == 3, **options)
+        assert found.stopped == "callback"
+        assert found.success.all()
+    else:
+        with pytest.raises(ConnectionError) as caught:
+            gaussian_noise(ask, x[:1], y[:1], **options)
+        found = caught.value.result
+        assert (scores(found.examples).argmax(axis=1) != y[:1]).all()
+    assert sum(wrong) > 0
+    assert 0 < found.distances["l2"][0] <= 3.0 * (1 + 1e-12)
+    assert found.queries_to_success[0] > 0
