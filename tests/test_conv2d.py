@@ -157,6 +157,15 @@ def test_a_position_has_the_same_bits_on_planes_of_any_size(dtype):
         np.testing.assert_array_equal(ops.conv2d(other, weight)[:, :, :rows, :cols], want[:, :, :rows, :cols])
 
 
+@pytest.mark.parametrize("samples", [1, 2])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("plane", [(1, 64), (1, 65), (1, 100), (100, 1), (2, 50)])
+def test_single_taps_on_planes_of_few_long_rows(plane, dtype, samples):
+    x, weight = normal(samples, 300, *plane, dtype=dtype), normal(64, 300, 1, 1, dtype=dtype, seed=1)
+    want = np.einsum("nchw,kc->nkhw", x.astype(np.float64), weight[:, :, 0, 0].astype(np.float64))
+    assert compare(ops.conv2d(x, weight), want) < (1e-6 if dtype == np.float32 else 1e-14)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
     ("plane", "taps", "options"),

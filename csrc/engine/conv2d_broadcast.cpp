@@ -23,7 +23,6 @@ bool sees_little(const ConvShape& s) {
         return (positions - 1) * axis.stride + (axis.taps - 1) * axis.dilation + 1;
     };
     const ConvAxis &v = s.vertical, &h = s.horizontal;
-    if (h.output > most_broadcast_positions<double>) return false;
     const int64_t height = extent(v, std::min(v.output, most_positions / h.output)), width = extent(h, h.output);
     const int64_t channels = std::min(s.channels, block_depth / (v.taps * h.taps) + 2);
     return height <= most && width <= most && height * width <= most / channels;
@@ -39,6 +38,7 @@ bool broadcasts_positions(const ConvShape& s) {
     const ConvAxis &v = s.vertical, &h = s.horizontal;
     const int64_t positions = v.output * h.output;
     if (positions < fewest || s.rows < fewest_rows) return false;
+    if (h.output > most_broadcast_positions<double>) return false;  // an item has whole rows of positions
     if (in_place(s)) return positions <= most_in_place && s.channels <= most_in_place_channels;
     const bool sees_all = v.stride <= v.taps && h.stride <= h.taps;
     const bool fills_registers = s.rows >= 0.85 * static_cast<double>(whole_registers<float>(s.rows));

@@ -50,7 +50,7 @@ class Search:
         self.failed, self.succeeded = np.zeros(count), np.full(count, LARGEST_CONSTANT)
         self.left = np.arange(count)  # samples that are still searched for
         self.short = (
-            False  # whether a sample has run out of queries: what follows is not kept, more may go on from here
+            False  # whether a sample ran out of queries: what follows is not kept, so that more go on from here
         )
         self.attempt = 0
         self._begin()
