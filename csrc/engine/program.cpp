@@ -1,10 +1,12 @@
 #include "program.h"
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "parallel.h"
 #include "pointwise.h"
 #include "pool.h"
+#include "program_layout.h"
 
 namespace advcore {
 namespace {
@@ -47,7 +49,7 @@ Buffer Program<T>::add_step(std::vector<Buffer> inputs, int64_t output_size,
 
 template <class T>
 void Program<T>::finish(Buffer output) {
-    output_ = output;
+    output_ = output = in_planes(*this, output);
     const std::size_t forward = instructions_.size();
     cotangent_ = new_buffer(size_of(output));
     std::vector<std::vector<Buffer>> arriving(sizes_.size());
@@ -77,6 +79,7 @@ void Program<T>::finish(Buffer output) {
 
 template <class T>
 void Program<T>::finish_keeping(Buffer output) {
+    if (!channels_last_.empty()) throw std::logic_error("a program that keeps its values must have them in planes");
     output_ = output;
     forward_ = plan(instructions_.size(), instructions_.size(), {input, output_}, Keep::everything);
     steps_.clear();

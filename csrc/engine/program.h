@@ -5,7 +5,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -56,6 +58,18 @@ public:
     void set_rectified(Buffer value, Buffer gradient) { rectified_.insert({value, gradient}); }
     bool is_rectified(Buffer value) const { return is_rectified(value, value); }
     bool is_rectified(Buffer value, Buffer gradient) const { return rectified_.count({value, gradient}) > 0; }
+    // A value whose channels, as many as this, lie side by side at each position; 0: it lies plane by plane.
+    void set_channels_last(Buffer value, int64_t channels) { channels_last_[value] = channels; }
+    int64_t channels_last(Buffer value) const {
+        const auto found = channels_last_.find(value);
+        return found == channels_last_.end() ? 0 : found->second;
+    }
+    // The same value in both orders.
+    void set_twins(Buffer a, Buffer b) { twins_[a] = b, twins_[b] = a; }
+    std::optional<Buffer> twin(Buffer value) const {
+        const auto found = twins_.find(value);
+        return found == twins_.end() ? std::nullopt : std::optional<Buffer>(found->second);
+    }
     int64_t size_of(Buffer buffer) const { return sizes_[static_cast<std::size_t>(buffer)]; }
     void count_weights(int64_t elements) { weights_ += elements; }
 
@@ -131,6 +145,8 @@ private:
     std::vector<Instruction<T>> instructions_;
     std::vector<Step> steps_;
     std::set<std::pair<Buffer, Buffer>> rectified_;  // a value and itself, or a gradient for it
+    std::map<Buffer, int64_t> channels_last_;
+    std::map<Buffer, Buffer> twins_;
     int64_t weights_ = 0;
     Buffer output_ = input, cotangent_ = -1, gradient_ = -1;
     Plan forward_, both_;

@@ -65,7 +65,7 @@ Buffer add_sum(Program<T>& p, Buffer a, Buffer b, bool relu);
 
 // Side by side along the first axis of a sample.
 template <class T>
-Buffer add_concatenation(Program<T>& p, const std::vector<Buffer>& inputs);
+Buffer add_concatenation(Program<T>& p, std::vector<Buffer> inputs);
 
 template <class T>
 Buffer add_max_pool(Program<T>& p, Buffer x, int64_t channels, const PoolAxis& rows, const PoolAxis& cols);

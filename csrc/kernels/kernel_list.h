@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "batch_norm_lstm.h"
+#include "channels_last.h"
 #include "conv2d.h"
 #include "conv2d_broadcast.h"
 #include "depthwise.h"
@@ -26,6 +27,7 @@
 #include "winograd.h"
 #include "winograd_few.h"
 #include "winograd_input_grad.h"
+#include "winograd_last.h"
 
 // A kernel computes the work items [begin, end) of its arguments; the comment on the argument struct says what an item
 // is. `scratch` is the calling thread's own: scratch_bytes, aligned to 64.
@@ -47,6 +49,12 @@
     KERNEL(winograd_input_grad, WinogradInputGradArgs)          \
     KERNEL(winograd_few_pack, WinogradFewPackArgs)              \
     KERNEL(winograd_few, WinogradFewArgs)                       \
+    KERNEL(winograd_last_pack, WinogradLastPackArgs)            \
+    KERNEL(winograd_last, WinogradLastArgs)                     \
+    KERNEL(winograd_last_grad, WinogradLastGradArgs)            \
+    KERNEL(rearrange, RearrangeArgs)                            \
+    KERNEL(max_pool_last, MaxPoolLastArgs)                      \
+    KERNEL(max_pool_last_grad, MaxPoolLastGradArgs)             \
     KERNEL(pointwise, PointwiseArgs)                            \
     KERNEL(rectified_bits, RectifiedBitsArgs)                   \
     KERNEL(rectified_grad, RectifiedGradArgs)                   \

@@ -17,8 +17,8 @@ void activate_stored(int rows, const PanelPair<T>& p) {
     }
 }
 
-// Which factor lies where its offsets say.
-enum class Scattered { none, left, right };
+// Which factor lies where its offsets say, or the left one in runs of terms.
+enum class Scattered { none, left, right, runs };
 
 template <class T, int Rows, int Vectors, Scattered Where>
 void multiply(const PanelPair<T>& p) {
@@ -41,6 +41,8 @@ void multiply(const PanelPair<T>& p) {
         const auto left_of = [&](int r) {
             if constexpr (Where == Scattered::left)
                 return splat(left_row[r][p.a_term_offset[k]]);
+            else if constexpr (Where == Scattered::runs)
+                return splat(left_term[r * left_run]);
             else
                 return splat(left_term[r]);
         };
@@ -65,7 +67,10 @@ void multiply(const PanelPair<T>& p) {
                 for (int v = 0; v < Vectors; ++v) sum[r][v] = fma<T>(left, right[v], sum[r][v]);
             }
         }
-        if constexpr (Where != Scattered::left) left_term += Rows;
+        if constexpr (Where == Scattered::runs)
+            left_term += k % left_run == left_run - 1 ? p.a_run_step - (left_run - 1) : 1;
+        else if constexpr (Where != Scattered::left)
+            left_term += Rows;
     }
     // Each of what follows is for all sums at once, so that nothing is asked again for every register.
     T* const c = p.c;
@@ -122,6 +127,7 @@ template <class T, int Rows, int Vectors>
 ADVCORE_INLINE void multiply_with(const PanelPair<T>& p) {
     if (p.a_row_offset) return multiply<T, Rows, Vectors, Scattered::left>(p);
     if (p.b_offset) return multiply<T, Rows, Vectors, Scattered::right>(p);
+    if (p.a_run_step) return multiply<T, Rows, Vectors, Scattered::runs>(p);
     multiply<T, Rows, Vectors, Scattered::none>(p);
 }
 

@@ -14,6 +14,7 @@ namespace advcore::ADVCORE_LEVEL {
 namespace {
 
 constexpr int max_panel_rows = most_strip_rows;
+constexpr int64_t left_run = 16;
 template <class T>
 constexpr int panel_cols = 2 * lanes<T>;
 
@@ -43,6 +44,8 @@ struct PanelPair {
     const int64_t* a_row_offset = nullptr;
     const int64_t* a_term_offset = nullptr;
     const int64_t* b_offset = nullptr;
+    // Where given: term k of a's row r is a[k / left_run * a_run_step + r * left_run + k % left_run].
+    int64_t a_run_step = 0;
     T* c;
     int64_t c_stride;
     const T* begun = nullptr;  // where given, of few rows with b_offset: sums of the block's terms before these

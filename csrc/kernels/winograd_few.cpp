@@ -18,23 +18,10 @@ static_assert(few_scratch_suffices<float> && few_scratch_suffices<double>);
 // The frequencies of a block of weights, panels of right factors at to[frequency * few_plane].
 template <class T, int Taps>
 void transform_block(const WinogradFewPackArgs<T>& args, int64_t group, int64_t row, int64_t channel, T* to) {
-    constexpr int L = lanes<T>, taps = Taps * Taps;
-    const WinogradWeights<T>& w = args.weights;
-    const int64_t rows = smaller(few_rows_at_once<T>, args.rows - row),
-                  terms = smaller(few_channels_at_once<T>, args.channels - channel);
-    const T* const from = w.weight + group * w.group_stride + row * w.row_stride + channel * w.channel_stride;
-    each_panel<T>(rows, terms, to, [&](int64_t first, int64_t used, int64_t width, T* panel) {
-        for (int64_t lane = 0; lane < width; lane += L)
-            for (int64_t c = 0; c < terms; c += channels_at_once) {
-                const int64_t channels = smaller(channels_at_once, terms - c);
-                T tap[(taps * channels_at_once + L) * L];  // a register more, where a filter is shorter
-                gather_taps(w, from + (first + lane) * w.row_stride + c * w.channel_stride,
-                            static_cast<int>(smaller(L, used - lane)), channels, tap);
-                for (int64_t i = 0; i < channels; ++i)
-                    transform_filters<T, Taps>(tap + i * taps * L, w.flipped, panel + (c + i) * width + lane,
-                                               few_plane<T>);
-            }
-    });
+    WinogradWeights<T> weights = args.weights;
+    weights.weight += group * weights.group_stride;
+    transform_right_factors<T, Taps>(weights, row, smaller(few_rows_at_once<T>, args.rows - row), channel,
+                                     smaller(few_channels_at_once<T>, args.channels - channel), to, few_plane<T>);
 }
 
 // The frequencies of all channels of the tiles: to[frequency * plane + channel * pitch + tile]. With less than a

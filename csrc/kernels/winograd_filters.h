@@ -1,7 +1,7 @@
 // Filters gathered from the weights and brought to their 36 frequencies, a register of output channels at a time.
 #pragma once
 
-#include "pack.h"
+#include "product.h"
 #include "winograd_transform.h"
 
 namespace advcore::ADVCORE_LEVEL {
@@ -59,6 +59,26 @@ __attribute__((noinline)) void transform_filters(const T* tap, bool flipped, T* 
 #pragma GCC unroll 6
         for (int j = 0; j < tile_in; ++j, to += plane) store(to, f[j]);
     }
+}
+
+// The frequencies of rows [row, row + rows) and channels [channel, channel + terms) of the first group, as panels of
+// right factors at to[frequency * plane].
+template <class T, int Taps>
+void transform_right_factors(const WinogradWeights<T>& w, int64_t row, int64_t rows, int64_t channel, int64_t terms,
+                             T* to, int64_t plane) {
+    constexpr int L = lanes<T>, taps = Taps * Taps;
+    const T* const from = w.weight + row * w.row_stride + channel * w.channel_stride;
+    each_panel<T>(rows, terms, to, [&](int64_t first, int64_t used, int64_t width, T* panel) {
+        for (int64_t lane = 0; lane < width; lane += L)
+            for (int64_t c = 0; c < terms; c += channels_at_once) {
+                const int64_t channels = smaller(channels_at_once, terms - c);
+                T tap[(taps * channels_at_once + L) * L];  // a register more, where a filter is shorter
+                gather_taps(w, from + (first + lane) * w.row_stride + c * w.channel_stride,
+                            static_cast<int>(smaller(L, used - lane)), channels, tap);
+                for (int64_t i = 0; i < channels; ++i)
+                    transform_filters<T, Taps>(tap + i * taps * L, w.flipped, panel + (c + i) * width + lane, plane);
+            }
+    });
 }
 
 }  // namespace
