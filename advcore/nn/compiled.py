@@ -111,6 +111,7 @@ class Program:
         self._shapes, self.dtype, self.keeps = shapes, dtype, keep
         self.core = (_core.Program32 if dtype == np.float32 else _core.Program64)(math.prod(shapes[INPUT]))
         self._buffers = {INPUT: 0}
+        self._readers = {step.name: [other for other in steps if step.name in other.inputs] for step in steps}
         for step in steps:
             self._buffers[step.name] = _STEPS[type(step.layer)](self, step, step.layer)
         self.output_shape = shapes[steps[-1].name]
@@ -132,6 +133,19 @@ class Program:
     def shape_before(self, step: Joint) -> Shape:
         """Return the shape of a step's first input."""
         return self._shapes[step.inputs[0]]
+
+    def is_for_channels_last(self, step: Joint) -> bool:
+        """Return whether all who read a step's output are convolutions that want its channels side by side."""
+        readers = self._readers[step.name]
+        return not self.keeps and bool(readers) and all(map(self._wants_channels_last, readers))
+
+    def _wants_channels_last(self, step: Joint) -> bool:
+        if not isinstance(step.layer, Conv2d):
+            return False
+        layer, size = step.layer, step.layer.parameters["weight"].shape
+        plan = geometry(self.shape_before(step), size, layer.stride, layer.padding, layer.dilation, layer.groups)
+        gains = _core.gains_channels_last(layer.groups, size[0] // layer.groups, size[1])
+        return gains and algorithm_of(size, plan) == WINOGRAD
 
     def logits(self, x: Array) -> Array:
         """Return the output for x (N, ...)."""
@@ -239,7 +253,7 @@ def _conv2d(program: Program, step: Joint, layer: Conv2d) -> int:
     return program.core.conv2d(
         program.source(step),
         *(weight, factors, bias, size, plan.output, plan.kernel_args),
-        *(algorithm, _activation(step), back, back_algorithm),
+        *(algorithm, _activation(step), back, back_algorithm, program.is_for_channels_last(step)),
     )
 
 

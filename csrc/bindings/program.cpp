@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 
+#include "../engine/channels_last.h"
 #include "../engine/program_steps.h"
 #include "arrays.h"
 
@@ -46,14 +47,15 @@ ConvPlan conv_plan(int64_t channels, int64_t rows, Pair taps, Pair input, Pair o
 template <class T>
 Buffer conv2d_step(Program<T>& p, Buffer x, const Array<T>& weight, const MaybeArray<double>& factors,
                    const MaybeArray<T>& bias, Pair input, Pair output, const ConvOptions& options, int algorithm,
-                   int activation, const std::optional<ConvOptions>& turned_options, int turned_algorithm) {
+                   int activation, const std::optional<ConvOptions>& turned_options, int turned_algorithm,
+                   bool for_channels_last) {
     const int64_t channels = extent(weight, 1), rows = extent(weight, 0) / options[6];
     const Pair taps{extent(weight, 2), extent(weight, 3)};
     const ConvPlan plan = conv_plan(channels, rows, taps, input, output, options, algorithm);
     std::optional<ConvPlan> turned;
     if (turned_options) turned = conv_plan(rows, channels, taps, output, input, *turned_options, turned_algorithm);
     return add_convolution<T>(p, x, plan, {shared(weight), copy_of(factors)}, copy_of(bias),
-                              activation_from(activation), turned);
+                              activation_from(activation), turned, for_channels_last);
 }
 
 PoolAxis pool_axis(int64_t input, int64_t output, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
@@ -174,6 +176,7 @@ void bind_program(py::module_& m) {
         const py::gil_scoped_release unlocked;
         return checksum(from, bytes);
     });
+    m.def("gains_channels_last", &gains_channels_last);
     bind<float>(m, "Program32");
     bind<double>(m, "Program64");
 }

@@ -45,10 +45,10 @@ void max_pool_last_grad(const SideBySide& w, const T* place, const T* grad_outpu
         grain(work * 4, items));
 }
 
-bool gains_channels_last(const ConvShape& s) {
+bool gains_channels_last(int64_t groups, int64_t rows, int64_t channels) {
     constexpr int64_t most_weights = 128 * 128, most_channels = 256;
-    return s.groups == 1 && s.rows % channels_together == 0 && s.channels % channels_together == 0 &&
-           std::max(s.rows, s.channels) <= most_channels && s.rows * s.channels <= most_weights;
+    return groups == 1 && rows % channels_together == 0 && channels % channels_together == 0 &&
+           std::max(rows, channels) <= most_channels && rows * channels <= most_weights;
 }
 
 int64_t winograd_last_size(const ConvShape& s) { return frequencies_size(1, s.rows, s.channels); }

@@ -20,7 +20,7 @@ void max_pool_last_grad(const SideBySide& windows, const T* place, const T* grad
 
 // Whether a layer of Winograd's algorithm is computed so in a network: full registers, and frequencies of the weights
 // that stay in a cache.
-bool gains_channels_last(const ConvShape& s);
+bool gains_channels_last(int64_t groups, int64_t rows, int64_t channels);
 
 // The convolution `s` and its gradient for the input by the transposed transforms, with weights transformed ahead, to
 // winograd_last_size(s) elements: `weight` is that of the convolution.

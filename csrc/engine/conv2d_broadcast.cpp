@@ -1,5 +1,6 @@
 #include "conv2d_broadcast.h"
 
+#include "../kernels/channels_last.h"
 #include "dispatch.h"
 
 namespace advcore {
@@ -45,6 +46,12 @@ bool broadcasts_positions(const ConvShape& s) {
     return sees_all && fills_registers && positions <= most && s.patches().rows() >= fewest_terms && sees_little(s);
 }
 
+bool broadcasts_to_channels_last(const ConvShape& s) {
+    const bool in_place_or_all = in_place(s) ? s.channels <= most_in_place_channels : sees_little(s);
+    return s.groups == 1 && s.rows % channels_together == 0 && in_place_or_all &&
+           s.horizontal.output <= most_broadcast_positions<double>;
+}
+
 template <class T>
 int64_t conv2d_broadcast_packed_size(const ConvShape& s) {
     return s.groups * whole_registers<T>(s.rows) * s.patches().rows();
@@ -62,12 +69,12 @@ void conv2d_broadcast_pack(const ConvShape& s, const WeightMatrix<T>& weights, T
 
 template <class T>
 void conv2d_broadcast(const ConvShape& s, const T* input, const T* packed, const WeightMatrix<T>& weights,
-                      const T* bias, T* out, Activation activation) {
+                      const T* bias, T* out, Activation activation, bool channels_last) {
     constexpr int64_t fewest_rows = 2 * step<T>;
     Conv2dBroadcastArgs<T> args{};
     args.patches = s.patches(), args.rows = s.rows, args.in_place = in_place(s);
     args.input = input, args.packed = packed, args.weights = weights, args.bias = bias, args.out = out;
-    args.activation = activation;
+    args.activation = activation, args.channels_last = channels_last;
     const int64_t height = s.vertical.output;
     args.height_tiles = ceil_div(height, std::max<int64_t>(1, most_broadcast_positions<T> / s.horizontal.output));
     args.height_per_tile = ceil_div(height, args.height_tiles);
@@ -85,7 +92,7 @@ void conv2d_broadcast(const ConvShape& s, const T* input, const T* packed, const
     template int64_t conv2d_broadcast_packed_size<T>(const ConvShape&);                                           \
     template void conv2d_broadcast_pack<T>(const ConvShape&, const WeightMatrix<T>&, T*);                         \
     template void conv2d_broadcast<T>(const ConvShape&, const T*, const T*, const WeightMatrix<T>&, const T*, T*, \
-                                      Activation);
+                                      Activation, bool);
 ADVCORE_CONV2D_BROADCAST(float)
 ADVCORE_CONV2D_BROADCAST(double)
 

@@ -3,6 +3,7 @@
 #include <mutex>
 
 #include "channels_last.h"
+#include "conv2d_broadcast.h"
 #include "program_layout.h"
 #include "program_relu.h"
 #include "program_steps.h"
@@ -116,6 +117,36 @@ Buffer add_convolution_last(Program<T>& p, Buffer x, const ConvShape& shape, Con
     return result;
 }
 
+// A convolution of planes whose output has its channels last.
+template <class T>
+Buffer add_convolution_to_last(Program<T>& p, Buffer x, const ConvPlan& plan, ConvWeight<T> weight, std::vector<T> bias,
+                               Activation activation, const std::optional<ConvPlan>& turned) {
+    const ConvShape shape = plan.shape;
+    const int64_t depth = shape.patches().rows();
+    std::vector<T> packed(static_cast<std::size_t>(conv2d_broadcast_packed_size<T>(shape)));
+    conv2d_broadcast_pack<T>(shape, {weight.scaled(shape).data(), 0, depth, 1}, packed.data());
+    const auto weights = std::make_shared<const std::vector<T>>(std::move(packed));
+    const auto biases = std::make_shared<const std::vector<T>>(std::move(bias));
+    const auto way_back = std::make_shared<WayBack<T>>(plan, std::move(weight), turned);
+    p.count_weights(static_cast<int64_t>(weights->size()));
+    const Buffer result = add_step_with_relu(
+        p, activation == Activation::relu, {x}, shape.output_size(),
+        [=](const Operands<T>& at, int64_t samples) {
+            ConvShape s = shape;
+            s.samples = samples;
+            conv2d_broadcast<T>(s, at.in(0), weights->data(), {}, biases->empty() ? nullptr : biases->data(), at.out(),
+                                activation, true);
+        },
+        [=](Program<T>& q, Buffer, Buffer grad) {
+            const Buffer planes = emit_rearrangement(q, grad, shape.output_size() / shape.rows, shape.rows);
+            return std::vector<Buffer>{
+                q.emit({planes}, shape.input_size(),
+                       [=](const Operands<T>& at, int64_t samples) { (*way_back)(at.in(0), at.out(), samples); })};
+        });
+    p.set_channels_last(result, shape.rows);
+    return result;
+}
+
 }  // namespace
 
 template <class T>
@@ -152,11 +183,14 @@ void Convolution<T>::operator()(const T* input, const T* bias, T* out, int64_t s
 
 template <class T>
 Buffer add_convolution(Program<T>& p, Buffer x, const ConvPlan& plan, ConvWeight<T> weight, std::vector<T> bias,
-                       Activation activation, const std::optional<ConvPlan>& turned) {
+                       Activation activation, const std::optional<ConvPlan>& turned, bool for_channels_last) {
     const ConvShape shape = plan.shape;
-    if (plan.algorithm == ConvAlgorithm::winograd && turned && gains_channels_last(shape))
+    const bool is_winograd = plan.algorithm == ConvAlgorithm::winograd;
+    if (is_winograd && turned && gains_channels_last(shape.groups, shape.rows, shape.channels))
         return add_convolution_last(p, x, shape, std::move(weight), std::move(bias), activation, *turned);
     x = in_planes(p, x);
+    if (for_channels_last && plan.algorithm == ConvAlgorithm::direct && broadcasts_to_channels_last(shape))
+        return add_convolution_to_last(p, x, plan, std::move(weight), std::move(bias), activation, turned);
     const auto convolve = std::make_shared<const Convolution<T>>(
         shape, plan.algorithm, weight.factors.empty() ? weight.numbers.get() : weight.scaled(shape).data());
     const auto biases = std::make_shared<const std::vector<T>>(std::move(bias));
@@ -178,7 +212,7 @@ Buffer add_convolution(Program<T>& p, Buffer x, const ConvPlan& plan, ConvWeight
     template struct Convolution<T>;                                                                         \
     template struct ConvWeight<T>;                                                                          \
     template Buffer add_convolution<T>(Program<T>&, Buffer, const ConvPlan&, ConvWeight<T>, std::vector<T>, \
-                                       Activation, const std::optional<ConvPlan>&);
+                                       Activation, const std::optional<ConvPlan>&, bool);
 ADVCORE_CONVOLUTION_STEPS(float)
 ADVCORE_CONVOLUTION_STEPS(double)
 

@@ -12,15 +12,19 @@ Buffer add_rearrangement(Program<T>& p, Buffer x, int64_t rows, int64_t cols) {
         {x}, rows * cols,
         [=](const Operands<T>& at, int64_t samples) { rearrange(at.in(0), at.out(), samples, rows, cols); },
         [=](Program<T>& q, Buffer, Buffer grad_output) {
-            return std::vector<Buffer>{q.emit({grad_output}, rows * cols, [=](const Operands<T>& at, int64_t samples) {
-                rearrange(at.in(0), at.out(), samples, cols, rows);
-            })};
+            return std::vector<Buffer>{emit_rearrangement(q, grad_output, cols, rows)};
         });
     p.set_twins(x, result);
     return result;
 }
 
 }  // namespace
+
+template <class T>
+Buffer emit_rearrangement(Program<T>& p, Buffer from, int64_t rows, int64_t cols) {
+    return p.emit({from}, rows * cols,
+                  [=](const Operands<T>& at, int64_t samples) { rearrange(at.in(0), at.out(), samples, rows, cols); });
+}
 
 template <class T>
 Buffer in_planes(Program<T>& p, Buffer x) {
@@ -39,8 +43,9 @@ Buffer in_channels_last(Program<T>& p, Buffer x, int64_t channels) {
     return result;
 }
 
-#define ADVCORE_LAYOUT(T)                              \
-    template Buffer in_planes<T>(Program<T>&, Buffer); \
+#define ADVCORE_LAYOUT(T)                                                         \
+    template Buffer emit_rearrangement<T>(Program<T>&, Buffer, int64_t, int64_t); \
+    template Buffer in_planes<T>(Program<T>&, Buffer);                            \
     template Buffer in_channels_last<T>(Program<T>&, Buffer, int64_t);
 ADVCORE_LAYOUT(float)
 ADVCORE_LAYOUT(double)

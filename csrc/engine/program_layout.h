@@ -12,4 +12,8 @@ Buffer in_planes(Program<T>& p, Buffer x);
 template <class T>
 Buffer in_channels_last(Program<T>& p, Buffer x, int64_t channels);
 
+// An instruction of the backward pass: [sample, row, col] to [sample, col, row].
+template <class T>
+Buffer emit_rearrangement(Program<T>& p, Buffer from, int64_t rows, int64_t cols);
+
 }  // namespace advcore

@@ -43,10 +43,11 @@ struct ConvPlan {
 };
 
 // `turned` is the convolution, with the taps turned around, that gives the input's gradient; without one the weight
-// serves as it is. What the way back needs is made when it is first gone.
+// serves as it is. What the way back needs is made when it is first gone. `for_channels_last`: all who read the output
+// want its channels side by side.
 template <class T>
 Buffer add_convolution(Program<T>& p, Buffer x, const ConvPlan& plan, ConvWeight<T> weight, std::vector<T> bias,
-                       Activation activation, const std::optional<ConvPlan>& turned);
+                       Activation activation, const std::optional<ConvPlan>& turned, bool for_channels_last);
 
 // weight[outputs, inputs]; bias[outputs] or empty.
 template <class T>

@@ -182,7 +182,8 @@ void conv2d_broadcast(const Conv2dBroadcastArgs<T>& args, int64_t begin, int64_t
         pair.activation = args.activation;
         for (int64_t row = row_tile * args.rows_per_tile; row < last; row += rows_at_once<T>) {
             const int64_t rows = smaller(rows_at_once<T>, last - row), out_row = group * args.rows + row;
-            pair.c_stride = padded_rows<T>(rows);
+            T* const result = args.channels_last ? args.out + (sample * plane + y * width) * args.rows + row : sums;
+            pair.c_stride = args.channels_last ? args.rows : padded_rows<T>(rows);
             for (int64_t k = 0; k < depth; k += block_depth) {
                 pair.depth = smaller(block_depth, depth - k);
                 pair.accumulate = k > 0, pair.last = k + pair.depth == depth;
@@ -192,9 +193,11 @@ void conv2d_broadcast(const Conv2dBroadcastArgs<T>& args, int64_t begin, int64_t
                     pair.col_bias = args.bias ? args.bias + out_row + col : nullptr;
                     pair.b = packed ? packed + k * padded + (row + col) * pair.depth : own_right;
                     if (!packed) pack_panel(args.weights, group, row + col, pair.cols, k, pair.depth, own_right);
-                    seen.multiply(pair, sums + col, packed ? pair.b + panel_width<T>(pair.cols) * pair.depth : nullptr);
+                    seen.multiply(pair, result + col,
+                                  packed ? pair.b + panel_width<T>(pair.cols) * pair.depth : nullptr);
                 }
             }
+            if (args.channels_last) continue;
             turn(sums, rows, seen.positions(), args.out + (sample * m.groups * args.rows + out_row) * plane + y * width,
                  plane, false);
         }

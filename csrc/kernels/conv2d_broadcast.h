@@ -53,6 +53,7 @@ struct Conv2dBroadcastArgs {
     int64_t row_tiles, rows_per_tile;  // in whole panels of every level
     int64_t height_tiles, height_per_tile;
     Activation activation;
+    bool channels_last;  // out[n, y, x, row] of one group, whole registers of rows
     [[gnu::always_inline]] int64_t items() const { return patches.samples * height_tiles * patches.groups * row_tiles; }
 };
 

@@ -38,6 +38,9 @@ void multiply(const PanelPair<T>& p) {
 #pragma GCC unroll 4
     for (int64_t k = 0; k < depth; ++k) {
         const T* const b = p.b + (Where == Scattered::right ? p.b_offset[k] : k * (Vectors * L));
+        if constexpr (Where == Scattered::runs) {  // of few terms each: the hardware hardly sees them coming
+            for (int v = 0; v < Vectors; ++v) __builtin_prefetch(b + (8 + v) * L, 0, 3);
+        }
         const auto left_of = [&](int r) {
             if constexpr (Where == Scattered::left)
                 return splat(left_row[r][p.a_term_offset[k]]);
