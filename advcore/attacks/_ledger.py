@@ -124,6 +124,10 @@ class Ledger:
                 asked = rows.stop
                 found.append(self._gradients_of_batch(x, owners, rows, weights, count))
                 self._tick()
+        except BaseException as error:
+            known = np.concatenate([logits for logits, _ in found]) if found else None
+            error.answered = known  # type: ignore[attr-defined]  # any exception may carry it
+            raise
         finally:  # what was never asked
             np.subtract.at(self.queries, owners[asked:], forwards)
             np.subtract.at(self.gradients, owners[answered:], backwards)

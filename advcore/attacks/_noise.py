@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 from advcore import _check
 from advcore._check import Array
 from advcore.attacks._arguments import Arguments
+from advcore.attacks._ledger import Index
 from advcore.attacks._problem import Problem
 from advcore.attacks._protocol import run
 from advcore.attacks._vectors import TINY, column
@@ -26,31 +27,40 @@ class Noise(Protocol):
 
 
 def search(noise: Noise, given: Arguments, eps: float, norm: str, draws: int) -> AttackResult:
-    """Try ``x + eps n / ||n||`` for so many draws of noise n a sample, ``ROUND`` at a time, until one succeeds."""
+    """Try ``x + eps n / ||n||`` for so many draws of noise n a sample, ``ROUND`` at a time, until one succeeds.
+
+    As many samples take their draws at once as fill a batch; the next one comes when one is done.
+    """
     eps = _check.real("eps", eps, minimum=0.0)
     norm = _check.choice("norm", norm, ("linf", "l2"))
     draws = _check.integer("draws", draws, minimum=1, maximum=2**31)
 
     def propose(problem: Problem) -> None:
-        active = np.arange(len(problem.x))
-        for first in range(0, draws, ROUND):
-            count = np.minimum(min(ROUND, draws - first), problem.left(active))
-            active, count = active[count > 0], count[count > 0]
-            if not len(active):
-                break
+        together = max(1, problem.batch_size // ROUND)
+        waiting, drawn = np.arange(len(problem.x)), np.zeros(len(problem.x), np.int64)
+        while True:
+            count = np.minimum(np.minimum(ROUND, draws - drawn[waiting]), problem.left(waiting))
+            waiting = waiting[count > 0]
+            if not len(waiting):
+                return
+            now, count = waiting[:together], count[count > 0][:together]
             asked, tried = [], []
             for draw in range(int(count.max())):
-                who = active[count > draw]
-                offset = noise(
-                    problem.seed, problem.sample_ids[who], first + draw, rows(problem.x).shape[1], dtype=problem.x.dtype
-                )
-                scale = eps / np.maximum(lengths(offset.astype(np.float64), norm), TINY)
-                offset *= column(scale, offset)
-                tried.append(problem.project(problem.x[who] + offset.reshape(problem.x[who].shape), who))
-                asked.append(who)
-            index = np.concatenate(asked)
-            examples = np.concatenate(tried)
+                at_this = now[count > draw]
+                for step in np.unique(drawn[at_this]):
+                    who = at_this[drawn[at_this] == step]
+                    tried.append(_moved(problem, who, int(step) + draw))
+                    asked.append(who)
+            drawn[now] += count
+            index, examples = np.concatenate(asked), np.concatenate(tried)
             met = problem.offer(examples, problem.logits(examples, index), index)
-            active = active[~np.isin(active, index[met])]
+            waiting = waiting[~np.isin(waiting, index[met])]
 
-    return run(propose, given, together=max(1, given.batch_size // ROUND), norm=norm, eps=eps)
+    def _moved(problem: Problem, who: Index, step: int) -> Array:
+        x = problem.x[who]
+        offset = noise(problem.seed, problem.sample_ids[who], step, rows(x).shape[1], dtype=x.dtype)
+        scale = eps / np.maximum(lengths(offset.astype(np.float64), norm), TINY)
+        offset *= column(scale, offset)
+        return problem.project(x + offset.reshape(x.shape), who)
+
+    return run(propose, given, norm=norm, eps=eps)

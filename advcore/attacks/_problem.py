@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -99,13 +100,8 @@ class Problem:
 
     def logits(self, x: Array, index: Index) -> Logits:
         """Ask the model: one query a row. What it has answered by the time that it raises, or is stopped, is kept."""
-        try:
+        with self._keeping(x, index):
             return self._ledger.logits(x, self.owners[index])
-        except BaseException as error:
-            answered: Logits | None = getattr(error, "answered", None)
-            if answered is not None and self.region.steps is None and not self._randomised:
-                self._keep(x[: len(answered)], answered, index[: len(answered)])
-            raise
 
     def shared_logits(self, x: Array) -> Logits:
         """Ask the model about inputs of the attacker's own: one query a row, on the account that all samples share."""
@@ -136,7 +132,8 @@ class Problem:
 
     def jacobian(self, x: Array, index: Index, cotangents: Callable[[Logits, slice], Logits], count: int) -> Gradient:
         """Ask for several gradients a row, (B, count, ...): cotangents(logits, part) has shape (rows, count, K)."""
-        logits, gradients = self._ledger.gradients_of(x, self.owners[index], cotangents, count)
+        with self._keeping(x, index):
+            logits, gradients = self._ledger.gradients_of(x, self.owners[index], cotangents, count)
         finite = np.isfinite(gradients)
         if self.region.mask is not None:
             gradients = np.where(self.region.mask[index][:, np.newaxis], gradients, 0.0).astype(gradients.dtype)
@@ -206,9 +203,22 @@ class Problem:
         self._take(x, met, gap, index)
         return met
 
+    @contextmanager
+    def _keeping(self, x: Array, index: Index) -> Iterator[None]:
+        """Keep what the model has answered about the rows by the time that it raises, or is stopped."""
+        try:
+            yield
+        except BaseException as error:
+            answered: Logits | None = getattr(error, "answered", None)
+            if answered is not None:
+                self._keep(x[: len(answered)], answered, index[: len(answered)])
+            raise
+
     def _keep(self, x: Array, logits: Logits, index: Index) -> None:
         """Keep those of the rows, whatever they were asked for, that are allowed as examples."""
-        allowed = rows(self.project(x, index) == x).all(axis=1)
+        allowed = rows(self.region.quantized(self.project(x, index), index) == x).all(axis=1)
+        if self._randomised:  # of which nobody can be asked again now: better than nothing, no better than anything
+            allowed &= ~self.best.met[index]
         x, logits, index = x[allowed], logits[allowed], index[allowed]
         self._take(x, self.met(logits, index), self.margin(logits, index), index)
 

@@ -74,7 +74,8 @@ class Region:
             step[outside] = nearest_in_l1_ball(wanted, self.eps, room)
             norms[outside] = lengths(step[outside], "l1")
         scale = np.minimum(self.eps / np.maximum(norms[outside], np.finfo(np.float64).tiny), 1.0)
-        while len(outside):  # rounding to the stored type may leave a point outside: pull twice as hard each time
+        scale *= 1 - slack / 8  # so that rounding to the stored type leaves few of many numbers outside
+        while len(outside):  # which are pulled twice as hard each time
             part = slice(None) if len(outside) == len(flat) else outside  # of all there is no need of copies
             pulled = (centre[part] + step[part] * scale[:, np.newaxis]).astype(flat.dtype)
             flat[part] = pulled

@@ -158,17 +158,29 @@ class _Run:
         if not len(owners):
             return None
         x = self.given.x[owners]
-        logits = self.ledger.logits(x, owners)
+        try:
+            logits = self.ledger.logits(x, owners)
+        except BaseException as error:
+            self._keep_checked(owners, getattr(error, "answered", None))
+            raise
         _check_classes(self.given, owners, logits.shape[1])
         self.judge.probe(x, owners)
         problem = self._problem(owners, logits)
         met = problem.met(logits, np.arange(len(owners)))
         if self.judge.randomised:
             met = self._decide(problem, x).met
-        done = owners[met]
-        self.success[done], self.status[done] = True, "misclassified"
-        self.first_queries[done], self.first_gradients[done] = self.ledger.queries[done], 0
+        self._finish(owners[met])
         return self._problem(owners[~met], logits[~met]) if not met.all() else None
+
+    def _finish(self, misclassified: Index) -> None:
+        self.success[misclassified], self.status[misclassified] = True, "misclassified"
+        self.first_queries[misclassified], self.first_gradients[misclassified] = self.ledger.queries[misclassified], 0
+
+    def _keep_checked(self, owners: Index, answered: Logits | None) -> None:
+        """Finish those of the samples that the model called wrong before it raised, or was stopped."""
+        if answered is not None and not self.judge.randomised:
+            known = owners[: len(answered)]
+            self._finish(known[self._problem(known, answered).met(answered, np.arange(len(known)))])
 
     def _solvent(self, owners: Index) -> Index:
         """Return the samples that can pay for the check of their input; the others stay unfinished, by themselves."""
