@@ -12,6 +12,7 @@ from advcore.attacks._losses import Logits, without
 from advcore.attacks._problem import Problem
 
 PULLS = 3  # queries for the way back to the boundary after a success
+LEAST_GAP = 0.01  # of the logits' spread
 BEYOND = 0.002  # how far past where it should be they look, as a share of the perturbation
 
 
@@ -58,6 +59,12 @@ def step_past_boundary(
     return ends
 
 
+def least_gap(logits: Logits) -> NDArray[np.float64]:
+    """Return what a step to a boundary goes for at least, (n,): equal logits are on it, and to stay is no way past."""
+    spread = np.ptp(logits, axis=1)
+    return LEAST_GAP * np.where(spread > 0, spread, 1.0)
+
+
 def _others(problem: Problem, classes: int) -> Index:
     """Return the classes whose boundaries are looked at, (n, m), those of large logits first; targeted: (n, 1)."""
     if problem.targeted:
@@ -86,6 +93,7 @@ def _step(problem: Problem, current: Array, active: Index, others: Index, norm: 
     else:
         own = found.logits[at, problem.y[active]][:, np.newaxis]
         gap = np.abs(np.take_along_axis(found.logits, others, axis=1) - own)
+    gap = np.maximum(gap, least_gap(found.logits)[:, np.newaxis])
     lower, upper = problem.region.lower[active], problem.region.upper[active]
     up, down = (current < upper)[:, np.newaxis], (current > lower)[:, np.newaxis]
     free = np.where(found.ascent > 0, up, down)

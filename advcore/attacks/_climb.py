@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from advcore._check import Array
+from advcore.attacks._ledger import Index
 from advcore.attacks._problem import Problem
 from advcore.attacks._steps import direction, random_start, sparse_direction
 from advcore.attacks.result import rows
@@ -54,7 +55,9 @@ class Climb:
             momentum = np.zeros_like(current) if self.momentum else None
             for _ in range(self.steps):
                 affordable = np.isin(active, problem.afford(active, problem.gradient_queries(), 1))
-                active, current = active[affordable], current[affordable]
+                if not affordable.all():
+                    self._look(problem, current[~affordable], active[~affordable])
+                    active, current = active[affordable], current[affordable]
                 if not len(active):
                     return
                 gradient = problem.gradient(current, active, self.loss)
@@ -70,12 +73,16 @@ class Climb:
                 else:
                     step = sparse_direction(ascent, current, problem, active, moved[active])
                 current = problem.project(current + self.step_size * step, active)
-            affordable = np.isin(active, problem.afford(active))
-            active, current = active[affordable], current[affordable]
-            met = self._offer(problem, current, problem.logits(current, active), active) if len(active) else active > 0
+            active, met = self._look(problem, current, active)
             active = active[~(met & self.early_stop)]
             if not len(active):
                 return
+
+    def _look(self, problem: Problem, x: Array, index: Index) -> tuple[Index, Array]:
+        """Ask about the last iterates of those who can pay for it; return these samples, and who succeeded."""
+        paying = np.isin(index, problem.afford(index))
+        x, index = x[paying], index[paying]
+        return index, self._offer(problem, x, problem.logits(x, index), index) if len(index) else index > 0
 
     def _offer(self, problem: Problem, x: Array, logits: Array, index: Array) -> Array:
         met = problem.offer(x, logits, index)

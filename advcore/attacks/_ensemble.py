@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
@@ -175,7 +176,10 @@ class _Merged:
             return
         self.take(name, found, index, first)
         error.result = self.result()  # type: ignore[attr-defined]  # any exception may carry it
-        if not first:
+        named = [int(number) for number in re.findall(r"for sample (\d+)", str(error))]
+        if not first and named and named[0] < len(index):
+            error.add_note(f"{name} was given the survivors alone: its sample {named[0]} is sample {index[named[0]]}.")
+        elif not first:
             more = ", ..." if len(index) > NAMED else ""
             error.add_note(f"{name} numbers the samples it was given: {', '.join(map(str, index[:NAMED]))}{more}.")
 

@@ -1,4 +1,4 @@
-"""The term ``c f`` of penalty attacks: ``f = max(-margin, -kappa)``, zero slope once the margin is kappa."""
+"""The term ``c f`` of penalty attacks: ``f = max(-margin, -kappa)``, zero slope once a success's margin is kappa."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ def weighted_slope(
 
     def slope(logits: Logits, part: slice) -> Logits:
         chosen = index[part]
-        weight = np.where(problem.margin(logits, chosen) < kappa, -constant[chosen], 0.0)
+        # A margin of zero is no success where the label is the first of equal logits.
+        pulled = (problem.margin(logits, chosen) < kappa) | ~problem.met(logits, chosen)
+        weight = np.where(pulled, -constant[chosen], 0.0)
         return problem.margin_ascent(logits, chosen) * weight[:, np.newaxis]
 
     return slope

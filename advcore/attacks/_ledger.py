@@ -181,10 +181,9 @@ class Ledger:
             plus, minus = np.moveaxis(logits.reshape(len(x), 2, count, -1), 1, 0)
         return Moved(plus.reshape(*coordinates.shape, -1), minus.reshape(*coordinates.shape, -1), up, down)
 
-    def affordable(self, owners: Index, queries: int, gradients: int) -> NDArray[np.bool_]:
-        """Say which samples may still have so many rows of logits and gradients."""
-        beyond = self.beyond(owners, queries * self.access.queries, self.access.backwards(gradients))
-        return ~(beyond["max_queries"] | beyond["max_evaluations"])
+    def unaffordable(self, owners: Index, queries: int, gradients: int) -> dict[str, NDArray[np.bool_]]:
+        """Say for each limit which samples it refuses so many rows of logits and gradients."""
+        return self.beyond(owners, queries * self.access.queries, self.access.backwards(gradients))
 
     def beyond(self, owners: Index, queries: int | Index, gradients: int | Index) -> dict[str, NDArray[np.bool_]]:
         """Say for each limit which samples would exceed it with so many more forward and backward evaluations."""

@@ -45,7 +45,8 @@ def step_to_plane(x: Array, normal: Array, gain: Array, bounds: tuple[float, flo
         slope /= np.maximum(slope.max(axis=1, initial=0.0), np.finfo(x.dtype).tiny)[:, np.newaxis]
         scale = np.abs(normal).max(axis=1, initial=0.0)
         reached = room / np.maximum(slope, 1e-18)
-        gain = gain / np.maximum(scale, np.finfo(x.dtype).tiny)
+        with np.errstate(over="ignore"):  # a plane that no step reaches
+            gain = gain / np.maximum(scale, np.finfo(x.dtype).tiny)
         level = _level(np.square(slope), reached, slope * room, gain)
         size = np.minimum(level[:, np.newaxis] * slope, room)
     step: Array = np.copysign(size, ahead)

@@ -83,6 +83,8 @@ class Problem:
         self.informed = np.zeros(len(owners), np.bool_)  # samples for which some gradient was of use
         self.loss: str | None = None  # that replaces the algorithm's own
         self.losses: set[str] = set()  # that the algorithm has climbed
+        self.cut = np.zeros(len(owners), np.bool_)  # samples whose budget did not pay for a gradient
+        self.cut_by: str | None = None
         self.first_queries = np.full(len(owners), -1, np.int64)
         self.first_gradients = np.full(len(owners), -1, np.int64)
 
@@ -122,7 +124,7 @@ class Problem:
 
         found = self.vjp(x, index, ascent)
         values = climbed.value(found.logits, self.y[index], aims)
-        self._record(values, index)
+        self.trace(values, index)
         return found._replace(values=values)
 
     def vjp(self, x: Array, index: Index, cotangent: Callable[[Logits, slice], Logits]) -> Gradient:
@@ -147,8 +149,16 @@ class Problem:
         return self._ledger.moved(x, self.owners[index], coordinates, h, self.region.bounds)
 
     def afford(self, index: Index, queries: int = 1, gradients: int = 0) -> Index:
-        """Return those of the samples that may still ask for so many rows of logits and gradients each."""
-        return index[self._ledger.affordable(self.owners[index], queries, gradients)]
+        """Return those of the samples that may still ask for so many rows of logits and gradients each.
+
+        Who is refused a gradient has been cut short. (To spend all its queries is how a search by scores ends.)
+        """
+        able = np.ones(len(index), np.bool_)
+        for limit, beyond in self._ledger.unaffordable(self.owners[index], queries, gradients).items():
+            able &= ~beyond
+            if gradients and beyond.any():
+                self.cut[index[beyond]], self.cut_by = True, limit
+        return index[able]
 
     def left(self, index: Index) -> Index:
         """Return how many rows each of the samples may still ask for; without a limit, a very large number."""
@@ -188,7 +198,7 @@ class Problem:
         met, gap = self.met(logits, index), self.margin(logits, index)
         met &= gap >= kappa
         if not self._traced_by_gradient:
-            self._record(gap, index)
+            self.trace(gap, index)
         if self.region.steps is not None and met.any():
             x, hits = x.copy(), met
             met = self._payable(index, hits)
@@ -287,7 +297,8 @@ class Problem:
         for name in ("queries", "gradients"):
             getattr(self._ledger, name)[self.owners] = arrays[name]
 
-    def _record(self, values: Values, index: Index) -> None:
+    def trace(self, values: Values, index: Index) -> None:
+        """Add the samples' losses to their traces, where those were asked for."""
         if self._traces is not None:
             for owner, value in zip(self.owners[index].tolist(), values.tolist(), strict=True):
                 self._traces[owner].append(value)

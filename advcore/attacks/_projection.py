@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from advcore._check import Array
 from advcore.attacks.result import lengths, rows
 
-GRID_SLACK = 1e-6  # of the budget: grid points differ from multiples of the step by rounding
+
+def grid_rounding(dtype: Any, bounds: tuple[float, float], changed: Any, norm: str) -> Any:
+    """Return how much more than so many steps of a grid the change of ``changed`` entries may measure, by rounding."""
+    entries = {"linf": 1.0, "l2": np.sqrt(changed), "l1": changed}[norm]
+    return np.finfo(dtype).eps * max(bounds[1] - bounds[0], *map(abs, bounds)) * entries
 
 
 class Region:
@@ -104,7 +110,9 @@ class Region:
         start, place = np.rint(self._index(origin)), self._index(x)
         rounded = self._value(np.rint(place), start, origin)
         if self.norm is not None:
-            over = lengths(rows(rounded.astype(np.float64) - origin), self.norm) > self.eps * (1 + GRID_SLACK)
+            step = rows(rounded.astype(np.float64) - origin)
+            slack = grid_rounding(x.dtype, self.bounds, np.count_nonzero(step, axis=1), self.norm)
+            over = lengths(step, self.norm) > self.eps + slack
             # 1e-6: a grid point that x should be, but for rounding, is not a step further away.
             steps = np.trunc((place - start) * (1 + 1e-6))
             rounded[over] = self._value(start + steps, start, origin)[over]

@@ -206,6 +206,8 @@ class _Run:
                 propose(again)
             finally:
                 problem.informed[masked] = again.informed
+                problem.cut[masked] |= again.cut
+                problem.cut_by = again.cut_by or problem.cut_by
                 problem.best.examples[masked], problem.best.met[masked] = again.best.examples, again.best.met
                 problem.first_queries[masked] = again.first_queries
                 problem.first_gradients[masked] = again.first_gradients
@@ -221,8 +223,10 @@ class _Run:
         self.first_gradients[unseen] = self.ledger.gradients[unseen]
         masked = (self.ledger.gradients[owners] > 0) & ~problem.informed
         undecided = verdict.undecided | self._changed(problem, verdict)
-        known = [verdict.met, undecided, masked]
-        status = np.select(known, ["success", "undecided", "masked"], default=unbroken)
+        known = [verdict.met, undecided, masked, problem.cut]
+        status = np.select(known, ["success", "undecided", "masked", "unfinished"], default=unbroken)
+        if (status == "unfinished").any():
+            self.stopped = problem.cut_by or self.stopped
         self.success[owners], self.status[owners] = verdict.met, status
 
     def _take(self, problem: Problem, examples: Array) -> None:

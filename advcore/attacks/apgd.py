@@ -107,9 +107,9 @@ def apgd(
         active = np.arange(len(problem.x))
         plain = loss == "dlr" and problem.classes < 4
         aims = [None] if problem.targeted or not count or plain else list(likeliest(problem, count))
-        for number, aim in enumerate(aims):
-            for restart in range(restarts):
-                start = random_start(problem, active, number * restarts + restart, on_sphere=True)
+        for restart in range(restarts):  # the outer loop: more of them begin with all that fewer do
+            for number, aim in enumerate(aims):
+                start = random_start(problem, active, restart * len(aims) + number, on_sphere=True)
                 towards = None if aim is None else aim[active]
                 active = _climb(problem, active, start, steps, loss, towards, early_stop)
                 if not len(active):

@@ -100,7 +100,7 @@ def ddn(
             direction += current
             direction -= origin
             radius = np.minimum(radius * np.where(met, 1 - gamma, 1 + gamma), farthest)
-            direction = scaled(direction, radius / np.maximum(norms(direction, "l2"), np.finfo(direction.dtype).tiny))
+            direction = scaled(unit(direction), radius)
             current = problem.project(origin + direction, active)
 
     return run(propose, given, minimise="l2")

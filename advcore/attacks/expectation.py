@@ -55,7 +55,7 @@ class Expectation(Access):
 
     def logits(self, x: Array) -> Any:
         """Return the logarithm of the mean softmax."""
-        return _mixed([np.asarray(self.base.logits(x.copy())) for _ in range(self.draws)])
+        return _mixed([np.array(self.base.logits(x.copy())) for _ in range(self.draws)])
 
     def forwards(self, gradients: int) -> int:
         """Each draw pays by itself."""
@@ -73,7 +73,7 @@ class Expectation(Access):
             logits, gradient = self.base.logits_and_gradients(x.copy(), cotangents, count)
             gradient = np.asarray(gradient)
             wide = gradient.astype(np.float64)
-            every.append(np.asarray(logits))
+            every.append(np.array(logits))  # a copy: a model may use one buffer for all answers
             total = wide if draw == 0 else total + wide
             squares = wide * wide if draw == 0 else squares + wide * wide
         mean = total / self.draws

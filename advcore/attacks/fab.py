@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from advcore import _check, _random
 from advcore._check import Array
 from advcore.attacks._arguments import check
+from advcore.attacks._boundary import least_gap
 from advcore.attacks._ledger import Index
 from advcore.attacks._lengths import norms
 from advcore.attacks._losses import Logits
@@ -113,9 +114,9 @@ def fab(
         search = _Search(problem, norm, budget, (alpha_max, eta, beta))
         active = np.arange(len(problem.x))
         aims = [None] if problem.targeted or not count else list(likeliest(problem, count))
-        for number, aim in enumerate(aims):
-            for restart in range(restarts):
-                start = search.start(active, number * restarts + restart) if restart else problem.x[active]
+        for restart in range(restarts):
+            for number, aim in enumerate(aims):
+                start = search.start(active, restart * len(aims) + number) if restart else problem.x[active]
                 active = search.climb(active, start, steps, aim, early_stop)
                 if not len(active):
                     return
@@ -189,7 +190,7 @@ class _Search:
 
         if problem.targeted:
             gradient = problem.vjp(x, index, lambda logits, part: problem.margin_ascent(logits, index[part]))
-            return problem.margin(gradient.logits, index).astype(x.dtype), rows(gradient.ascent)
+            return self._height(problem.margin(gradient.logits, index), gradient.logits, x), rows(gradient.ascent)
         classes = np.arange(problem.classes - 1) + (np.arange(problem.classes - 1) >= y[:, np.newaxis])  # all but y
         others = classes if aim is None else aim[index][:, np.newaxis]
 
@@ -203,12 +204,17 @@ class _Search:
         each = np.arange(len(index))
         gaps = np.take_along_axis(gradient.logits, others, axis=1) - gradient.logits[each, y][:, np.newaxis]
         if count == 1:
-            return gaps[:, 0].astype(x.dtype), rows(gradient.ascent[:, 0])
+            return self._height(gaps[:, 0], gradient.logits, x), rows(gradient.ascent[:, 0])
         slopes = np.stack([norms(gradient.ascent[:, j], DUAL[self.norm]) for j in range(count)], axis=1)
         # A class without a gradient is out of reach in the linearisation.
         distances = np.divide(np.abs(gaps), slopes, out=np.full(gaps.shape, np.inf), where=slopes > 0)
         nearest = distances.argmin(axis=1)
-        return gaps[each, nearest].astype(x.dtype), rows(gradient.ascent[each, nearest])
+        return self._height(gaps[each, nearest], gradient.logits, x), rows(gradient.ascent[each, nearest])
+
+    def _height(self, gap: Array, logits: Logits, x: Array) -> Array:
+        """Return the height in the type of x; on the boundary itself, where the first class wins, just below it."""
+        height: Array = np.where(gap == 0, -least_gap(logits), gap).astype(x.dtype)
+        return height
 
     def _offer(self, x: Array, index: Index) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Ask for the logits; say which rows meet the criterion at all, and which ones within the budget."""
@@ -217,6 +223,7 @@ class _Search:
         met, far = problem.met(logits, index), distance(x, problem.x[index], self.norm)
         self.found[index] = np.minimum(self.found[index], np.where(met, far, np.inf))
         within = far <= self.budget
+        problem.trace(problem.margin(logits[~within], index[~within]), index[~within])
         if within.any():
             within[within] = problem.offer(x[within], logits[within], index[within])
         return met, within

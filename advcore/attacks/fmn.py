@@ -10,7 +10,7 @@ import numpy as np
 from advcore import _check
 from advcore._check import Array
 from advcore.attacks._arguments import check
-from advcore.attacks._boundary import step_past_boundary
+from advcore.attacks._boundary import least_gap, step_past_boundary
 from advcore.attacks._lengths import into_ball, norms, scaled, unit
 from advcore.attacks._options import Options
 from advcore.attacks._problem import Problem
@@ -106,7 +106,9 @@ def fmn(
                 smaller, larger = np.minimum(np.floor(smaller), radius - 1), np.maximum(np.floor(larger), radius + 1)
             else:
                 slope = np.maximum(norms(found.ascent, DUAL[norm]), np.finfo(delta.dtype).tiny)
-                ahead = np.abs(problem.margin(found.logits, active)) / slope
+                gap = np.maximum(np.abs(problem.margin(found.logits, active)), least_gap(found.logits))
+                with np.errstate(over="ignore"):  # without a gradient the boundary is nowhere
+                    ahead = gap / slope
                 boundary = (1 + share) * (norms(delta, norm) + ahead)
                 larger = np.where(problem.best.met[active], larger, boundary)
             radius = np.where(met, np.minimum(smaller, problem.best.distance[active]), larger)

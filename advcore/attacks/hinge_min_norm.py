@@ -69,9 +69,9 @@ def hinge_min_norm(
     -------
     AttackResult
         The successful iterate of the smallest L2 distance, or x itself. ``log`` has an entry an iteration
-        (search_steps x steps of them, NaN where a sample took no part): "c", "distance" (``||x - z||_2^2``), "hinge",
-        "objective", "score" (t f(z)) and "success" (0 or 1). Per sample: one query for the input itself, one query and
-        one gradient a step, and up to three more of both for the start (see Notes).
+        (search_steps x steps of them, NaN where a sample took no part; 24 bytes each): "c", "distance"
+        (``||x - z||_2^2``), "hinge", "objective", "score" (t f(z)) and "success" (0 or 1). Per sample: one query for
+        the input itself, one query and one gradient a step, and up to three more of both for the start (see Notes).
 
     Raises
     ------

@@ -44,7 +44,7 @@ def jsma(
     y : int array, (N,)
         True labels.
     theta : float, not 0
-        What a feature changes by, in the units of x; below 0, features decrease.
+        What a feature changes by, in the units of x (for images in [0, 255] take 255); below 0, features decrease.
     gamma : float, in (0, 1]
         The largest share of the features that may change.
     **options
@@ -55,7 +55,7 @@ def jsma(
     AttackResult
         Per sample: one query for the input itself; a step takes two gradients, at one query for both where the model
         gives several from one pass (networks, torch modules), else one each, and one query after it. There are at most
-        ``gamma d / 2`` steps, d the number of features.
+        ``gamma d / 2`` steps, d the number of features, and at least one.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def jsma(
         current = problem.x
         size = rows(problem.x).shape[1]
         end = rows(problem.region.upper if theta > 0 else problem.region.lower)
-        for _ in range(int(gamma * size / 2 + 1e-9)):
+        for _ in range(max(int(gamma * size / 2 + 1e-9), 1)):
             affordable = np.isin(active, problem.afford(active, problem.gradient_queries(2) + 1, 2))
             active, current = active[affordable], current[affordable]
             if not len(active):

@@ -140,17 +140,20 @@ class NativeModel(Access):
             logits, gradients = model.value_and_vjps(x, lambda z: _contiguous(cotangents(z), 1), count)
             return logits, np.swapaxes(gradients, 0, 1)
         if not self.combined:
-            logits = model.logits(x)
+            logits = np.array(model.logits(x.copy()))  # copies: models work in place, or use one buffer for all answers
             directions = _contiguous(cotangents(logits), 1)
-            return logits, _stack([model.vjp(x, direction) for direction in directions])
+            return logits, _stack([np.array(model.vjp(x.copy(), direction)) for direction in directions])
         kept: list[Array] = []
 
         def first(logits: Any) -> Array:
             kept.extend(_contiguous(cotangents(logits), 1))
             return kept[0]
 
-        logits, gradient = model.value_and_vjp(x, first)
-        return logits, _stack([gradient, *(model.vjp(x, direction) for direction in kept[1:])])
+        logits, gradient = model.value_and_vjp(x if count == 1 else x.copy(), first)
+        if count == 1:
+            return logits, _stack([gradient])
+        others = (np.array(model.vjp(x.copy(), direction)) for direction in kept[1:])
+        return np.array(logits), _stack([np.array(gradient), *others])
 
 
 class TorchModule(Access):
@@ -169,22 +172,33 @@ class TorchModule(Access):
     def logits(self, x: Array) -> Any:
         """Run the module without a tape."""
         with self.torch.no_grad(), _evaluating(self.module):
-            return self.module(self._tensor(x)).cpu().numpy()
+            return self._array(self._output(self._tensor(x)))
 
     def logits_and_gradients(self, x: Array, cotangents: Cotangents, count: int) -> tuple[Any, Any]:
         """Run the module with a tape, for the input alone: gradients of its parameters are left as they are."""
         torch = self.torch
-        with torch.enable_grad(), _evaluating(self.module):
+        with torch.inference_mode(False), torch.enable_grad(), _evaluating(self.module):
             leaf = self._tensor(x).requires_grad_()
-            logits = self.module(leaf)
-            values = logits.detach().cpu().numpy()
+            logits = self._output(leaf.clone())  # its first layer may work in place
+            values = self._array(logits.detach())
             weights = torch.as_tensor(cotangents(values), dtype=logits.dtype, device=logits.device)
             gradients = []
             for j in range(count):
                 options = {"retain_graph": j + 1 < count, "allow_unused": True, "materialize_grads": True}
                 (gradient,) = torch.autograd.grad(logits, leaf, weights[:, j], **options)
-                gradients.append(gradient.cpu().numpy())
+                gradients.append(self._array(gradient))
         return values, _stack(gradients)
+
+    def _output(self, tensor: Any) -> Any:
+        output = self.module(tensor)
+        if not isinstance(output, self.torch.Tensor):
+            raise TypeError(f"the module must return a tensor of logits, got a {type(output).__name__}")
+        return output
+
+    def _array(self, tensor: Any) -> Array:
+        narrow = tensor.dtype in (self.torch.bfloat16, self.torch.float16)  # NumPy has no bfloat16
+        array: Array = (tensor.float() if narrow else tensor).cpu().numpy()
+        return array
 
     def _tensor(self, x: Array) -> Any:
         return self.torch.tensor(x).to(**self.options)

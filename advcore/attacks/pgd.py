@@ -54,6 +54,7 @@ def pgd(
     step_size : float, above 0; default ``5 eps / steps``, in L2 ``10 eps / steps``, in L1 ``2.5 eps / steps``
         In the units of x (on a sphere, s steps leave ``(1 + step_size / eps)**-s`` of the angle to the gradient).
         Madry et al. use 0.01 for eps 0.3 and 40 steps on MNIST (the default here: 0.0375, which breaks more digits).
+        With a size of one's own a longer run contains the shorter one; by default more steps are another, finer walk.
     restarts : int, at least 1
         Runs from different random starts; a sample needs one that succeeds.
     random_start : bool

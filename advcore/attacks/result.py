@@ -29,7 +29,8 @@ class AttackResult:
         "masked": failed, and the gradient was zero or not finite at every iterate, so the failure says nothing about
         robustness; "undecided": a randomised model whose votes do not tell, or one that answered otherwise when asked
         again (counts as robust); "unfinished": the attack was stopped before the sample was broken, or the sample's
-        budget does not pay for the check of its input (of an ensemble: for a turn with every member).
+        budget does not pay for the check of its input, or for a gradient that was to come (of an ensemble: for a turn
+        with every member).
     distances : dict of float64 arrays, (N,)
         "l0" (entries that differ), "l1", "l2", "linf" between example and input, in the units of the input.
     queries : int64 array, (N,)

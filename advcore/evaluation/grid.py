@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from advcore._check import Array
-from advcore.attacks._projection import GRID_SLACK
+from advcore.attacks._projection import grid_rounding
 from advcore.evaluation.rows import Row
 
 EIGHT_BITS = 255
@@ -30,13 +30,12 @@ def without_rounding(row: Row, norm: str, bounds: tuple[float, float], steps: in
     without a budget, a Linf distance becomes that of so many steps.
     """
     distance, width = getattr(row, norm), bounds[1] - bounds[0]
-    features = {"linf": 1.0, "l2": math.sqrt(row.l0), "l1": row.l0}[norm]
-    rounding = float(np.finfo(dtype).eps) * max(width, *map(abs, bounds)) * features
+    rounding = float(grid_rounding(dtype, bounds, row.l0, norm))
     most = row.eps
     if not math.isfinite(row.eps):
         if norm != "linf":
             return row
         most = round(distance * steps / width) * width / steps
-    over = row.success and most < distance <= most * (1 + GRID_SLACK) + rounding
+    over = row.success and most < distance <= most + rounding
     changes: dict[str, Any] = {norm: most}
     return replace(row, **changes) if over else row
