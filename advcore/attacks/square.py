@@ -81,18 +81,24 @@ def square(
     steps = _check.integer("steps", steps, minimum=1)
     p_init = _check.real("p_init", p_init, above=0.0, maximum=1.0)
     given = check("square", model, x, y, options)
-    most = given.max_queries
-    total = min(steps, most) if isinstance(most, int) else steps
+    most = steps if given.max_queries is None else np.minimum(steps, given.max_queries)
+    queries = np.broadcast_to(most, len(given.x))  # squares shrink by a sample's own
 
     def propose(problem: Problem) -> None:
         search = _Linf(problem) if norm == "linf" else _L2(problem)
-        active = np.arange(len(problem.x))
-        for step in range(total - 1):
-            active = problem.afford(active)
+        totals = queries[problem.owners]
+        active = np.argsort(totals, kind="stable")
+        for step in range(totals.max() - 1):
+            active = problem.afford(active[totals[active] > step + 1])
             if not len(active):
                 return
-            area = share(p_init, max(step - 1, 0), max(total - 2, 1))
-            images = search.change(active, step, area) if step else search.start(active)
+            if step == 0:
+                images = search.start(active)
+            else:
+                alike = np.split(active, np.flatnonzero(np.diff(totals[active])) + 1)
+                areas = [share(p_init, step - 1, max(int(totals[some[0]]) - 2, 1)) for some in alike]
+                parts = [search.change(some, step, area) for some, area in zip(alike, areas, strict=True)]
+                images = parts[0] if len(parts) == 1 else np.concatenate(parts)
             candidates = images.reshape(len(active), *problem.x.shape[1:])
             active = active[~problem.offer(candidates, problem.logits(candidates, active), active)]
 

@@ -75,3 +75,25 @@ def test_pyramids_oppose_each_other():
     assert (down[0, :3] > 0).all()
     assert (down[0, 3:] < 0).all()
     assert tiled(np.random.default_rng(0).random((3, 4 * 100)), 3, 10, 10).shape == (3, 3, 10, 10)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_squares_shrink_by_a_samples_own_limit(norm):
+    rng = np.random.default_rng(0)
+    weight = rng.standard_normal((3, 36))
+    x = rng.uniform(0.2, 0.8, (8, 1, 6, 6))
+
+    def scores(x):
+        return (x.reshape(len(x), 1, -1) * weight).sum(axis=-1)
+
+    y = scores(x).argmax(axis=1)
+    options = {"eps": 0.1 if norm == "linf" else 0.5, "norm": norm, "output": "logits", "randomised": False}
+    limits = np.array([30, 60, 200, 60, 30, 2, 200, 60])
+    together = square(scores, x, y, max_queries=limits, **options)
+    assert (together.queries <= limits).all()
+    assert (together.queries[~together.success] == limits[~together.success]).all()
+    for limit in np.unique(limits):
+        same = limits == limit
+        alone = square(scores, x[same], y[same], max_queries=int(limit), sample_ids=np.flatnonzero(same), **options)
+        np.testing.assert_array_equal(together.examples[same], alone.examples)
+        np.testing.assert_array_equal(together.queries[same], alone.queries)
