@@ -289,3 +289,11 @@ def test_bad_input_is_refused(call, error, message):
 def test_bad_networks_are_refused(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_no_class_is_predicted_of_nan():
+    network = nn.Sequential(nn.Linear(2, 3), seed=0)
+    network.layers["0"].parameters["bias"][1] = np.nan
+    x = np.ones((4, 2), np.float32)
+    assert network.predict(x).tolist() == [-1] * 4
+    assert nn.accuracy(network, x, np.zeros(4, np.int64)) == 0.0

@@ -76,8 +76,9 @@ class Runnable(LayerGraph):
         return result
 
     def predict(self, x: Array) -> NDArray[np.int64]:
-        """Return the class of the largest logit, the first one among equals, as int64 (N,)."""
-        return np.asarray(self.logits(x).argmax(axis=-1), np.int64)
+        """Return the class of the largest logit, the first one among equals, as int64 (N,); -1 where one is NaN."""
+        logits = self.logits(x)
+        return np.where(np.isnan(logits).any(axis=-1), np.int64(-1), logits.argmax(axis=-1))
 
     def activations(self, x: Array, names: Sequence[str]) -> dict[str, Array]:
         """Return the outputs of the named layers.
