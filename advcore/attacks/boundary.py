@@ -99,7 +99,7 @@ def boundary(
             towards = _adapted(towards, met, SOURCE_RATE, SOURCE_GAIN)
             current[met] = nearer[met]
 
-    return run(propose, given, minimise="l2")
+    return run(propose, given, together=4 * given.batch_size, minimise="l2")  # so that batches stay full
 
 
 def _proposals(
