@@ -12,7 +12,7 @@ from advcore.evaluation import detection, probes
 from advcore.evaluation.checks import Check
 from advcore.evaluation.identity import plain
 from advcore.evaluation.results import NO_RESULT, Results
-from advcore.evaluation.rows import COLUMNS, Row
+from advcore.evaluation.rows import COLUMNS, EVERY_EPS, Row
 from advcore.evaluation.statistics import wilson
 
 NOTE = (
@@ -88,9 +88,7 @@ def _attack(results: Results, label: str) -> list[dict[str, Any]]:
                 "median_distance": _median([getattr(row, results.about.norm) for row in hits]),
                 "mean_queries": _mean([row.queries for row in rows.values()]),
                 "mean_gradients": _mean([row.gradients for row in rows.values()]),
-                "median_queries_to_success": _median(
-                    [row.queries_to_success for row in hits if row.queries_to_success >= 0]
-                ),
+                "median_queries_to_success": _median([row.queries_of_success for row in hits]),
             }
         )
     return entries
@@ -146,11 +144,15 @@ def _cost(rows: list[Row]) -> dict[str, int]:
 
 
 def _times(results: Results) -> dict[str, Any]:
-    """Return seconds, in all and an attack: all that may differ between two runs of one command."""
-    attacks = {}
+    """Return seconds, in all and an attack: all that may differ between two runs of one command.
+
+    An attack without a budget succeeds where it comes as near as the largest eps.
+    """
+    attacks, norm, largest = {}, results.about.norm, max(results.about.eps)
     for label in dict.fromkeys(row.attack for row in results.rows):
         rows = [row for row in results.rows if row.attack == label]
-        seconds, won = sum(row.seconds for row in rows), sum(row.success for row in rows)
+        seconds = sum(row.seconds for row in rows)
+        won = sum(row.within(norm, largest if row.eps == EVERY_EPS else row.eps) for row in rows)
         attacks[label] = {
             "seconds": seconds,
             "cpu_seconds": sum(row.cpu_seconds for row in rows),

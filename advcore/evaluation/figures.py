@@ -23,7 +23,6 @@ from advcore._demo.figures import (
 )
 from advcore.evaluation import probes, work
 from advcore.evaluation.results import Results
-from advcore.evaluation.rows import EVERY_EPS
 from advcore.evaluation.work import Task
 
 if TYPE_CHECKING:
@@ -70,25 +69,37 @@ def accuracy(found: dict[str, Any]) -> Picture:
 
 
 def queries(results: Results) -> Picture | None:
-    """Draw the share of images broken against the queries spent on each."""
+    """Draw the share of images broken against the queries spent on each, at the eps where most attacks break any."""
+    eps = max(results.about.eps, key=lambda e: len(_curves(results, e)))
+    curves = _curves(results, eps)
+    if not curves:
+        return None
     figure = new_figure(6.6, 3.2)
     axes = figure.add_subplot()
-    eps = results.about.eps[-1]
     drawn = []
-    for (colour, _), label in zip(STYLES, results.labels, strict=False):
-        rows = results.by.get((label, eps)) or results.by.get((label, EVERY_EPS), {})
-        at = sorted(row.queries_to_success for row in rows.values() if row.success and row.queries_to_success > 0)
-        if at:
-            share = 100 * np.arange(1, len(at) + 1) / len(rows)
-            axes.step([at[0], *at], [0.0, *share], where="post", color=colour, linewidth=1.8, label=label)
-            drawn.append(f"{label} breaks {share[-1]:.0f}% of its {len(rows)} images")
-    if not drawn:
-        return None
+    for (colour, _), (label, (spent, tried)) in zip(STYLES, curves.items(), strict=False):
+        share = 100 * np.arange(1, len(spent) + 1) / tried
+        axes.step([spent[0], *spent], [0.0, *share], where="post", color=colour, linewidth=1.8, label=label)
+        drawn.append(f"{label} breaks {len(spent)} of its {tried} images")
     axes.set(xlabel="queries an image", ylabel="images broken, %", xscale="log", ylim=(-3, 103))
     axes.legend(frameon=False, fontsize=9, labelcolor=INK)
     plain_axes(axes)
-    caption = f"Success against queries at ε = {eps:g}, of the images that each attack was run on."
+    caption = (
+        f"Success against queries at ε = {eps:g}, of the images that each attack was run on. An attack that takes no ε "
+        "has all its queries counted."
+    )
     return Picture(as_png(figure), f"Success against queries: {'; '.join(drawn)}.", caption)
+
+
+def _curves(results: Results, eps: float) -> dict[str, tuple[list[int], int]]:
+    """Return, of each attack that broke an image within eps, the examples' queries, ascending, and the images tried."""
+    found = {}
+    for label in results.labels:
+        rows = results.tried(label, eps).values()
+        spent = sorted(max(row.queries_of_success, 1) for row in rows if row.within(results.about.norm, eps))
+        if spent:
+            found[label] = spent, len(rows)
+    return found
 
 
 def minimum_norm(results: Results) -> Picture | None:

@@ -80,6 +80,11 @@ class Row:
         """Say whether the sample is broken by an example that is no further away than eps."""
         return self.success and bool(getattr(self, norm) <= eps)
 
+    @property
+    def queries_of_success(self) -> int:
+        """What the example took; without a budget all that was spent, since the first one may lie anywhere."""
+        return self.queries if self.eps == EVERY_EPS or self.queries_to_success < 0 else self.queries_to_success
+
     def values(self) -> tuple[Any, ...]:
         """Return the fields in their order."""
         return tuple(getattr(self, name) for name in COLUMNS)

@@ -1,0 +1,52 @@
+"""The pictures of the report say what the table says."""
+
+from dataclasses import asdict
+
+import numpy as np
+
+from advcore.evaluation import document, figures
+from advcore.evaluation.plan import PLANS
+from advcore.evaluation.results import About, Results
+from advcore.evaluation.rows import EVERY_EPS, Row
+
+
+def results_of(rows: list[Row], eps: tuple[float, ...]) -> Results:
+    plan = [asdict(p) | {"access": p.access, "has_budget": p.has_budget} for p in PLANS["standard"]]
+    labels = np.zeros(10, np.int64)
+    about = About("linf", eps, 0, (0, 1), "standard", plan, labels, "gradients", False, 10, {}, {}, {}, "")
+    return Results(about, rows)
+
+
+def far(sample: int, distance: float) -> Row:
+    """Return the row of an attack that looks for the nearest example, and found this one."""
+    return Row(
+        sample, "C&W", EVERY_EPS, True, "success", linf=distance, queries=1000, queries_to_success=7, seconds=3.0
+    )
+
+
+def test_an_example_further_away_than_eps_is_no_success() -> None:
+    """C&W breaks everything, but only three images within eps."""
+    found = results_of([far(s, 0.01 if s < 3 else 0.4) for s in range(10)], (0.05,))
+    picture = figures.queries(found)
+    assert picture is not None
+    assert "C&W breaks 3 of its 10 images" in picture.alternative
+    (entry,) = document.document(found, [], True)["attacks"]
+    assert entry["broken"] == 3
+    assert entry["median_queries_to_success"] == 1000  # the first example, after 7, may have been any
+    assert document.document(found, [], True)["times"]["attacks"]["C&W"]["seconds_a_success"] == 10
+    assert figures.queries(results_of([far(s, 0.4) for s in range(10)], (0.05,))) is None
+
+
+def test_the_eps_with_most_to_see_is_drawn() -> None:
+    """At the largest one the first attack leaves nothing to the others."""
+
+    def row(attack: str, sample: int, eps: float, success: bool) -> Row:
+        status = "success" if success else "failed"
+        return Row(sample, attack, eps, success, status, linf=eps, queries=9, queries_to_success=3 if success else -1)
+
+    rows = [row("APGD-CE", s, eps, eps > 0.1 or s < 5) for s in range(10) for eps in (0.1, 0.2, 0.3)]
+    rows += [row("Square", s, 0.1, s == 5) for s in range(5, 10)]
+    picture = figures.queries(results_of(rows, (0.1, 0.2, 0.3)))
+    assert picture is not None
+    assert "ε = 0.1" in picture.caption
+    assert "APGD-CE breaks 5 of its 10 images; Square breaks 1 of its 5 images" in picture.alternative
