@@ -54,7 +54,13 @@ class Handle:
 
     @cached_property
     def digest(self) -> str:
-        """A hash of the parameters, or of what else makes the model; of an object without any, its parts' names."""
+        """A hash of the parameters, or of what else makes the model; of a factory, of what it gave here."""
+        made = identity.parts(self.open()) if self.kind == "factory" else []
+        return identity.digest(self._key, *made)
+
+    @cached_property
+    def _key(self) -> str:
+        """What tells a handle from others in one process, where a factory's name is enough."""
         parts = [repr((self.kind, self.mean, self.std, self.layout)).encode()]
         if isinstance(self.content, bytes):
             parts.append(self.content)
@@ -77,7 +83,7 @@ class Handle:
         return self.source
 
     def _kept(self, what: str, make: Any) -> Any:
-        key = (what, self.digest, self.shape)
+        key = (what, self._key, self.shape)
         if key not in _OPEN:
             while len(_OPEN) >= _MOST_OPEN:
                 _OPEN.pop(next(iter(_OPEN)))

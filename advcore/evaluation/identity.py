@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import math
 import sys
 import tempfile
@@ -23,7 +24,8 @@ NONE = "none"
 ASKED = 1000  # images whose classes are compared
 SLOPES = 4  # images whose gradients are compared
 DEEPEST = 5  # wrappers around wrappers
-_OURS = ("advcore.attacks", "advcore.defenses")  # whose wrappers keep what they wrap, and settings, as they were made
+# Whose wrappers keep what they wrap, and settings, as they were made.
+_OURS = ("advcore.attacks", "advcore.defenses", "advcore.evaluation")
 _SETTINGS = ("scale", "draws", "output", "sigma", "passes", "seed")
 
 
@@ -130,12 +132,24 @@ def _inside(thing: Any) -> list[tuple[str, Any]]:
         return [("function", thing.func)]
     if isinstance(thing, MethodType):
         return [("self", thing.__self__)]
-    if isinstance(thing, (type, FunctionType)) or not hasattr(thing, "__dict__"):
+    if isinstance(thing, FunctionType):
+        return _around(thing)
+    if isinstance(thing, type) or not hasattr(thing, "__dict__"):
         return []
     ours = type(thing).__module__.startswith(_OURS)
     found = [(name, part) for name, part in sorted(vars(thing).items()) if _is_model(part) or (ours and callable(part))]
     settings = [(name, getattr(thing, name, None)) for name in _SETTINGS] if ours else []
     return found + [(f"{name}={value}", None) for name, value in settings if isinstance(value, (int, float, str))]
+
+
+def _around(function: FunctionType) -> list[tuple[str, Any]]:
+    """Return the models that a function was made with, or finds in its module."""
+    try:
+        found = inspect.getclosurevars(function)
+    except ValueError:  # one of its variables has no value yet
+        return []
+    there = {**found.globals, **found.nonlocals}
+    return [(name, part) for name, part in sorted(there.items()) if _is_model(part)]
 
 
 def _is_model(part: Any) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 import advcore
 from advcore import attacks, detectors, models
-from advcore.evaluation import identity
+from advcore.evaluation import handle, identity
 
 _SPEC = importlib.util.spec_from_file_location("evaluation_conftest", Path(__file__).with_name("conftest.py"))
 _conftest = importlib.util.module_from_spec(_SPEC)
@@ -106,6 +106,50 @@ def test_wrappers_are_told_by_their_parts():
     told = [b"\0".join(identity.parts(model)) for model in wrapped]
     assert len(set(told)) == len(wrapped)
     assert told == [b"\0".join(identity.parts(model)) for model in wrapped]
+
+
+FACTORIES = """
+import os
+import numpy as np
+from advcore import models
+
+class Random:
+    randomised = True
+    def __init__(self, network):
+        self.network = network
+    def logits(self, x):
+        return self.network.logits(x) + np.random.default_rng().normal(0, 0.1, (len(x), 2)).astype(x.dtype)
+
+def network():
+    found = models.mlp((4,), 2, hidden=(3,), seed=int(os.environ["SEED"]))
+    for array in found.parameters().values():
+        array *= array.dtype.type(os.environ["SCALE"])
+    return found
+
+def at_random():
+    return Random(network())
+
+def labels():
+    inner = network()
+    return lambda x: np.where(inner.logits(x)[:, 0] > 1e9, 1, 0)
+"""
+
+
+@pytest.mark.parametrize("factory", ["network", "at_random", "labels"])
+def test_what_a_factory_makes_is_told_by_its_parameters(factory, tmp_path, monkeypatch):
+    """Its name stays the same, and its answers may."""
+    (tmp_path / "own_factories.py").write_text(FACTORIES)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def digest(seed, scale):
+        monkeypatch.setenv("SEED", seed)
+        monkeypatch.setenv("SCALE", scale)
+        monkeypatch.setattr(handle, "_OPEN", {})  # as in another process
+        return handle.Handle("factory", f"own_factories:{factory}", (4,)).digest
+
+    first = digest("0", "1")
+    assert digest("0", "1") == first
+    assert len({first, digest("1", "1"), digest("0", "1.000001")}) == 3
 
 
 class Above:
