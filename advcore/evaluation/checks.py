@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from advcore.evaluation import comparisons, detection, probes
-from advcore.evaluation.comparisons import LARGEST_P, SMALLEST_GAP, WITHOUT, Judged, beaten, tally
+from advcore.evaluation.comparisons import LARGEST_P, SMALLEST_GAP, WITHOUT, Judged, beaten, tally, unless_to_come
+from advcore.evaluation.identity import NONE
 from advcore.evaluation.results import Results
 from advcore.evaluation.rows import Row
 from advcore.evaluation.statistics import binomial
@@ -19,6 +20,8 @@ EXPECTED_LOSS = 0.1  # of broken images, by rounding: the 8-bit images within ep
 MOST_WRONG_WAY = 0.05  # of samples whose loss moves away from the attacker's goal
 MOST_PASSING = 0.1  # of so few images that more of them would be needed to tell
 # Names of checks that a run may have nothing to say to.
+ITERATIVE = "iterative attacks beat a single step"
+UNBOUNDED = "unbounded attacks break everything"
 LONGER = "more steps and more restarts change nothing"
 TRANSFER = "examples made for other models do not beat white-box attacks"
 RANDOM = "random points do not beat the attacks"
@@ -69,7 +72,7 @@ def _gradients(results: Results) -> Judged:
     every = results.by[probes.GRADIENTS, 0.0].values()
     rows = [row for row in every if row.status != "error"]
     if not rows:
-        return None, "the model raises where gradients are asked for" if every else "the model gives no gradients"
+        return _without_gradients(results, "the model raises where gradients are asked for" if every else "")
     bad = [row for row in rows if not row.success]
     kinds = {note: sum(row.note == note for row in bad) for note in sorted({row.note for row in bad})}
     evidence = f"of {len(rows)} images the gradient is " + (
@@ -82,10 +85,16 @@ def _trend(results: Results) -> Judged:
     every = [row for (label, _), found in results.by.items() if label == probes.TREND for row in found.values()]
     rows = [row for row in every if row.status != "error"]
     if not rows:
-        return None, "the model raises along the attack" if every else "the model gives no gradients"
+        return _without_gradients(results, "the model raises along the attack" if every else "")
     wrong = sum(not row.success for row in rows)
     evidence = f"{probes.TREND_STEPS} small steps brought the attacker no nearer on {wrong} of {len(rows)} images"
     return _unless(wrong, len(every) - len(rows), MOST_WRONG_WAY * len(every), evidence)
+
+
+def _without_gradients(results: Results, raises: str) -> Judged:
+    if raises or results.about.access != "gradients":
+        return None, raises or "the model gives no gradients"
+    return unless_to_come(results, "none of the images that it looks at is right unattacked")
 
 
 def _unless(bad: int, unknown: int, most: float, evidence: str) -> Judged:
@@ -97,6 +106,8 @@ def _unless(bad: int, unknown: int, most: float, evidence: str) -> Judged:
 def _twice(results: Results) -> Judged:
     clean = [row for row in results.by[probes.CLEAN, 0.0].values() if row.again is not None]
     hit = [row for row in results.rows if row.again is not None and row.attack != probes.CLEAN]
+    if not clean and not results.about.randomised:
+        return unless_to_come(results, "the model raises")
     moved, lost = sum(not row.again for row in clean), sum(not row.again for row in hit)
     evidence = (
         f"a second run gave other logits for {moved} of {len(clean)} images and undid {lost} of {len(hit)} examples"
@@ -109,8 +120,10 @@ def _twice(results: Results) -> Judged:
 def _alone(results: Results) -> Judged:
     clean = [row for row in results.by[probes.CLEAN, 0.0].values() if row.alone is not None]
     hit = [row for row in results.rows if row.alone is not None and row.attack != probes.CLEAN]
-    if not clean:
+    if results.about.randomised:
         return None, "the model is randomised"
+    if not clean:
+        return unless_to_come(results, "the model raises")
     moved, lost = sum(not row.alone for row in clean), sum(not row.alone for row in hit)
     return moved == 0 and lost == 0, (
         f"alone, {moved} of {len(clean)} images get other logits than together, and {lost} of {len(hit)} examples fail"
@@ -172,7 +185,9 @@ def _detector(results: Results) -> Judged:
             + (f"; {unknown} have no result, {WITHOUT}" if unknown else "")
         )
     if not lines:
-        return None, f"no image has a result, {WITHOUT}" if unsure else "no detector was given"
+        if unsure or results.about.identity.get("detector", NONE) == NONE:
+            return None, f"no image has a result, {WITHOUT}" if unsure else "no detector was given"
+        return unless_to_come(results, "no image was looked at")
     return False if failed else None if unsure else True, "; ".join(lines)
 
 
@@ -186,12 +201,12 @@ _MASKED = (
     "gradient by its backward pass (attacks.backward_pass), attack the logits, and trust the attacks without gradients."
 )
 CHECKS: dict[str, tuple[Callable[[Results], Judged], str]] = {
-    "iterative attacks beat a single step": (comparisons.iterative, _MASKED),
+    ITERATIVE: (comparisons.iterative, _MASKED),
     "success grows with eps": (
         comparisons.grows,
         "A larger ball holds the smaller one: the attack got lost. Use more, smaller steps, restarts, another loss.",
     ),
-    "unbounded attacks break everything": (
+    UNBOUNDED: (
         comparisons.unbounded,
         "With the whole box to choose from every image can be turned into another class's. " + _MASKED,
     ),

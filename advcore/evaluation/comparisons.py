@@ -14,6 +14,7 @@ from advcore.evaluation.statistics import mcnemar
 SMALLEST_GAP, LARGEST_P = 0.01, 0.01  # a comparison fails beyond both: a point, and one-sided exact McNemar
 
 WITHOUT = "as the model raised or the attack was cut"
+NOT_YET = "it has not been run yet"
 
 Judged = tuple[bool | None, str]  # None: it could not run
 
@@ -74,11 +75,20 @@ def verdict(tallies: Iterable[Tally]) -> bool | None:
     return None if not found or any(one.open for one in found) else True
 
 
+def unless_to_come(results: Results, reason: str) -> Judged:
+    """Say why a check has nothing to say; of a run that is not finished, that it is to come."""
+    return None, reason if results.complete else NOT_YET
+
+
+def _planned(results: Results, gradients: bool) -> list[str]:
+    """Return the attacks of the plan that climb gradients, or those that do without."""
+    return [entry["label"] for entry in results.about.plan if (entry["access"] == "gradient") == gradients]
+
+
 def white_box(results: Results) -> list[str]:
     """Return the attacks whose worst case is called white-box."""
-    access = {entry["label"]: entry["access"] for entry in results.about.plan}
-    named = [label for label in results.labels if label in WHITE_BOX]
-    return named or [label for label in results.labels if access[label] == "gradient"]
+    found = [label for label in results.labels if label in _planned(results, True)]
+    return [label for label in found if label in WHITE_BOX] or found
 
 
 def _compare(results: Results, weak: list[str], strong: list[str], say: str) -> Judged:
@@ -96,7 +106,7 @@ def _compare(results: Results, weak: list[str], strong: list[str], say: str) -> 
             )
         lines += filter(None, [found.missing(eps)])
     if not tallies:
-        return None, "there are no images that both were run on"
+        return unless_to_come(results, "there are no images that both were run on")
     return verdict(tallies), "; ".join(lines) or f"no image of {sum(t.images for t in tallies)} comparisons where {say}"
 
 
@@ -109,17 +119,19 @@ def beaten(only_weak: int, only_strong: int, count: int) -> tuple[bool, float]:
 def iterative(results: Results) -> Judged:
     """Compare one step with the first attack by gradients."""
     white = white_box(results)
-    if not white:
+    if not _planned(results, True):
         return None, "no attack by gradients was run"
-    return _compare(results, [probes.SINGLE_STEP], white[:1], f"one step wins and {white[0]} does not")
+    return _compare(results, [probes.SINGLE_STEP], white[:1], f"one step wins and {' or '.join(white[:1])} does not")
 
 
 def grows(results: Results) -> Judged:
     """Look for images that a larger eps loses."""
     eps = results.about.eps
     label = next((label for label in results.labels if all(results.by.get((label, e)) for e in eps)), None)
-    if label is None or len(eps) < 2:
+    if len(eps) < 2:
         return None, "it takes two values of eps"
+    if label is None:
+        return unless_to_come(results, "no attack was run at all of them")
     lines, tallies = [], []
     for small, large in pairwise(eps):
         found = tally(results.outcomes([label], small), results.outcomes([label], large))
@@ -144,7 +156,7 @@ def unbounded(results: Results) -> Judged:
                 cut = before is None or row.status in NO_RESULT
                 won[sample] = True if before or row.success else None if cut else False
     if not won:
-        return None, "no attack with a budget was run" if results.complete else "it has not been run yet"
+        return unless_to_come(results, "no attack with a budget was run")
     broken, unknown = (sum(hit is kind for hit in won.values()) for kind in (True, None))
     evidence = f"{broken} of {len(won)} images broken at eps {widest:g}, where any image may become any other"
     evidence += f"; {unknown} have no result, {WITHOUT}" if unknown else ""
@@ -156,6 +168,8 @@ def longer(results: Results) -> Judged:
     """Compare more steps and restarts with the attacks by gradients."""
     white = white_box(results)
     if not any(results.by.get((probes.LONGER, eps)) for eps in results.about.eps):
+        if not _planned(results, True):
+            return None, "no attack by gradients was run"
         return _nothing_left(results, white[:1], "no attack by gradients was run")
     return _compare(results, [probes.LONGER], white, "more steps and restarts break what the attacks did not")
 
@@ -163,16 +177,15 @@ def longer(results: Results) -> Judged:
 def _nothing_left(results: Results, strong: list[str], otherwise: str) -> Judged:
     """Judge a probe without rows: a run that is through had no image for it, where an attack came before it."""
     if not any(results.by.get((label, eps)) for label in strong for eps in results.about.eps):
-        return None, otherwise
-    return (True, "nothing was left to break") if results.complete else (None, "it has not been run yet")
+        return unless_to_come(results, otherwise)
+    return (True, "nothing was left to break") if results.complete else (None, NOT_YET)
 
 
 def black_box(results: Results) -> Judged:
     """Compare attacks without gradients with those that have them."""
     white = white_box(results)
-    access = {entry["label"]: entry["access"] for entry in results.about.plan}
-    black = [label for label in results.labels if access[label] != "gradient"]
-    if not white or not black:
+    black = _planned(results, False)
+    if not black or not _planned(results, True):
         return None, "it takes an attack by gradients and one without"
     # An attack that ran on survivors alone could only win: it is judged by a sample of all images, where it ran on one.
     on_all = any(results.by.get((probes.BLACK_BOX, eps)) for eps in results.about.eps)
@@ -195,8 +208,10 @@ def transfer(results: Results) -> Judged:
     labels = [label for label in results.attacks if label.startswith(probes.TRANSFER) and "> model" in label]
     labels = [label for label in labels if not label.startswith(f"{probes.TRANSFER} model")]
     white = white_box(results)
-    if not labels or not white:
-        return None, "there was no surrogate"
+    if not _planned(results, True):
+        return None, "no attack by gradients was run"
+    if not labels:
+        return unless_to_come(results, "there was no surrogate")
     return _compare(results, labels, white, "an example made for a surrogate wins and white-box attacks do not")
 
 

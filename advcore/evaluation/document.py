@@ -11,7 +11,7 @@ import numpy as np
 from advcore.evaluation import detection, probes
 from advcore.evaluation.checks import Check
 from advcore.evaluation.identity import plain
-from advcore.evaluation.results import NO_RESULT, Results
+from advcore.evaluation.results import NO_RESULT, Results, share
 from advcore.evaluation.rows import COLUMNS, EVERY_EPS, Row
 from advcore.evaluation.statistics import wilson
 
@@ -24,8 +24,7 @@ TIMES = ("seconds", "times")
 
 def document(results: Results, checks: list[Check], complete: bool) -> dict[str, Any]:
     """Return all numbers. Two runs of one command differ in "times" only."""
-    about, right = results.about, int(results.right.sum())
-    low, high = wilson(right, results.count)
+    about = results.about
     return {
         "format": 1,
         "complete": complete,
@@ -34,7 +33,7 @@ def document(results: Results, checks: list[Check], complete: bool) -> dict[str,
         "data": about.names.get("data", "data"),
         "images": results.count,
         "classes": len(np.unique(about.labels)),
-        "accuracy": {"accuracy": right / results.count, "low": low, "high": high, "right": right},
+        "accuracy": results.accuracy(),
         "robust": [results.robust(eps) for eps in about.eps],
         "checks": [check.as_dict() for check in checks],
         "attacks": [entry for label in results.attacks for entry in _attack(results, label)],
@@ -98,9 +97,10 @@ def _per_class(results: Results) -> list[dict[str, Any]]:
     entries = []
     for label in np.unique(results.about.labels).tolist():
         there = results.about.labels == label
+        asked = there & ~results.unknown
         entry: dict[str, Any] = {"class": label, "images": int(there.sum())}
-        entry["accuracy"] = float(results.right[there].mean())
-        entry["robust"] = [float((results.right & ~results.broken(eps))[there].mean()) for eps in results.about.eps]
+        entry["accuracy"] = share(int(results.right[asked].sum()), int(asked.sum()))
+        entry["robust"] = [float(results.unbroken(eps)[there].mean()) for eps in results.about.eps]
         entries.append(entry)
     return entries
 

@@ -26,20 +26,25 @@ def page(report: Report, pictures: bool) -> str:
     )
     environment.filters["share"] = lambda value: "–" if value is None else f"{value:.1%}"
     environment.filters["number"] = lambda value, form="{:,.0f}": "–" if value is None else form.format(value)
-    curves = (figures.accuracy(found), figures.queries(report.found), figures.minimum_norm(report.found))
+    pictures = pictures and not report.found.unknown.any()  # nothing has been attacked yet
+    curves = _curves(report) if pictures else (None, None, None)
     return environment.get_template("report.html.jinja").render(
         found=found,
         norm=NORMS[found["settings"]["norm"]],
         failures=[check for check in found["checks"] if check["verdict"] == FAIL],
         attacks=_attacks(found),
-        accuracy=curves[0] if pictures else None,
-        queries=curves[1] if pictures else None,
-        nearest=curves[2] if pictures else None,
+        accuracy=curves[0],
+        queries=curves[1],
+        nearest=curves[2],
         classes=figures.per_class(found) if pictures else None,
         grids=list(figures.examples(report)) if pictures else [],
         matrices=list(_matrices(found)),
         settings=_settings(found),
     )
+
+
+def _curves(report: Report) -> tuple[figures.Picture | None, ...]:
+    return figures.accuracy(report.results), figures.queries(report.found), figures.minimum_norm(report.found)
 
 
 def _attacks(found: dict[str, Any]) -> list[dict[str, Any]]:

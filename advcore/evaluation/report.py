@@ -53,8 +53,9 @@ class Report:
 
     @property
     def accuracy(self) -> float:
-        """The share of the images that the model has right."""
-        return float(self.results["accuracy"]["accuracy"])
+        """The share that the model has right of the images that it was asked for; nan where that is none yet."""
+        share = self.results["accuracy"]["accuracy"]
+        return float("nan") if share is None else float(share)
 
     @property
     def robust_accuracy(self) -> dict[float, float]:

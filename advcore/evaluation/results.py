@@ -150,23 +150,35 @@ class Results:
                 broken[row.sample] = True
         return broken
 
-    def robust(self, eps: float) -> dict[str, Any]:
-        """Return robust accuracy: correct and unbroken over all N, an upper bound, with Wilson's interval.
+    def accuracy(self) -> dict[str, Any]:
+        """Return the share that is right of the images that the model was asked for, with Wilson's interval."""
+        right, asked = int(self.right.sum()), int((~self.unknown).sum())
+        low, high = wilson(right, asked)
+        return {"accuracy": share(right, asked), "low": low, "high": high, "right": right, "asked": asked}
 
-        What has not been asked yet may be correct.
-        """
-        left = int(((self.right | self.unknown) & ~self.broken(eps)).sum())
+    def unbroken(self, eps: float) -> NDArray[np.bool_]:
+        """Say which samples are right and unbroken within eps; (N,). What has not been asked yet may be."""
+        return np.asarray((self.right | self.unknown) & ~self.broken(eps))
+
+    def robust(self, eps: float) -> dict[str, Any]:
+        """Return robust accuracy: correct and unbroken over all N, an upper bound, with Wilson's interval."""
+        left = int(self.unbroken(eps).sum())
         low, high = wilson(left, self.count)
         return {"eps": eps, "robust_accuracy": left / self.count, "low": low, "high": high, "unbroken": left}
 
     def nearest(self) -> NDArray[np.float64]:
         """Return the distance of each sample's nearest example; 0 where it is wrong by itself, infinity where none."""
-        distance = np.where(self.right, np.inf, 0.0)
+        distance = np.where(self.right | self.unknown, np.inf, 0.0)
         wanted = set(self.attacks)
         for row in self.rows:
             if row.attack in wanted and row.success:
                 distance[row.sample] = min(distance[row.sample], getattr(row, self.about.norm))
         return distance
+
+
+def share(part: int, whole: int) -> float | None:
+    """Return a share, None of nothing."""
+    return part / whole if whole else None
 
 
 def is_on_model(label: str) -> bool:

@@ -142,7 +142,8 @@ def evaluate(
             f"{type(model).__name__}"
         )
     about = given.about(dict(names or {}), command)
-    about.missing.update(not_run(given.plan, given.effort, given.access == "gradients"))
+    kind = {"has_gradients": given.access == "gradients", "detector": detector is not None}
+    about.missing.update(not_run(given.plan, given.effort, given.setup.norm, **kind))
     runner = _Runner(given, about, executor, _check.integer("ahead", ahead, minimum=1), deadline, progress)
     if given.folder is None:
         return runner.run(Table())

@@ -110,15 +110,20 @@ def attack_steps(
     return steps
 
 
-def not_run(plan: tuple[Planned, ...], effort: Effort | None, has_gradients: bool) -> dict[str, str]:
+def not_run(
+    plan: tuple[Planned, ...], effort: Effort | None, norm: str, *, has_gradients: bool, detector: bool
+) -> dict[str, str]:
     """Return why a run of such a plan has nothing to say to some checks, by their names."""
     if effort is None:
-        left_out = (checks.LONGER, checks.RANDOM, *((checks.TREND,) if has_gradients else ()))
+        left_out = [checks.LONGER, checks.RANDOM, checks.UNBOUNDED, checks.TRANSFER]
+        left_out += [checks.ITERATIVE, checks.TREND] if has_gradients else []
+        left_out += [checks.DETECTOR] if detector else []
         return dict.fromkeys(left_out, "the probes of the checklist were left out")
+    found = {} if RANDOM_DRAWS.fits(norm) else {checks.RANDOM: f"no random points are drawn in {norm}"}
     strongest = _strongest(plan, has_gradients)
     if has_gradients and strongest and not lengthened(strongest[0], effort):
-        return {checks.LONGER: f"{strongest[0].label} has neither steps nor restarts"}
-    return {}
+        found[checks.LONGER] = f"{strongest[0].label} has neither steps nor restarts"
+    return found
 
 
 def _strongest(plan: tuple[Planned, ...], white: bool) -> list[Planned]:

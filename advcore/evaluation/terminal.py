@@ -46,7 +46,8 @@ def _robust(found: dict[str, Any]) -> Table:
     norm = NORMS[found["settings"]["norm"]]
     table = new_table("", ("", "left"), ("accuracy", "right"), ("95% interval", "right"))
     clean = found["accuracy"]
-    table.add_row("unattacked", f"{clean['accuracy']:.1%}", _interval(clean))
+    so_far = "" if clean["asked"] == found["images"] else f" ({clean['asked']} of {found['images']} images so far)"
+    table.add_row(f"unattacked{so_far}", _number(clean["accuracy"], ".1%"), _interval(clean))
     for entry in found["robust"]:
         table.add_row(f"{norm} ≤ {entry['eps']:g}", f"≤ {entry['robust_accuracy']:.1%}", _interval(entry))
     return table

@@ -1,6 +1,7 @@
 """Runs that are not the usual ones: an eps as wide as the box, grids, L1, models that raise, options that clash."""
 
 import importlib.util
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -155,10 +156,32 @@ class TestOptions:
         assert (check.verdict, check.evidence) == (checks.NOT_RUN, "fgsm has neither steps nor restarts")
 
     def test_without_probes_their_checks_say_nothing(self):
-        assert set(not_run(planned(["pgd"]), None, True)) == {checks.LONGER, checks.RANDOM, checks.TREND}
-        report = evaluate(Sides(), *sides(), eps=1e-3, checks=False)
-        for name in (checks.LONGER, checks.RANDOM, checks.TREND):
+        left_out = {checks.LONGER, checks.RANDOM, checks.UNBOUNDED, checks.TRANSFER, checks.ITERATIVE, checks.TREND}
+        assert set(not_run(planned(["pgd"]), None, "linf", has_gradients=True, detector=False)) == left_out
+        report = evaluate(Sides(), *sides(), eps=1e-3, checks=False, detector=BySum())
+        for name in (*left_out, checks.DETECTOR):
             assert verdict(report, name).verdict == checks.NOT_RUN
+            assert "left out" in verdict(report, name).evidence
+
+
+class TestARunThatIsNotFinished:
+    def test_before_anything_was_asked(self):
+        report = evaluate(Sides(), *sides(), max_seconds=1e-9)
+        assert np.isnan(report.accuracy)
+        assert report.robust_accuracy == {0.05: 1}
+        assert "unattacked (0 of 24 images so far)" in str(report)
+        assert "of the 0 images asked for so far" in report.html()
+
+    def test_what_was_not_asked_is_not_wrong(self, tmp_path):
+        def stop(*_):
+            raise RuntimeError("stop")
+
+        with pytest.raises(RuntimeError, match="stop"):
+            evaluate(Sides(), *sides(), chunk_size=8, output=tmp_path, progress=stop)
+        found = json.loads((tmp_path / "results.json").read_text())
+        assert (found["accuracy"]["accuracy"], found["accuracy"]["asked"]) == (1, 8)
+        assert [entry["accuracy"] for entry in found["per_class"]] == [1, 1]
+        assert "of the 8 images asked for so far" in (tmp_path / "report.html").read_text()
 
 
 class TestL1:

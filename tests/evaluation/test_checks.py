@@ -9,6 +9,7 @@ import pytest
 
 from advcore.evaluation import checks, detection, probes
 from advcore.evaluation.campaign import Campaign
+from advcore.evaluation.document import document
 from advcore.evaluation.plan import EFFORTS, PLANS, Planned
 from advcore.evaluation.results import About, Results
 from advcore.evaluation.rows import Row
@@ -161,6 +162,25 @@ def test_an_unfinished_run_has_not_shown_that_nothing_was_left() -> None:
     for complete, verdict in ((True, checks.PASS), (False, checks.NOT_RUN)):
         found = {c.name: c for c in checks.checklist(Results(about, rows_of("APGD-CE", range(9), range(9)), complete))}
         assert found[checks.LONGER].verdict == found[checks.RANDOM].verdict == verdict
+
+
+def test_an_unfinished_run_says_so_and_gives_no_other_reason() -> None:
+    """Of ten images the model was asked for three, and has two right: it is not wrong on the others."""
+    plan = [asdict(p) | {"access": p.access, "has_budget": p.has_budget} for p in PLANS["standard"]]
+    labels, identity = np.zeros(10, np.int64), {"detector": "some hash"}
+    about = About("linf", (0.1, EPS), 0, (0, 1), "standard", plan, labels, "gradients", False, 9, {}, identity, {}, "")
+    rows = [Row(s, probes.CLEAN, 0.0, s > 1, "misclassified" if s > 1 else "failed") for s in range(3)]
+    found = Results(about, rows, complete=False)
+    untold = {c.name for c in checks.checklist(found) if c.evidence != "it has not been run yet"}
+    assert untold == {name for name in checks.CHECKS if "8 bits" in name or "framework" in name}
+    told = document(found, [], False)
+    assert told["accuracy"] | {"low": 0, "high": 1} == {"accuracy": 2 / 3, "low": 0, "high": 1, "right": 2, "asked": 3}
+    assert told["per_class"] == [{"class": 0, "images": 10, "accuracy": 2 / 3, "robust": [0.9, 0.9]}]
+    assert told["robust"][0]["robust_accuracy"] == 0.9
+    assert told["minimum_norm"]["found"] == 0
+    nothing = document(Results(about, [], complete=False), [], False)
+    assert nothing["accuracy"]["accuracy"] is None
+    assert nothing["per_class"][0]["accuracy"] is None
 
 
 @pytest.mark.parametrize(
