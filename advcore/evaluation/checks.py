@@ -83,9 +83,9 @@ def _gradients(results: Results) -> Judged:
 
 def _trend(results: Results) -> Judged:
     every = [row for (label, _), found in results.by.items() if label == probes.TREND for row in found.values()]
-    rows = [row for row in every if row.status != "error"]
+    rows = [row for row in every if row.success or row.tells]
     if not rows:
-        return _without_gradients(results, "the model raises along the attack" if every else "")
+        return _without_gradients(results, f"no image has a result, {WITHOUT}" if every else "")
     wrong = sum(not row.success for row in rows)
     evidence = f"{probes.TREND_STEPS} small steps brought the attacker no nearer on {wrong} of {len(rows)} images"
     return _unless(wrong, len(every) - len(rows), MOST_WRONG_WAY * len(every), evidence)
@@ -98,8 +98,8 @@ def _without_gradients(results: Results, raises: str) -> Judged:
 
 
 def _unless(bad: int, unknown: int, most: float, evidence: str) -> Judged:
-    """Pass up to so many bad images; not where those for which the model raised could change that."""
-    evidence += f"; for {unknown} more the model raised" if unknown else ""
+    """Pass up to so many bad images; not where those without a result could change that."""
+    evidence += f"; {unknown} more have no result, {WITHOUT}" if unknown else ""
     return (None if bad <= most < bad + unknown else bad <= most), evidence
 
 

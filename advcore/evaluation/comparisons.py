@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from advcore.evaluation import probes
 from advcore.evaluation.plan import WHITE_BOX
-from advcore.evaluation.results import NO_RESULT, Outcomes, Results
+from advcore.evaluation.results import Outcomes, Results
 from advcore.evaluation.statistics import mcnemar
 
 SMALLEST_GAP, LARGEST_P = 0.01, 0.01  # a comparison fails beyond both: a point, and one-sided exact McNemar
@@ -153,7 +153,7 @@ def unbounded(results: Results) -> Judged:
             widest = eps
             for sample, row in rows.items():
                 before = won.get(sample, False)
-                cut = before is None or row.status in NO_RESULT
+                cut = before is None or not row.tells
                 won[sample] = True if before or row.success else None if cut else False
     if not won:
         return unless_to_come(results, "no attack with a budget was run")

@@ -12,7 +12,7 @@ from advcore import _check, attacks
 from advcore._check import Array
 from advcore.attacks import AttackResult
 from advcore.attacks.model import wrap
-from advcore.evaluation import work
+from advcore.evaluation import limits, work
 from advcore.evaluation.rows import Row
 from advcore.evaluation.work import Setup, Task
 
@@ -20,6 +20,8 @@ PREFIX = "detector"
 ALARM, UNAWARE, AWARE = f"{PREFIX}: false alarm", f"{PREFIX}: unaware attacker", f"{PREFIX}: aware attacker"
 LABELS = (ALARM, UNAWARE, AWARE)
 STEPS = 40
+Flags = NDArray[np.bool_]
+Attacked = tuple[AttackResult, Flags]  # and of which samples the queries were spent
 BY_SCORES = ("linf", "l2")  # norms of the attack by scores
 
 
@@ -48,37 +50,37 @@ def probe(setup: Setup, task: Task) -> list[Row]:
         Row(int(sample), ALARM, task.eps, bool(hit), str(state))
         for sample, hit, state in zip(task.samples, alarm, status, strict=True)
     ]
-    unaware = _strong(setup, task, setup.handle.open(), int(task.options), setup.output)
-    rows += _rows(task, UNAWARE, unaware, unaware.success & ~_alarms(setup.detector, unaware.examples))
+    unaware, spent = _strong(setup, task, setup.handle.open(), int(task.options), setup.output)
+    rows += _rows(task, UNAWARE, unaware, unaware.success & ~_alarms(setup.detector, unaware.examples), spent)
     together = attacks.joint(setup.handle.open(), setup.detector, output=setup.output)
-    aware = _strong(setup, task, together, int(task.options), None)
+    aware, spent = _strong(setup, task, together, int(task.options), None)
     met = aware.success
     # Gradients of a detector may be of no use.
     if together.gradients and not met.all() and setup.norm in BY_SCORES:
         rest = task.part(~met)
-        second = _run(setup, rest, attacks.square, together, None, steps=int(task.options))
-        rows += _rows(rest, AWARE, second, second.success)
-        task, aware, met = task.part(met), _part(aware, met), met[met]
-    return rows + _rows(task, AWARE, aware, met)
+        second, too = _run(setup, rest, attacks.square, together, None, steps=int(task.options))
+        rows += _rows(rest, AWARE, second, second.success, too)
+        task, aware, spent, met = task.part(met), _part(aware, met), spent[met], met[met]
+    return rows + _rows(task, AWARE, aware, met, spent)
 
 
-def _strong(setup: Setup, task: Task, model: Any, queries: int, output: str | None) -> AttackResult:
+def _strong(setup: Setup, task: Task, model: Any, queries: int, output: str | None) -> Attacked:
     """Attack by gradients where there are some, else by scores."""
     if wrap(model, output, needs="label", named=setup.classes).gradients:
         return _run(setup, task, attacks.pgd, model, output, steps=STEPS, early_stop=False)
     return _run(setup, task, attacks.square, model, output, steps=queries)
 
 
-def _run(setup: Setup, task: Task, attack: Any, model: Any, output: str | None, **own: Any) -> AttackResult:
+def _run(setup: Setup, task: Task, attack: Any, model: Any, output: str | None, **own: Any) -> Attacked:
     given = work.options(setup, task) | {"output": output}
     result: AttackResult = attack(model, task.x, task.y, eps=task.eps, norm=setup.norm, **own, **given)
     work.refuse_partial(result)
-    return result
+    return result, limits.spent(setup, result, attack.__name__, own)
 
 
-def _rows(task: Task, label: str, result: AttackResult, met: NDArray[np.bool_]) -> list[Row]:
-    renamed = replace(task, label=label)
-    return [replace(row, status="success" if row.success else "failed") for row in work.to_rows(renamed, result, met)]
+def _rows(task: Task, label: str, result: AttackResult, met: Flags, spent: Flags) -> list[Row]:
+    found = work.to_rows(replace(task, label=label), result, met, spent)
+    return [replace(row, status="success" if row.success else "failed") for row in found]
 
 
 def _part(result: AttackResult, chosen: NDArray[np.bool_]) -> AttackResult:

@@ -11,7 +11,7 @@ import numpy as np
 from advcore.evaluation import detection, probes
 from advcore.evaluation.checks import Check
 from advcore.evaluation.identity import plain
-from advcore.evaluation.results import NO_RESULT, Results, share
+from advcore.evaluation.results import Results, share
 from advcore.evaluation.rows import COLUMNS, EVERY_EPS, Row
 from advcore.evaluation.statistics import wilson
 
@@ -71,6 +71,7 @@ def _attack(results: Results, label: str) -> list[dict[str, Any]]:
         hits = [row for row in rows.values() if row.within(results.about.norm, eps)]
         low, high = wilson(len(hits), len(rows))
         errors = sum(row.status == "error" for row in rows.values())
+        untold = sum(not row.tells and not row.within(results.about.norm, eps) for row in rows.values())
         entries.append(
             {
                 "attack": label,
@@ -82,7 +83,7 @@ def _attack(results: Results, label: str) -> list[dict[str, Any]]:
                 "high": high,
                 "masked": sum(row.status == "masked" for row in rows.values()),
                 "undecided": sum(row.status == "undecided" for row in rows.values()),
-                "unfinished": sum(row.status == "unfinished" for row in rows.values()),
+                "unfinished": untold - errors,
                 "errors": errors,
                 "median_distance": _median([getattr(row, results.about.norm) for row in hits]),
                 "mean_queries": _mean([row.queries for row in rows.values()]),
@@ -128,7 +129,7 @@ def _transfer(results: Results) -> list[dict[str, Any]]:
     entries = []
     for (label, eps), rows in sorted(results.by.items()):
         source, arrow, target = label.removeprefix(probes.TRANSFER).strip().partition(" > ")
-        known = [row for row in rows.values() if row.status not in NO_RESULT]
+        known = [row for row in rows.values() if row.success or row.tells]
         if label.startswith(probes.TRANSFER) and arrow and known:
             broken = sum(row.success for row in known)
             entries.append({"source": source, "target": target, "eps": eps, "images": len(known), "broken": broken})

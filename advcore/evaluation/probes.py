@@ -13,7 +13,7 @@ from advcore._check import Array
 from advcore.attacks._losses import LOSSES
 from advcore.attacks._verdict import PASSES
 from advcore.attacks.model import top_class, wrap
-from advcore.evaluation import work
+from advcore.evaluation import limits, work
 from advcore.evaluation.rows import Row
 from advcore.evaluation.work import Setup, Task
 from advcore.nn import serialization
@@ -100,7 +100,8 @@ def trend(setup: Setup, task: Task) -> list[Row]:
     work.refuse_partial(result)
     assert result.traces is not None  # asked for
     nearer = np.array([len(trace) > 1 and trace[-1] > trace[0] for trace in result.traces], np.bool_)
-    return [replace(row, status="failed") for row in work.to_rows(task, result, nearer)]
+    spent = limits.spent(setup, result, "pgd")
+    return [replace(row, status="failed") for row in work.to_rows(task, result, nearer, spent)]
 
 
 def transfer(setup: Setup, task: Task) -> list[Row]:
@@ -121,7 +122,7 @@ def transfer(setup: Setup, task: Task) -> list[Row]:
         for target in ("model", *nets):
             label, asks = f"{TRANSFER} {name} > {target}", target == "model"
             found = work.average_class(own if asks else wrap(nets[target]), result.examples, passes if asks else 1)
-            for row in work.to_rows(task, result, work.fooled(found, task.y)):
+            for row in work.to_rows(task, result, work.fooled(found, task.y), limits.spent(setup, result, "pgd")):
                 spent = (row.queries, row.gradients, row.verification) if name == target == "model" else (0, 0, 0)
                 rows.append(
                     replace(

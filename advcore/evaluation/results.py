@@ -16,7 +16,6 @@ from advcore.evaluation.rows import EVERY_EPS, Row
 from advcore.evaluation.statistics import wilson
 
 NO_ATTACKS = (probes.CLEAN, probes.GRADIENTS, probes.TREND)
-NO_RESULT = ("error", "unfinished")  # statuses that say nothing of what an attack can do
 
 Outcomes = dict[int, bool | None]  # by sample: broken or not; None: not known
 
@@ -138,7 +137,7 @@ class Results:
                 if before or row.within(self.about.norm, eps):
                     found[sample] = True
                 else:
-                    found[sample] = None if before is None or row.status in NO_RESULT else False
+                    found[sample] = None if before is None or not row.tells else False
         return found
 
     def broken(self, eps: float, labels: Sequence[str] | None = None) -> NDArray[np.bool_]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
+NO_RESULT = ("error", "unfinished")  # statuses that say nothing of what an attack can do
+SPENT = "its queries were spent"  # note of a sample for which an attack could pay no more
 EVERY_EPS = float("inf")  # stands for eps where an attack has no budget: its distances tell
 
 
@@ -79,6 +81,11 @@ class Row:
     def within(self, norm: str, eps: float) -> bool:
         """Say whether the sample is broken by an example that is no further away than eps."""
         return self.success and bool(getattr(self, norm) <= eps)
+
+    @property
+    def tells(self) -> bool:
+        """Whether a sample that is unbroken here says something of the attack: it was not cut, and no model raised."""
+        return self.status not in NO_RESULT and self.note != SPENT
 
     @property
     def queries_of_success(self) -> int:

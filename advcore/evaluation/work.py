@@ -14,10 +14,11 @@ from advcore import _config, _core, attacks
 from advcore._check import Array
 from advcore.attacks import AttackResult
 from advcore.attacks.model import Access, top_class, wrap
+from advcore.evaluation import limits
 from advcore.evaluation.grid import rounded_to_8_bits, without_rounding
 from advcore.evaluation.handle import Handle
 from advcore.evaluation.plan import Planned
-from advcore.evaluation.rows import Row
+from advcore.evaluation.rows import SPENT, Row
 
 Samples = NDArray[np.int64]
 LOOKS = 5  # at each example: its class, again, together and alone, rounded
@@ -181,7 +182,7 @@ def attack_rows(setup: Setup, task: Task) -> list[Row]:
     result = attack(setup, task)
     if result.stopped == "interrupted":
         raise KeyboardInterrupt
-    rows = to_rows(task, result)
+    rows = to_rows(task, result, spent=_spent(setup, task, result))
     if task.planned is not None and (grid := task.planned.options.get("quantize")) is not None:
         rows = [without_rounding(row, setup.norm, setup.bounds, grid, task.x.dtype) for row in rows]
     if result.stopped == "max_seconds":
@@ -201,16 +202,27 @@ def attack(setup: Setup, task: Task) -> AttackResult:
     model = setup.handle.open()
     if planned.draws is not None:
         model = attacks.expectation(model, draws=planned.draws, output=setup.output)
-    own, shared = planned.arguments(setup.norm, task.eps), options(setup, task)
-    limits = [limit for limit in (own.pop("max_queries", None), shared.pop("max_queries")) if limit is not None]
+    limit = {"max_queries": limits.most_queries(setup, planned.options)}
     function = getattr(attacks, planned.attack)
-    found: AttackResult = function(model, task.x, task.y, **own, **shared, max_queries=min(limits, default=None))
+    arguments = planned.arguments(setup.norm, task.eps) | options(setup, task) | limit
+    found: AttackResult = function(model, task.x, task.y, **arguments)
     return found
 
 
-def to_rows(task: Task, result: AttackResult, success: NDArray[np.bool_] | None = None) -> list[Row]:
-    """Return an attack's result as rows."""
+def _spent(setup: Setup, task: Task, result: AttackResult) -> NDArray[np.bool_] | None:
+    planned = task.planned
+    return None if planned is None else limits.spent(setup, result, planned.attack, planned.options, planned.draws)
+
+
+def to_rows(
+    task: Task,
+    result: AttackResult,
+    success: NDArray[np.bool_] | None = None,
+    spent: NDArray[np.bool_] | None = None,
+) -> list[Row]:
+    """Return an attack's result as rows, with a note in those of samples whose queries were spent."""
     met = result.success if success is None else success
+    notes = [""] * len(met) if spent is None else [SPENT if short else "" for short in spent.tolist()]
     columns = zip(
         task.samples.tolist(),
         met.tolist(),
@@ -222,7 +234,8 @@ def to_rows(task: Task, result: AttackResult, success: NDArray[np.bool_] | None 
         result.queries_to_success.tolist(),
         strict=True,
     )
-    return [Row(sample, task.label, task.eps, *rest) for sample, *rest in columns]
+    found = [Row(sample, task.label, task.eps, *rest) for sample, *rest in columns]
+    return [replace(row, note=note) for row, note in zip(found, notes, strict=True)]
 
 
 def look_again(setup: Setup, task: Task, examples: Array) -> list[dict[str, Any]]:
@@ -256,10 +269,11 @@ def look_again(setup: Setup, task: Task, examples: Array) -> list[dict[str, Any]
 def _rounded_with_more_margin(setup: Setup, task: Task, access: Access) -> tuple[NDArray[np.bool_], Samples]:
     """Try again with examples that go past the boundary as far as they can: attacks stop at the first success.
 
-    Returns which are lost to the model then, and the evaluations of each.
+    Returns which are lost to the model then, and the evaluations of each; they are no attack's, whose limit is not
+    theirs.
     """
     budget: dict[str, Any] = {"eps": task.eps, "norm": setup.norm}
-    shared = options(setup, task)
+    shared = options(setup, task) | {"max_queries": None}
     result = attacks.pgd(setup.handle.open(), task.x, task.y, **budget, steps=40, early_stop=False, **shared)
     examples = rounded_to_8_bits(result.examples, setup.bounds)
     lost = fooled(classes(access, examples), task.y)

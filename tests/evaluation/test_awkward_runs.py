@@ -55,6 +55,13 @@ class BySumWithGradient(BySum):
         return self.decision_function(x), np.ones_like(x)
 
 
+class Silent:
+    """Never an alarm."""
+
+    def decision_function(self, x):
+        return np.full(len(x), -1.0)
+
+
 class TestAnEpsAsWideAsTheBox:
     def test_it_has_the_steps_of_any_other(self):
         plan = planned([("pgd", {}), ("square", {})])
@@ -135,6 +142,54 @@ class TestOptions:
         assert {row.queries for row in report.rows if row.attack == "square"} == {7}
         with pytest.raises(ValueError, match="max_queries of square must be at least 1"):
             planned([("square", {"max_queries": 0})])
+
+    @pytest.mark.parametrize("limit", [1, 3, 10])
+    def test_what_its_queries_did_not_pay_for_judges_nothing(self, plain, x, y, limit):
+        """Neither a failure of the model's, nor proof of an attack's strength."""
+        report = advcore.evaluate(
+            plain, x, y, norm="linf", eps=(0.02, 0.05), attacks="quick", max_queries=limit, detector=Silent()
+        )
+        verdicts = {check.name: check.verdict for check in report.checks}
+        names = [
+            "white-box attacks beat black-box ones",
+            checks.LONGER,
+            checks.TRANSFER,
+            checks.RANDOM,
+            checks.DETECTOR,
+        ]
+        if limit == 1:
+            names += [checks.ITERATIVE, checks.UNBOUNDED, checks.TREND]  # what is broken with more is broken
+        assert [name for name in names if verdicts[name] != checks.NOT_RUN] == []
+        assert report.failures == []
+        (first, *_) = report.results["attacks"]
+        assert first["unfinished"] == first["tried"] - first["broken"]
+
+    @pytest.mark.parametrize(
+        ("attack", "options", "enough"),
+        [
+            ("pgd", {"steps": 5}, 50),
+            ("square", {"steps": 50}, 50),
+            ("uniform_noise", {"draws": 20}, 21),
+            ("nes", {"steps": 2, "pairs": 10}, 100),
+        ],
+    )
+    def test_an_attack_that_came_to_its_end_was_not_cut(self, plain, x, y, attack, options, enough):
+        for limit, cut in ((enough, False), (4, True)):
+            report = advcore.evaluate(
+                plain, x, y, norm="linf", eps=1e-3, attacks=[(attack, options)], max_queries=limit, checks=False
+            )
+            rows = [row for row in report.rows if row.attack == attack and not row.success]
+            assert {row.tells for row in rows} == {not cut}
+
+    def test_a_nearest_example_of_a_search_that_was_cut(self, plain, x, y):
+        """It may lie too far away: another example may not."""
+        attacks = [("carlini_wagner", {"steps": 100})]
+        for limit, cut in ((6, True), (100_000, False)):
+            report = advcore.evaluate(
+                plain, x[:20], y[:20], norm="l2", eps=0.01, attacks=attacks, max_queries=limit, checks=False
+            )
+            found = report.found.outcomes(["carlini_wagner"], 0.01)
+            assert set(found.values()) == ({None} if cut else {False})
 
     def test_the_longer_attack_has_only_what_there_is(self):
         def longer(attack, **options):
