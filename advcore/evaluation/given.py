@@ -77,6 +77,7 @@ class Given:
         )
         access = wrap(setup.handle.open(), setup.output, needs="label", named=setup.classes)
         first, is_randomised = _first_answers(access, x[:PROBED], given["randomised"])
+        _refuse_unknown_classes(labels, access, first, setup.output)
         setup = replace(setup, randomised=is_randomised)
         kind = _kind(access, setup.output)
         planned = _possible(level, planned, kind, is_randomised, norm)
@@ -174,6 +175,19 @@ def _first_answers(access: Access, x: Array, randomised: bool | None) -> tuple[A
     if randomised is None:
         randomised = bool(differ(first, second).any())
     return first, bool(_check.flag("randomised", randomised))
+
+
+def _refuse_unknown_classes(
+    labels: NDArray[np.int64], access: Access, logits: Array | None, output: str | None
+) -> None:
+    if logits is None or output in ("label", "top1"):  # whose columns are those of the labels
+        return
+    count = logits.shape[1] - access.rejects
+    if (unknown := np.flatnonzero(labels >= count)).size:
+        where = int(unknown[0])
+        raise ValueError(
+            f"y must be among the model's {count} classes, 0 to {count - 1}, got {labels[where]} for sample {where}"
+        )
 
 
 def _effort(checks: object, level: str) -> Effort | None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +83,7 @@ def samples(name: str, limit: int | None = None) -> Samples:
     ----------
     name : str
     limit : int, optional
-        The first so many only.
+        The first so many only; of a folder of images the first of each class in turn.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def samples(name: str, limit: int | None = None) -> Samples:
     if name == "digits" and not path.exists():
         found = _test_part(data.digits())
     elif path.is_dir():
-        found = _folder(path)
+        found = _folder(path, limit)
     elif not path.exists():
         raise FileNotFoundError(f"DATA: there is no file or folder {name}")
     elif path.suffix == ".npz":
@@ -116,15 +116,21 @@ def _test_part(found: data.Dataset) -> Samples:
     return Samples(found.x_train, found.y_train, found.name)
 
 
-def _folder(path: Path) -> Samples:
+def _folder(path: Path, limit: int | None) -> Samples:
     names = os.listdir(path)
     if any("-idx3-ubyte" in name for name in names):
         return _idx(path, names)
     classes = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    files = [(file, number) for number, folder in enumerate(classes) for file in _images(folder)]
-    if not files:
+    images = [_images(folder) for folder in classes]
+    if not any(images):
         loose = " (images lie in it, but no label: one folder a class is needed)" if _images(path) else ""
         raise ValueError(f"DATA: {path} has neither IDX files nor folders of images, one a class{loose}")
+    if not all(images):
+        empty = classes[next(number for number, there in enumerate(images) if not there)]
+        raise ValueError(f"DATA: {empty} has no images, but would be a class, and move the labels of those behind it")
+    places = [(place, number) for number, there in enumerate(images) for place in range(len(there))]
+    taken = sorted(places)[:limit]  # of each class in turn
+    files = [(images[number][place], number) for number, place in sorted((n, p) for p, n in taken)]
     return Samples(*_read(files), path.resolve().name)
 
 
@@ -157,18 +163,28 @@ def _read(files: Sequence[tuple[Path, int]]) -> tuple[Array, NDArray[np.int64]]:
     for file, _ in files:
         try:
             with Image.open(file) as image:
-                grey = image.mode in ("1", "L", "I;16")
-                array = np.asarray(image.convert("L" if grey else "RGB"))
+                array = _pixels(image, file)
         except OSError as error:
             raise ValueError(f"DATA: {file} is not a readable image: {error}") from error
         planes = array[np.newaxis] if array.ndim == 2 else np.moveaxis(array, -1, 0)
-        if arrays and planes.shape != arrays[0].shape:
+        if arrays and (planes.shape, planes.dtype) != (arrays[0].shape, arrays[0].dtype):
             raise ValueError(
-                f"DATA: images must have one size and kind, got {planes.shape} for {file}, {arrays[0].shape} before"
+                f"DATA: images must have one size and kind, got {planes.shape}, {planes.dtype}, for {file}, "
+                f"{arrays[0].shape}, {arrays[0].dtype}, before"
             )
         arrays.append(planes)
-    x = np.stack(arrays) / np.float32(255)
+    x = np.stack(arrays) / np.float32(np.iinfo(arrays[0].dtype).max)
     return np.ascontiguousarray(x), np.array([number for _, number in files], np.int64)
+
+
+def _pixels(image: Any, file: Path) -> Array:
+    """Return the pixels of 8 or 16 bits, (H, W) or (H, W, 3)."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):  # older Pillow's name for it
+        deep: Array = np.asarray(image).astype(np.uint16)
+        return deep
+    if image.mode in ("I", "F"):
+        raise ValueError(f"DATA: {file} must have pixels of 8 or 16 bits, whose range is known, got mode {image.mode}")
+    return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
 
 
 def numbers(text: str, name: str) -> tuple[float, ...]:

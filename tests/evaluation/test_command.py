@@ -32,7 +32,7 @@ def files(tmp_path_factory, plain, x, y):
     np.savez(folder / "outside.npz", x=2 * x[:4], y=y[:4])
     for label in range(10):  # folders are classes, by their order
         (folder / "images" / str(label)).mkdir(parents=True)
-    for sample in range(20):
+    for sample in range(40):  # so that no folder stays empty
         place = folder / "images" / str(y[sample])
         Image.fromarray(np.round(255 * x[sample, 0]).astype(np.uint8)).save(place / f"{sample}.png")
     (folder / "loose").mkdir()
