@@ -61,7 +61,9 @@ _threads_option = click.option(
 @click.command()
 @click.argument("model")
 @click.option("--data", "source", required=True, help=".npz file, IDX folder, folder of images a class, or digits.")
-@click.option("--images", type=click.IntRange(1), help="Only the first so many (of a folder of images: of each class).")
+@click.option(
+    "--images", type=click.IntRange(1), help="Only the first so many; in a folder of images, of each class in turn."
+)
 @click.option("--norm", type=click.Choice(["linf", "l2", "l1"]), default="linf", show_default=True)
 @click.option("--eps", required=True, metavar="EPS,EPS", help="Budgets: 0.1,0.2 or 8/255.")
 @click.option(

@@ -65,6 +65,8 @@ def _check(name: str, judged: Judged, advice: str, results: Results) -> Check:
     missing = results.about.missing.get(name)
     if passed is None or missing is not None:
         return Check(name, NOT_RUN, missing or evidence)
+    if passed and (doubt := results.about.doubts.get(name)) is not None:
+        return Check(name, NOT_RUN, f"{evidence}; {doubt}")
     return Check(name, PASS, evidence) if passed else Check(name, FAIL, evidence, advice)
 
 

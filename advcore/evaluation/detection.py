@@ -23,6 +23,10 @@ STEPS = 40
 Flags = NDArray[np.bool_]
 Attacked = tuple[AttackResult, Flags]  # and of which samples the queries were spent
 BY_SCORES = ("linf", "l2")  # norms of the attack by scores
+BY_SCORES_ALONE = (
+    "model and detector have no gradients together, so who knows the detector had scores alone, which shows where it "
+    "fails but not that it holds: give it a score_gradient(x)"
+)
 
 
 def checked(detector: Any) -> Any:
@@ -34,12 +38,14 @@ def checked(detector: Any) -> Any:
 
 def not_run(setup: Setup) -> str:
     """Say why the detector cannot be attacked, or nothing."""
-    if setup.norm in BY_SCORES:
-        return ""
-    together = attacks.joint(setup.handle.open(), setup.detector, output=setup.output)
-    if together.gradients:
+    if setup.norm in BY_SCORES or has_gradients(setup):
         return ""
     return f"model and detector have no gradients together, and no attack by scores works in {setup.norm}"
+
+
+def has_gradients(setup: Setup) -> bool:
+    """Say whether model and detector have gradients together."""
+    return attacks.joint(setup.handle.open(), setup.detector, output=setup.output).gradients
 
 
 def probe(setup: Setup, task: Task) -> list[Row]:

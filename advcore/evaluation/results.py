@@ -45,6 +45,8 @@ class About:
         That repeats the run.
     missing : dict of str
         Why a check could not run, by its name.
+    doubts : dict of str
+        What keeps a check from passing, though not from failing, by its name.
     warnings : list of str
     """
 
@@ -63,6 +65,7 @@ class About:
     machine: dict[str, Any]
     command: str
     missing: dict[str, str] = field(default_factory=dict)
+    doubts: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
 

@@ -227,6 +227,8 @@ class _Runner:
         reason = detection.not_run(self.given.setup)
         if reason:
             self.about.missing[checklist.DETECTOR] = reason
+        elif not detection.has_gradients(self.given.setup):
+            self.about.doubts[checklist.DETECTOR] = detection.BY_SCORES_ALONE
         return not reason
 
     def _tell(self, table: Table, done: int, known: int) -> None:

@@ -239,6 +239,24 @@ class TestARunThatIsNotFinished:
         assert "of the 8 images asked for so far" in (tmp_path / "report.html").read_text()
 
 
+class OnTheGrid:
+    """An alarm where a feature is between 8-bit values: it has no gradient, and steps from value to value pass it."""
+
+    def decision_function(self, x):
+        return np.abs(x * 255 - np.rint(x * 255)).max(axis=1) - 1e-2
+
+
+def test_a_detector_attacked_by_scores_alone_does_not_pass():
+    x, y = sides()
+    found = advcore.attacks.pgd(Sides(), x, y, eps=0.05, quantize=255, early_stop=False)
+    assert (found.success & (OnTheGrid().decision_function(found.examples) <= 0)).all()
+    check = verdict(evaluate(Sides(), x, y, detector=OnTheGrid()), checks.DETECTOR)
+    assert check.verdict == checks.NOT_RUN
+    assert "had scores alone" in check.evidence
+    check = verdict(evaluate(Sides(), x, y, eps=0.2, detector=BySum()), checks.DETECTOR)  # never an alarm
+    assert check.verdict == checks.FAIL
+
+
 class TestL1:
     def test_the_budget_is_one_in_l1(self):
         report = evaluate(Sides(), *sides(), "l1", 0.1, detector=BySumWithGradient())
