@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from advcore._check import Array
 from advcore._demo.figures import (
     BLUE,
     GREEN,
     GREY,
     INK,
     ORANGE,
-    Pair,
     as_png,
-    image_grid,
     new_figure,
     plain_axes,
 )
-from advcore.evaluation import probes, work
+from advcore.evaluation import probes
 from advcore.evaluation.results import Results
-from advcore.evaluation.work import Task
 
-if TYPE_CHECKING:
-    from advcore.evaluation.report import Report
-
-PICTURED = 8
 STYLES = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), ("#cc79a7", "D"), ("#e69f00", "v"), ("#56b4e9", "P"))
-_CHEAP = ("apgd", "pgd", "fgsm", "bim", "square")  # attacks that may be run again for a picture
 
 
 @dataclass(frozen=True)
@@ -145,61 +135,6 @@ def per_class(found: dict[str, Any]) -> Picture | None:
     worst = min(entries, key=lambda e: (e["robust"][0], e["class"]))
     alternative = f"Accuracy of each class; class {worst['class']} is the least robust."
     return Picture(as_png(figure), alternative, "Accuracy and robust accuracy of each class.")
-
-
-def examples(report: Report) -> Iterator[Picture]:
-    """Draw some images, their magnified perturbations and the examples, at each eps (attacked again: it is quick)."""
-    if report.x.ndim != 4 or report.x.shape[1] not in (1, 3):
-        return
-    low, high = report.setup.bounds
-    plan = {planned["label"]: planned["attack"] for planned in report.found.about.plan}
-    for eps in report.found.about.eps:
-        pairs, names = [], set()
-        for sample, label in _broken(report, eps, plan):
-            pair = _again(report, sample, label, eps)
-            if pair is not None:
-                x, example, before, after = pair
-                pairs.append(Pair((x - low) / (high - low), (example - low) / (high - low), before, after))
-                names.add(label)
-        if pairs:
-            yield Picture(
-                image_grid(pairs),
-                f"{len(pairs)} images before and after {', '.join(sorted(names))} at eps {eps:g}, and the differences.",
-                f"{', '.join(sorted(names))}, ε = {eps:g}. Numbers are the model's classes. Perturbations, magnified: "
-                "red adds, blue takes away, one scale a figure.",
-            )
-
-
-def _broken(report: Report, eps: float, plan: dict[str, str]) -> list[tuple[int, str]]:
-    """Return some images with an attack that broke them; each class once, as far as it goes."""
-    found: dict[int, str] = {}
-    for label, attack in plan.items():
-        if attack in _CHEAP:
-            for sample, row in report.found.by.get((label, eps), {}).items():
-                if row.status == "success":
-                    found.setdefault(sample, label)
-    labels = report.found.about.labels
-    first = {int(labels[sample]): sample for sample in sorted(found, reverse=True)}
-    order = sorted(first.values()) + [sample for sample in sorted(found) if sample not in first.values()]
-    return [(sample, found[sample]) for sample in order[:PICTURED]]
-
-
-def _again(report: Report, sample: int, label: str, eps: float) -> tuple[Array, Array, int, int] | None:
-    from advcore.evaluation.plan import Planned
-
-    fields = next(entry for entry in report.found.about.plan if entry["label"] == label)
-    planned = Planned(label, fields["attack"], fields["options"], draws=fields["draws"])
-    index = np.array([sample])
-    task = Task(label, eps, index, report.x[index], report.found.about.labels[index], planned)
-    try:
-        result = work.attack(report.setup, task)
-    except Exception:  # a model that raises has its line elsewhere
-        return None
-    if not result.success[0]:  # a foreign model may answer differently alone
-        return None
-    access = report.setup.access()
-    before, after = (int(work.classes(access, images)[0]) for images in (task.x, result.examples))
-    return task.x[0], result.examples[0], before, after
 
 
 def _labels(found: dict[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from advcore.evaluation import figures
+from advcore.evaluation import figures, grids
 from advcore.evaluation.checks import FAIL
 from advcore.evaluation.terminal import NORMS
 
@@ -37,7 +37,7 @@ def page(report: Report, pictures: bool) -> str:
         queries=curves[1],
         nearest=curves[2],
         classes=figures.per_class(found) if pictures else None,
-        grids=list(figures.examples(report)) if pictures else [],
+        grids=list(grids.examples(report)) if pictures else [],
         matrices=list(_matrices(found)),
         settings=_settings(found),
     )

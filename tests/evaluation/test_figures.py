@@ -1,10 +1,12 @@
-"""The pictures of the report say what the table says."""
+"""The pictures of the report say what the table says, and are few enough."""
 
 from dataclasses import asdict
 
 import numpy as np
+import pytest
 
-from advcore.evaluation import document, figures
+import advcore
+from advcore.evaluation import document, figures, grids
 from advcore.evaluation.plan import PLANS
 from advcore.evaluation.results import About, Results
 from advcore.evaluation.rows import EVERY_EPS, Row
@@ -50,3 +52,37 @@ def test_the_eps_with_most_to_see_is_drawn() -> None:
     assert picture is not None
     assert "ε = 0.1" in picture.caption
     assert "APGD-CE breaks 5 of its 10 images; Square breaks 1 of its 5 images" in picture.alternative
+
+
+class Linear:
+    """Two classes by the sign of a sum."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.weights = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), shape)
+
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        side = (x * self.weights).reshape(len(x), -1).sum(axis=1)
+        return np.stack([-side, side], axis=1)
+
+    def vjp(self, x: np.ndarray, cotangent: np.ndarray) -> np.ndarray:
+        return (cotangent[:, 1] - cotangent[:, 0])[:, np.newaxis, np.newaxis, np.newaxis] * self.weights
+
+
+def test_a_page_of_noise_at_many_eps_is_small() -> None:
+    x = np.random.default_rng(1).random((16, 3, 96, 96), np.float32)
+    model = Linear(x.shape[1:])
+    y = model.logits(x).argmax(axis=1)
+    eps = [0.1 + 0.01 * step for step in range(12)]
+    report = advcore.evaluate(model, x, y, norm="linf", eps=eps, attacks=["fgsm"], checks=False)
+    drawn = list(grids.examples(report))
+    assert [picture.caption.split(". ")[0] for picture in drawn] == [f"fgsm, ε = {e}" for e in (0.1, 0.16, 0.21)]
+    assert all(0 < int(picture.alternative.split()[0]) <= grids.PICTURED for picture in drawn)
+    assert len(report.html().encode()) < 3_000_000
+
+
+@pytest.mark.parametrize("attack", [("boundary", {"steps": 100}), ("carlini_wagner", {"steps": 100})])
+def test_a_search_for_the_nearest_example_has_its_pictures(plain, x, y, attack) -> None:  # type: ignore[no-untyped-def]
+    report = advcore.evaluate(plain, x[:16], y[:16], norm="l2", eps=[0.4, 3.0], attacks=[attack], checks=False)
+    drawn = list(grids.examples(report))
+    assert drawn
+    assert f"{attack[0]}, ε = 3." in drawn[-1].caption
