@@ -18,10 +18,16 @@ def check_writable(folder: Path) -> None:
         raise OSError(f"cannot write to the folder {folder}: {error.strerror or error}") from error
 
 
+def refuse_folders(*files: Path) -> None:
+    """Refuse folders where files are to be written."""
+    for file in files:
+        if file.is_dir():
+            raise IsADirectoryError(f"{file} must be a file, but is a folder")
+
+
 def write(file: Path, content: str | bytes) -> None:
     """Write a file by way of a temporary one beside it; it is on the disk when this returns."""
-    if file.is_dir():
-        raise IsADirectoryError(f"{file} must be a file, but is a folder")
+    refuse_folders(file)
     temporary = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         with temporary.open("wb") as stream:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from advcore.evaluation import probes
@@ -34,7 +35,8 @@ def compare(first: Path, second: Path) -> list[Table]:
     if not eps:
         raise ValueError(f"{first} and {second} have no eps in common")
     sides = (Side(rows_of_one, one["norm"]), Side(rows_of_two, two["norm"]))
-    columns = [("", "left"), (first.name, "right"), (second.name, "right"), ("only first", "right")]
+    names = _names(first, second)
+    columns = [("", "left"), *((escape(name), "right") for name in names), ("only first", "right")]
     table = new_table("Right and unbroken", *columns, ("only second", "right"), ("p", "right"))
     for budget in (0.0, *eps):
         left, right = (side.robust(budget) for side in sides)
@@ -45,18 +47,26 @@ def compare(first: Path, second: Path) -> list[Table]:
         name = "unattacked" if budget == 0 else f"eps {budget:g}"
         table.add_row(name, _share(left), _share(right), str(only_first), str(only_second), f"{p:.2g}")
     told = [f"p: McNemar's exact test on the {len(paired)} images of both; robust accuracies are upper bounds."]
-    told += _unequal((first, one), (second, two))
-    table.caption = "\n".join(told)
+    told += _unequal(names, (first, one), (second, two))
+    table.caption = escape("\n".join(told))
     return [table]
 
 
-def _unequal(*runs: tuple[Path, Mapping[str, str]]) -> list[str]:
+def _names(first: Path, second: Path) -> tuple[str, str]:
+    """Return what to call two folders: their names, with as many of the folders around them as tell them apart."""
+    one, two = first.resolve().parts, second.resolve().parts
+    pairs = (("/".join(one[-count:]), "/".join(two[-count:])) for count in range(1, max(len(one), len(two)) + 1))
+    return next((names for names in pairs if names[0] != names[1]), (one[-1], two[-1]))
+
+
+def _unequal(names: tuple[str, str], *runs: tuple[Path, Mapping[str, str]]) -> list[str]:
     """Say what keeps two runs from being compared like with like."""
-    (first, one), (second, two) = runs
+    first, second = names
+    (_, one), (_, two) = runs
     written = [_written(folder) for folder, _ in runs]
     told = [
-        f"{folder.name} is not finished: its robust accuracies can still fall."
-        for (folder, _), found in zip(runs, written, strict=True)
+        f"{name} is not finished: its robust accuracies can still fall."
+        for name, found in zip(names, written, strict=True)
         if not found.get("complete", False)
     ]
     settings = [found.get("settings", {}) for found in written]
@@ -64,14 +74,14 @@ def _unequal(*runs: tuple[Path, Mapping[str, str]]) -> list[str]:
     if all(plans) and plans[0] != plans[1]:
         levels = [found.get("level") for found in settings]
         kinds = f" ({levels[0]}, and {levels[1]})" if levels[0] != levels[1] else ""
-        told.append(f"{first.name} and {second.name} had other attacks{kinds}: who is attacked more breaks more.")
+        told.append(f"{first} and {second} had other attacks{kinds}: who is attacked more breaks more.")
     elif one.get("options") != two.get("options"):
         told.append(
-            f"{first.name} and {second.name} had other options (eps, checks, limits, bounds or chunks), which may "
+            f"{first} and {second} had other options (eps, checks, limits, bounds or chunks), which may "
             "break more or fewer images."
         )
     if one.get("seed") != two.get("seed"):
-        told.append(f"{first.name} and {second.name} had other seeds.")
+        told.append(f"{first} and {second} had other seeds.")
     return told
 
 

@@ -19,6 +19,7 @@ NOTE = (
     "Robust accuracy is the share of all images that the model has right and that no attack broke within eps: an upper "
     "bound, which a stronger attack can only lower. Intervals are Wilson's, 95%, over the images."
 )
+FILES = ("report.html", "results.json", "results.csv")
 TIMES = ("seconds", "times")
 
 

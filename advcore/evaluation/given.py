@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ from numpy.typing import NDArray
 
 from advcore import _check, _config, _core, attacks
 from advcore._check import Array
+from advcore._files import refuse_folders
 from advcore.attacks._projection import off_grid
 from advcore.attacks.model import OUTPUTS, Access, wrap
 from advcore.evaluation import detection, handle, identity, plan
+from advcore.evaluation.document import FILES
 from advcore.evaluation.identity import digest, plain
 from advcore.evaluation.plan import EFFORTS, LABELS_ONLY, RANDOMISED, Effort, Planned
 from advcore.evaluation.results import About
@@ -44,6 +48,9 @@ class Given:
     @classmethod
     def checked(cls, model: Any, x: object, y: object, **given: Any) -> Given:
         """Return evaluate's arguments as they are used; refuse what cannot be."""
+        folder = None if given["output"] is None else _check.path("output", given["output"])
+        if folder is not None:
+            refuse_folders(*(folder / name for name in FILES))
         x = _check.array("x", x, min_ndim=2)
         if not len(x):
             raise ValueError(f"x must have at least one sample, got shape {x.shape}")
@@ -82,7 +89,6 @@ class Given:
         kind = _kind(access, setup.output)
         planned = _possible(level, planned, kind, is_randomised, norm)
         effort = _effort(given["checks"], level)
-        folder = None if given["output"] is None else _check.path("output", given["output"])
         # What is known by its bytes answers as it does; what draws at random never answers as it did.
         known = is_randomised or isinstance(setup.handle.content, bytes)
         said = "" if known else identity.answers(access, x, first, chunk)
@@ -120,7 +126,7 @@ class Given:
 
     def about(self, names: dict[str, str], command: str) -> About:
         """Return what the report says of the run."""
-        machine = _config.show_config()
+        machine = _config.show_config() | {"software": _versions()}
         plan_rows = [asdict(p) | {"access": p.access, "has_budget": p.has_budget} for p in self.plan]
         options = {
             "norm": self.setup.norm,
@@ -160,6 +166,15 @@ class Given:
             machine,
             command,
         )
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of what is installed that may have a part in the results."""
+    found = {}
+    for name in ("torch", "onnxruntime", "onnx", "distributed"):
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _first_answers(access: Access, x: Array, randomised: bool | None) -> tuple[Array | None, bool]:

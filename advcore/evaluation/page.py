@@ -73,6 +73,7 @@ def _settings(found: dict[str, Any]) -> dict[str, str]:
     plan = "; ".join(
         " ".join([p["label"], *(f"{key}={value}" for key, value in p["options"].items())]) for p in settings["plan"]
     )
+    software = {"Python": machine["python"], "NumPy": machine["numpy"], **machine.get("software", {})}
     return {
         "norm and eps": f"{settings['norm']}, {', '.join(f'{eps:g}' for eps in settings['eps'])}",
         "bounds": f"{settings['bounds'][0]:g} to {settings['bounds'][1]:g}",
@@ -82,6 +83,6 @@ def _settings(found: dict[str, Any]) -> dict[str, str]:
         "chunk": f"{settings['chunk_size']} images",
         "advcore": f"{machine['version']}, {machine['level']}, {machine['threads']} threads",
         "machine": machine["cpu"],
-        "software": f"Python {machine['python']}, NumPy {machine['numpy']}",
+        "software": ", ".join(f"{name} {version}" for name, version in software.items()),
         "hashes": ", ".join(f"{key} {value[:12]}" for key, value in found["identity"].items() if len(value) > 12),
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from advcore._check import Array
-from advcore._files import write
+from advcore._files import check_writable, write
 from advcore.evaluation import document
 from advcore.evaluation.checks import FAIL, Check, checklist
 from advcore.evaluation.results import About, Results
@@ -80,8 +80,9 @@ class Report:
         return page.page(self, pictures)
 
     def save(self, folder: str | Path, pictures: bool = True) -> None:
-        """Write report.html, results.json and results.csv."""
+        """Write report.html, results.json and results.csv; the folder is made where it is missing."""
         folder = Path(folder)
+        check_writable(folder)
         write(folder / "results.json", json.dumps(self.results, indent=1, allow_nan=False) + "\n")
         write(folder / "results.csv", document.as_csv(self.rows))
         write(folder / "report.html", self.html(pictures))

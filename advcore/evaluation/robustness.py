@@ -12,7 +12,7 @@ import numpy as np
 from advcore import _check
 from advcore._check import Array
 from advcore.evaluation import checks as checklist
-from advcore.evaluation import detection, probes, surrogates
+from advcore.evaluation import detection, probes, repeat, surrogates
 from advcore.evaluation.campaign import Campaign, Table
 from advcore.evaluation.given import Given
 from advcore.evaluation.grid import EIGHT_BITS
@@ -100,7 +100,7 @@ def evaluate(
     names : dict, optional
         "model" and "data", for the report.
     command : str
-        That repeats the run, for the report.
+        That repeats the run, for the report; unless given, this call.
 
     Returns
     -------
@@ -116,6 +116,7 @@ def evaluate(
     OSError
         If output cannot be written, or another run writes there.
     """
+    command = command or repeat.call(evaluate, locals())
     given = Given.checked(
         model,
         x,

@@ -41,6 +41,24 @@ def test_what_differs_is_said(tmp_path, options, said):
     assert bool(others) == bool(said)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "names"),
+    [
+        ("a/run", "b/run", ["a/run", "b/run"]),
+        ("x[bold]y", "z", [r"x\[bold]y", "z"]),
+        ("same", "same", ["same", "same"]),
+        (".", "z", ["here", "z"]),
+    ],
+)
+def test_columns_are_called_by_what_tells_the_folders_apart(tmp_path, monkeypatch, first, second, names):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for folder in {first, second}:
+        run(Path(folder))
+    (table,) = compare(Path(first), Path(second))
+    assert [column.header for column in table.columns[1:3]] == names
+
+
 def test_a_run_without_a_report_is_not_finished(tmp_path):
     first, second = run(tmp_path / "one"), run(tmp_path / "two", max_queries=50)
     (second / "results.json").unlink()
