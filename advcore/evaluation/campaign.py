@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -17,7 +18,7 @@ from advcore.evaluation import probes
 from advcore.evaluation.rows import Key, Row
 from advcore.evaluation.steps import Step
 from advcore.evaluation.store import Store
-from advcore.evaluation.work import OutOfTime, Samples, Setup, Task, perform
+from advcore.evaluation.work import Done, Samples, Setup, Task, perform
 
 Ready = tuple[int, float, int, int, list[Step]]  # how many steps behind it, eps, chunk, number of the next step, steps
 
@@ -98,18 +99,18 @@ class Campaign:
         else:
             self._spread(ready)
 
-    def _advance(self, ready: list[Ready], item: Ready, do: Callable[[Task], list[Row]]) -> None:
+    def _advance(self, ready: list[Ready], item: Ready, do: Callable[[Task], Done]) -> None:
         """Do the next step of a chain here."""
         task = self._task(item)
         if task is not None:
-            self._keep(lambda: do(task))
+            self._keep(do(task))
         self._push_next(ready, item)
 
-    def _now(self, task: Task) -> list[Row]:
+    def _now(self, task: Task) -> Done:
         return perform(self.setup, task)
 
     def _spread(self, ready: list[Ready]) -> None:
-        running: dict[Future[list[Row]], Ready] = {}
+        running: dict[Future[Done], Ready] = {}
         share = getattr(self.executor, "share", None)
         setup = self.setup if share is None else share(self.setup)
         try:
@@ -125,18 +126,15 @@ class Campaign:
                     done, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         item = running.pop(future)
-                        self._keep(future.result)
+                        self._keep(future.result())
                         self._push_next(ready, item)
         finally:
             for future in running:
                 future.cancel()
 
-    def _keep(self, result: Callable[[], list[Row]]) -> None:
-        try:
-            rows = result()
-        except OutOfTime as reason:
-            self.out_of_time, rows = True, reason.rows
-        self.table.add(rows)
+    def _keep(self, done: Done) -> None:
+        self.out_of_time |= done.cut
+        self.table.add(done.rows)
 
     def _push_next(self, ready: list[Ready], item: Ready) -> None:
         behind, _, chunk, identity, steps = item
@@ -155,8 +153,8 @@ class Campaign:
         samples = self.participants(step, steps[:number], self.chunks[chunk])
         if all(Key(int(sample), label, step.eps) in self.table.rows for sample in samples for label in step.labels):
             return None
-        left = None if self.deadline is None else self.deadline - time.monotonic()
-        if left is not None and left <= 0:
+        left = math.inf if self.deadline is None else self.deadline - time.monotonic()
+        if left <= 0:
             self.out_of_time = True
             return None
         return Task(
@@ -168,7 +166,7 @@ class Campaign:
             step.planned,
             step.run,
             step.options,
-            left,
+            time.time() + left if math.isfinite(left) else None,
             step.labels,
         )
 

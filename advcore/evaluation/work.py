@@ -34,6 +34,21 @@ class OutOfTime(Exception):  # noqa: N818 - not an error: the rows so far are re
 
 
 @dataclass(frozen=True)
+class Done:
+    """What came of a task.
+
+    Attributes
+    ----------
+    rows : list of Row
+    cut : bool
+        The time was over before all samples were finished; the others have no rows.
+    """
+
+    rows: list[Row]
+    cut: bool = False
+
+
+@dataclass(frozen=True)
 class Setup:
     """What all tasks of a run share; it travels with each of them.
 
@@ -96,8 +111,8 @@ class Task:
         ``run(setup, task) -> list of Row``, a function of a module (it is pickled by name).
     options : dict
         Of the probe.
-    max_seconds : float or None
-        Left of the time budget.
+    until : float or None
+        When the time budget is over, by the clock that all hosts share (time.time()): a task may wait for a worker.
     labels : tuple of str
         Of all rows of each sample, which are errors where the model raises for it; unless given, the label alone.
     """
@@ -110,25 +125,35 @@ class Task:
     planned: Planned | None = None
     run: Callable[[Setup, Task], list[Row]] | None = None
     options: Any = None
-    max_seconds: float | None = None
+    until: float | None = None
     labels: tuple[str, ...] = ()
+
+    @property
+    def seconds_left(self) -> float | None:
+        """What is left of the time budget, above 0; None: as much as it takes."""
+        return None if self.until is None else max(self.until - time.time(), 1e-9)
+
+    def refuse_overtime(self) -> None:
+        """Raise where the time is over."""
+        if self.until is not None and time.time() >= self.until:
+            raise OutOfTime([])
 
     def part(self, chosen: Any) -> Task:
         """Return the task for some of its samples."""
         return replace(self, samples=self.samples[chosen], x=self.x[chosen], y=self.y[chosen])
 
 
-def perform(setup: Setup, task: Task) -> list[Row]:
+def perform(setup: Setup, task: Task) -> Done:
     """Do a task; called in a worker.
 
     A model that raises costs the samples it raises for, which are found by halving, and no others.
     """
     _prepare(setup)
     started, cpu = time.perf_counter(), time.process_time()
-    rows = _guarded(setup, task)
+    done = _guarded(setup, task)
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
-    share = 1 / max(len(rows), 1)
-    return [replace(row, seconds=seconds * share, cpu_seconds=cpu_seconds * share) for row in rows]
+    share = 1 / max(len(done.rows), 1)
+    return Done([replace(row, seconds=seconds * share, cpu_seconds=cpu_seconds * share) for row in done.rows], done.cut)
 
 
 def _prepare(setup: Setup) -> None:
@@ -142,18 +167,22 @@ def _prepare(setup: Setup) -> None:
         _core._set_level(setup.level)
 
 
-def _guarded(setup: Setup, task: Task) -> list[Row]:
+def _guarded(setup: Setup, task: Task) -> Done:
     try:
-        return task.run(setup, task) if task.run else attack_rows(setup, task)
-    except (KeyboardInterrupt, MemoryError, OutOfTime):
+        task.refuse_overtime()
+        return Done(task.run(setup, task) if task.run else attack_rows(setup, task))
+    except OutOfTime as reason:
+        return Done(reason.rows, cut=True)
+    except (KeyboardInterrupt, MemoryError):
         raise
     except Exception as error:
         if len(task.samples) == 1:
             note = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             labels = task.labels or (task.label,)
-            return [Row(int(task.samples[0]), label, task.eps, False, "error", note=note) for label in labels]
+            return Done([Row(int(task.samples[0]), label, task.eps, False, "error", note=note) for label in labels])
     half = len(task.samples) // 2
-    return _guarded(setup, task.part(slice(None, half))) + _guarded(setup, task.part(slice(half, None)))
+    first, second = (_guarded(setup, task.part(chosen)) for chosen in (slice(None, half), slice(half, None)))
+    return Done(first.rows + second.rows, first.cut or second.cut)
 
 
 def options(setup: Setup, task: Task) -> dict[str, Any]:
@@ -165,7 +194,7 @@ def options(setup: Setup, task: Task) -> dict[str, Any]:
         "output": setup.output,
         "randomised": setup.randomised,
         "max_queries": setup.max_queries,
-        "max_seconds": task.max_seconds,
+        "max_seconds": task.seconds_left,
     }
 
 

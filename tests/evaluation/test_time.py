@@ -1,0 +1,74 @@
+"""Runs with a time budget: tasks end when it is over, wherever they are done, and keep what they have."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from advcore import _core
+from advcore.evaluation import handle, work
+from advcore.evaluation.plan import Planned
+from advcore.evaluation.work import Setup, Task
+
+
+@pytest.fixture
+def task(x, y):
+    square = Planned("square", "square", {"steps": 10**6})
+    return Task("square", 1e-4, np.arange(8), x[:8], y[:8], square, until=time.time() + 0.2)
+
+
+def setup_of(model):
+    return Setup(handle.of(model), "linf", (0.0, 1.0), 0, None, False, 10, 1, _core.level())
+
+
+def test_a_task_that_is_cut_returns_what_it_has(plain, x, y, task):
+    """It raises nothing: an executor that tries failed tasks again would spend the budget once more."""
+    y = np.where(np.arange(8) < 2, (y[:8] + 1) % 10, y[:8])  # which the model has wrong: finished at once
+    done = work.perform(setup_of(plain), replace(task, y=y))
+    assert done.cut
+    assert [row.sample for row in done.rows] == [0, 1]
+    assert all(row.seconds > 0 for row in done.rows)
+
+
+def test_a_task_that_had_to_wait_for_a_worker_has_what_is_left(plain, task):
+    model = CountedCalls(plain)
+    assert work.perform(setup_of(model), replace(task, until=time.time() - 1)) == work.Done([], cut=True)
+    assert model.calls == 0
+
+
+def test_a_probe_of_several_attacks_has_one_budget(plain, task):
+    def probe(setup, task):
+        seconds.append(work.options(setup, task)["max_seconds"])
+        time.sleep(0.01)
+        seconds.append(work.options(setup, task)["max_seconds"])
+        return []
+
+    seconds = []
+    assert not work.perform(setup_of(plain), replace(task, run=probe, until=time.time() + 60)).cut
+    assert seconds[1] <= seconds[0] - 0.01
+
+
+def test_what_was_finished_is_kept_where_the_rest_is_cut(plain, task):
+    """A sample that the model raises for sends its chunk through in halves."""
+
+    def probe(setup, task):
+        if len(task.samples) > 4:
+            raise RuntimeError("no such weather")
+        rows = [work.Row(int(sample), "probe", 0.0, False, "failed") for sample in task.samples]
+        if task.samples[0]:
+            raise work.OutOfTime(rows[:1])
+        return rows
+
+    done = work.perform(setup_of(plain), replace(task, run=probe, until=None))
+    assert done.cut
+    assert [row.sample for row in done.rows] == [0, 1, 2, 3, 4]
+
+
+class CountedCalls:
+    def __init__(self, network):
+        self.network, self.calls = network, 0
+
+    def logits(self, x):
+        self.calls += 1
+        return self.network.logits(x)
