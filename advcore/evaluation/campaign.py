@@ -20,6 +20,10 @@ from advcore.evaluation.steps import Step
 from advcore.evaluation.store import Store
 from advcore.evaluation.work import Done, Samples, Setup, Task, perform
 
+_DIED = "every one that tried died: does the model end its process, or is there too little memory?"
+_LOST = "the scheduler is gone, or has cancelled it"
+DEAD = {"KilledWorker": _DIED, "BrokenProcessPool": _DIED, "CancelledError": _LOST, "FutureCancelledError": _LOST}
+
 Ready = tuple[int, float, int, int, list[Step]]  # how many steps behind it, eps, chunk, number of the next step, steps
 
 
@@ -110,7 +114,7 @@ class Campaign:
         return perform(self.setup, task)
 
     def _spread(self, ready: list[Ready]) -> None:
-        running: dict[Future[Done], Ready] = {}
+        running: dict[Future[Done], tuple[Ready, Task]] = {}
         share = getattr(self.executor, "share", None)
         setup = self.setup if share is None else share(self.setup)
         try:
@@ -121,12 +125,12 @@ class Campaign:
                     if task is None:
                         self._push_next(ready, item)
                     else:
-                        running[self.executor.submit(perform, setup, task)] = item
+                        running[self.executor.submit(perform, setup, task)] = item, task
                 if running:
                     done, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
-                        item = running.pop(future)
-                        self._keep(future.result())
+                        item, task = running.pop(future)
+                        self._keep(_result(future, task))
                         self._push_next(ready, item)
         finally:
             for future in running:
@@ -195,6 +199,19 @@ class Campaign:
     def replace_setup(self, **changes: Any) -> None:
         """Change what all tasks share from now on."""
         self.setup = replace(self.setup, **changes)
+
+
+def _result(future: Future[Done], task: Task) -> Done:
+    """Return what a worker did; what a model raises is in it, so that all else is the workers' fault."""
+    try:
+        return future.result()
+    except Exception as error:
+        kind = type(error).__name__
+        reason = DEAD.get(kind) or f"{kind}: {' '.join(str(error).split())[:300]}"
+        raise OSError(
+            f"the workers did not do {task.label} at eps {task.eps:g} on samples {task.samples[0]} to "
+            f"{task.samples[-1]}: {reason}; what was found is kept, and the same command goes on"
+        ) from error
 
 
 def _is_right(rows: dict[Key, Row], sample: int) -> bool:

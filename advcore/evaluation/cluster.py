@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 AHEAD = 4  # tasks a worker has in hand or in its queue: it never waits, and little is lost with it
 SECONDS_TO_CONNECT = 20.0
 RETRIES = 5
+ANY_PORT = "127.0.0.1:0"  # of the dashboard: Dask warns where its usual one is taken, and has no way to leave it out
 
 
 @contextmanager
@@ -36,13 +40,42 @@ def connected(workers: int | None = None, scheduler: str | None = None) -> Itera
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise ImportError("--workers and --scheduler need Dask: pip install 'advcore[dask]'") from error
-    if scheduler is None:
+    with _quiet():
+        if scheduler is not None:
+            with _client(scheduler) as client:
+                yield _engine(client)
+            return
         with (
-            LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None) as local,
+            LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=ANY_PORT,
+                silence_logs=logging.CRITICAL,
+            ) as local,
             Client(local) as client,
         ):
             yield _engine(client)
-        return
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Dask's log off the terminal: of a worker or scheduler that dies it shows tracebacks, the run says a line."""
+    handlers = [(handler, handler.level) for handler in logging.getLogger("distributed").handlers]
+    for handler, _ in handlers:
+        handler.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for handler, level in handlers:
+            handler.setLevel(level)
+
+
+@contextmanager
+def _client(scheduler: str) -> Iterator[Any]:
+    from distributed import Client
+
+    _greet(scheduler)
     try:
         client = Client(scheduler, timeout=SECONDS_TO_CONNECT)
     except (OSError, ValueError) as error:
@@ -52,7 +85,27 @@ def connected(workers: int | None = None, scheduler: str | None = None) -> Itera
             client.wait_for_workers(1, timeout=SECONDS_TO_CONNECT)
         except TimeoutError as error:
             raise OSError(f"the scheduler {scheduler} has no workers: start some with dask worker") from error
-        yield _engine(client)
+        yield client
+
+
+def _greet(scheduler: str) -> None:
+    """Connect once: Client's timeout does not end the wait for the answer of what is no scheduler."""
+    from distributed.comm.core import connect
+    from distributed.security import Security
+
+    async def answer() -> None:
+        options = Security().get_connection_args("client")
+        comm = await asyncio.wait_for(connect(scheduler, **options), SECONDS_TO_CONNECT)
+        comm.abort()
+
+    try:
+        with ThreadPoolExecutor(1) as thread:  # a notebook has a loop of its own in this one
+            thread.submit(asyncio.run, answer()).result()
+    except TimeoutError as error:
+        seconds = f"{SECONDS_TO_CONNECT:g} seconds"
+        raise OSError(f"the scheduler {scheduler} cannot be reached: no answer of Dask within {seconds}") from error
+    except Exception as error:  # whatever reading other answers as Dask's raises
+        raise OSError(f"the scheduler {scheduler} cannot be reached: {error}") from error
 
 
 def _engine(client: Any) -> dict[str, Any]:

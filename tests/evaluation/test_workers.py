@@ -3,7 +3,9 @@
 import json
 import os
 import signal
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+import socket
+import threading
+from concurrent.futures import CancelledError, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
 import pytest
@@ -99,6 +101,44 @@ def test_dask_by_the_command(plain, x, y, tmp_path, local):
     assert json.loads((tmp_path / "out" / "results.json").read_text())["complete"]
 
 
+class KilledWorker(Exception):  # noqa: N818 - Dask's name
+    pass
+
+
+class Broken(ThreadPoolExecutor):
+    """Does the tasks but the 14th, which fails in a way that is not the model's."""
+
+    def __init__(self, error):
+        super().__init__(1)
+        self.error, self.tasks = error, 0
+
+    def submit(self, function, *arguments):
+        self.tasks += 1
+        return super().submit(self._fail) if self.tasks == 14 else super().submit(function, *arguments)
+
+    def _fail(self):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (KilledWorker("a page of advice"), "every one that tried died: does the model end its process"),
+        (CancelledError(), "the scheduler is gone"),
+        (RuntimeError("this worker\nhas few instruction sets"), "RuntimeError: this worker has few instruction sets"),
+    ],
+)
+def test_what_workers_fail_at_is_named_and_the_run_goes_on(plain, x, y, alone, tmp_path, error, reason):
+    with (
+        Broken(error) as executor,
+        pytest.raises(
+            OSError, match=rf"the workers did not do pgd at eps 0\.05 on samples [0-9]+ to 7: {reason}.*goes on"
+        ),
+    ):
+        evaluate(plain, x, y, executor=executor, ahead=1, output=tmp_path)
+    assert results(evaluate(plain, x, y, output=tmp_path)) == alone
+
+
 def test_a_scheduler_that_cannot_be_reached(monkeypatch):
     monkeypatch.setattr(cluster, "SECONDS_TO_CONNECT", 0.5)
     with (
@@ -106,6 +146,23 @@ def test_a_scheduler_that_cannot_be_reached(monkeypatch):
         cluster.connected(scheduler="tcp://127.0.0.1:1"),
     ):
         pass
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.0 400 Bad Request\r\n\r\n" * 10])
+def test_an_address_that_is_not_dasks(monkeypatch, answer):
+    monkeypatch.setattr(cluster, "SECONDS_TO_CONNECT", 0.5)
+    asked = []
+
+    def serve():
+        asked.append(server.accept()[0])
+        asked[0].sendall(answer)  # and stays open, silent
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        threading.Thread(target=serve).start()
+        with pytest.raises(OSError, match=rf"scheduler {address} cannot be reached"):
+            cluster.connected(scheduler=address).__enter__()
+    asked[0].close()
 
 
 def test_a_worker_of_another_level_is_capped_or_refused(plain, x, y, monkeypatch):
