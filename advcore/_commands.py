@@ -132,6 +132,7 @@ def evaluate(
     """
     from advcore.evaluation import cluster, dry, handle, plan, sources
     from advcore.evaluation import evaluate as run
+    from advcore.evaluation.given import Given
     from advcore.evaluation.terminal import print_report, progress_bar
 
     low_high = sources.numbers(bounds, "--bounds")
@@ -144,9 +145,6 @@ def evaluate(
     }
     opened = sources.opened(sources.model(model, layout=layout, **prepared), model, found.x.shape[1:])
     budgets, attacks = sources.numbers(eps, "--eps"), plan.parsed(attacks_text)
-    if dry_run:
-        click.echo(dry.expected(opened, found.x, found.y, norm, budgets, attacks, chunk_size, answers))
-        return
     if workers and scheduler:
         raise click.UsageError("--workers makes a cluster and --scheduler takes one: give either")
     options = {
@@ -154,14 +152,20 @@ def evaluate(
         "eps": budgets,
         "attacks": attacks,
         "checks": {"auto": True, "none": False}.get(checks, checks),
-        "output": output,
         "seed": seed,
         "bounds": low_high,
         "answers": answers,
         "detector": None if detector is None else handle.made_by(detector, (), None, None, "NCHW"),
-        "max_seconds": max_seconds,
         "max_queries": max_queries,
         "chunk_size": chunk_size,
+    }
+    if dry_run:
+        given = Given.checked(opened, found.x, found.y, output=None, randomised=None, source=None, **options)
+        click.echo(dry.expected(given))
+        return
+    options |= {
+        "output": output,
+        "max_seconds": max_seconds,
         "names": {"model": Path(model).name, "data": found.name},
         "command": _command(),
     }

@@ -9,9 +9,30 @@ from click.testing import CliRunner
 from PIL import Image
 
 import advcore
+from advcore import attacks
 from advcore.cli import main
+from advcore.evaluation import dry
+from advcore.evaluation.given import Given
+from advcore.evaluation.plan import chosen
 
 QUICK = ("--eps", "0.1", "--attacks", "pgd:steps=5", "--checks", "none")
+
+
+FACTORIES = """
+from advcore.nn import Network
+network = Network.load({file!r})
+def scores():
+    return lambda x: network.logits(x)
+def broken():
+    def model(x):
+        raise RuntimeError("no such weather")
+    return model
+"""
+
+
+@pytest.fixture(autouse=True)
+def factories(files, monkeypatch):
+    monkeypatch.syspath_prepend(files)
 
 
 def command(*arguments):
@@ -25,6 +46,8 @@ def files(tmp_path_factory, plain, x, y):
     plain.save(folder / "model.safetensors")
     plain.to_onnx(folder / "model.onnx", (1, 8, 8))
     np.savez(folder / "data.npz", x=x[:20], y=y[:20])
+    np.savez(folder / "none.npz", x=x[:0], y=y[:0])
+    (folder / "factories.py").write_text(FACTORIES.format(file=str(folder / "model.safetensors")))
     np.savez(folder / "wide.npz", x=np.zeros((4, 1, 9, 9), np.float32), y=np.arange(4))
     np.savez(folder / "one.npz", x=x[:4], y=np.zeros(4, np.int64))
     np.savez(folder / "wrong.npz", x=x[:20], y=(y[:20] + 1) % 10)
@@ -137,6 +160,42 @@ def test_a_dry_run_attacks_nothing(files, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_dry_run_is_of_what_the_run_would_do(files):
+    more = ("--data", files / "data.npz", "--eps", "0.1", "--attacks", "quick", "--dry-run")
+    result = command("evaluate", "factories:scores", *more, "--answers", "logits", "--max-queries", "7")
+    assert result.exit_code == 0, result.output
+    assert "APGD" not in result.output  # which needs gradients
+    assert "Square               20 runs of about 7 queries, 0 gradients" in result.output
+    assert "the checks" in result.output
+
+
+@pytest.mark.parametrize("attack", ["nes", "spsa", "autoattack", "pgd", "fab", "bim", "uniform_noise", "hop_skip_jump"])
+def test_a_dry_run_knows_what_attacks_ask(plain, x, y, attack):
+    eps = 1e-5
+    right = plain.predict(x) == y
+    both = np.flatnonzero(right & (y == 9))[0], np.flatnonzero(right & (y < 9))[0]  # 9: all ten classes
+    x, y = x[list(both)], y[list(both)]
+    planned = chosen([attack])[1][0]
+    options = dict.fromkeys(("output", "answers", "randomised", "detector", "source", "max_queries"))
+    given = Given.checked(
+        plain,
+        x,
+        y,
+        norm="linf",
+        eps=eps,
+        attacks=[attack],
+        seed=0,
+        bounds=(0, 1),
+        checks=False,
+        chunk_size=2,
+        **options,
+    )
+    result = getattr(attacks, attack)(plain, x, y, **planned.arguments("linf", eps))
+    queries, gradients = dry._of_attack(given, planned, eps)
+    assert queries == pytest.approx(result.queries.mean(), rel=0.1)
+    assert gradients == result.gradients.mean()
+
+
 def test_train_then_compare(files, tmp_path):
     for name, more in (("plain", ()), ("robust", ("--adversarial", "25/255"))):
         model = tmp_path / f"{name}.safetensors"
@@ -166,6 +225,7 @@ def test_what_no_training_could_be_saved_from_does_not_begin(files, tmp_path, mo
     assert "epoch" not in result.output
 
 
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
 @pytest.mark.parametrize(
     ("model", "data", "more", "line"),
     [
@@ -183,6 +243,15 @@ def test_what_no_training_could_be_saved_from_does_not_begin(files, tmp_path, mo
         ("model.safetensors", "wrong.npz", (), "the model is wrong on all 20 samples"),
         ("model.safetensors", "data.npz", ("--eps", "8/0"), "--eps must be numbers such as 0.1 or 8/255"),
         ("model.safetensors", "data.npz", ("--eps", "0"), "must be greater than 0"),
+        ("model.safetensors", "data.npz", ("--eps", "nan"), "eps must be finite, got nan"),
+        ("model.safetensors", "data.npz", ("--attacks", "fgm"), "does not work within a budget of norm linf"),
+        ("model.safetensors", "none.npz", (), "x must have at least one sample"),
+        (
+            "factories:broken",
+            "data.npz",
+            ("--answers", "logits", "--attacks", "square"),
+            "RuntimeError: no such weather",
+        ),
         ("model.safetensors", "data.npz", ("--attacks", "nosuch"), "attacks must be quick, standard, full, or names"),
         ("model.safetensors", "data.npz", ("--attacks", "pgd:stepz=3"), "pgd has no option 'stepz'"),
         ("model.safetensors", "data.npz", ("--attacks", "pgd:steps=0"), "steps must be at least 1"),
@@ -192,9 +261,9 @@ def test_what_no_training_could_be_saved_from_does_not_begin(files, tmp_path, mo
         ("model.safetensors", "data.npz", ("--config", "missing.toml"), "there is no file missing.toml"),
     ],
 )
-def test_every_bad_input_has_its_line(files, tmp_path, model, data, more, line):
+def test_every_bad_input_has_its_line(files, tmp_path, model, data, more, line, dry):
     name = files / model if ":" not in model else model
-    arguments = ("--data", files / data, *QUICK, *more, "--output", tmp_path / "out")
+    arguments = ("--data", files / data, *QUICK, *more, *dry, "--output", tmp_path / "out")
     result = command("evaluate", name, *arguments)
     assert result.exit_code != 0
     text = " ".join(result.output.split())
