@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -202,11 +203,12 @@ class _Runner:
                 campaign.run(steps[e] for e in sorted(steps))
         except BaseException:
             if given.folder is not None and table.rows:
-                self._report(table, complete=False).save(given.folder, pictures=False)
+                with suppress(OSError):  # of a full disk: the rows are safe, and what ended the run is what to tell
+                    self._report(table, complete=False).save(given.folder, pictures=False)
             raise
         report = self._report(table, complete=not campaign.out_of_time)
         if given.folder is not None:
-            report.save(given.folder)
+            _save(report, given.folder)
         return report
 
     def _surrogates(self, table: Table) -> tuple[tuple[str, bytes], ...]:
@@ -237,11 +239,21 @@ class _Runner:
             self.progress(done, known)
         if self.given.folder is not None and time.monotonic() >= self.next_report:
             started = time.monotonic()
-            self._report(table, complete=False).save(self.given.folder, pictures=False)
+            _save(self._report(table, complete=False), self.given.folder, pictures=False)
             self.next_report = time.monotonic() + max(FIRST_REPORT, 20 * (time.monotonic() - started))
 
     def _report(self, table: Table, complete: bool) -> Report:
         return Report.of(self.about, table.sorted(), complete, self.given.x, self.given.setup)
+
+
+def _save(report: Report, folder: Path, pictures: bool = True) -> None:
+    try:
+        report.save(folder, pictures)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(
+            f"cannot write the report to {folder}: {reason}; the results are kept, the same command goes on"
+        ) from error
 
 
 def _refuse_useless(table: Table, given: Given) -> None:

@@ -105,8 +105,18 @@ class Store:
                         f"cannot open the results in {self.file}: {error}; nothing was changed, try again"
                     ) from error
                 self._set_aside(str(error))
+        try:
+            return self._new()
+        except sqlite3.OperationalError as error:
+            raise OSError(f"cannot write results to {self.file}: {error}; is the disk full?") from error
+
+    def _new(self) -> sqlite3.Connection:
         connection = _connect(self.file)
-        self._create(connection)
+        try:
+            self._create(connection)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _create(self, connection: sqlite3.Connection) -> None:

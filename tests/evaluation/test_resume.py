@@ -1,5 +1,6 @@
 """Runs that are stopped go on where they were, and end as if nothing had been."""
 
+import errno
 import importlib.util
 import json
 from pathlib import Path
@@ -8,7 +9,8 @@ import pytest
 
 import advcore
 from advcore.evaluation import campaign, document
-from advcore.evaluation.store import NAME, read_run
+from advcore.evaluation.report import Report
+from advcore.evaluation.store import NAME, Store, read_run
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "evaluate_kills.py"
 
@@ -58,6 +60,29 @@ def test_ctrl_c(plain, x, y, tmp_path, monkeypatch, after):
     evaluate(plain, x, y, tmp_path / "run")
     assert results(tmp_path / "run") == results(tmp_path / "whole")
     assert len(read_run(tmp_path / "run")[1]) == len(read_run(tmp_path / "whole")[1])
+
+
+@pytest.mark.parametrize("rows_too", [False, True])
+def test_a_disk_that_runs_full_names_its_file_and_says_that_the_run_goes_on(
+    plain, x, y, tmp_path, monkeypatch, rows_too
+):
+    def full(self, *arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def later(store, rows, calls=[], add=Store.add):  # noqa: B006 - counts
+        calls.append(rows)
+        if len(calls) > 5:
+            raise OSError("cannot write results to results.sqlite: full; the same command goes on")
+        add(store, rows)
+
+    monkeypatch.setattr(Report, "save", full)
+    if rows_too:
+        monkeypatch.setattr(Store, "add", later)
+    line = "results.sqlite: full; the same" if rows_too else r"report to .*: No space left .* the same command goes on"
+    with pytest.raises(OSError, match=line):
+        evaluate(plain, x, y, tmp_path)
+    monkeypatch.undo()
+    assert evaluate(plain, x, y, tmp_path).complete
 
 
 def test_a_finished_run_is_not_done_again(plain, x, y, tmp_path, monkeypatch):

@@ -137,6 +137,18 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path):
         assert store.rows() == ROWS
 
 
+def test_a_disk_that_was_full_before_is_one_line(tmp_path, monkeypatch):
+    def full(store, connection):
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(Store, "_create", full)
+    with pytest.raises(OSError, match=rf"cannot write results to {tmp_path}/{NAME}: disk I/O error; is the disk full"):
+        opened(tmp_path)
+    monkeypatch.undo()
+    with opened(tmp_path) as store:  # and the lock is free
+        assert store.rows() == []
+
+
 def test_it_is_written_as_promised(tmp_path):
     with opened(tmp_path) as store:
         assert store.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
