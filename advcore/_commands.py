@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import tomllib
@@ -130,11 +131,12 @@ def evaluate(
     MODEL is a .safetensors file of advcore, an .onnx file, a program of torch.export (.pt2), or package.module:factory,
     a function that returns a network, a torch module or a callable.
     """
-    from advcore.evaluation import cluster, dry, handle, plan, sources
+    from advcore.evaluation import cluster, dry, plan, sources
     from advcore.evaluation import evaluate as run
     from advcore.evaluation.given import Given
     from advcore.evaluation.terminal import print_report, progress_bar
 
+    _find_factories_here()
     low_high = sources.numbers(bounds, "--bounds")
     if len(low_high) != 2:
         raise click.BadParameter(f"expected LOW,HIGH, got {bounds!r}", param_hint="--bounds")
@@ -155,7 +157,7 @@ def evaluate(
         "seed": seed,
         "bounds": low_high,
         "answers": answers,
-        "detector": None if detector is None else handle.made_by(detector, (), None, None, "NCHW"),
+        "detector": None if detector is None else sources.detector(detector),
         "max_queries": max_queries,
         "chunk_size": chunk_size,
     }
@@ -178,6 +180,12 @@ def evaluate(
             ) from None
     print_report(report)
     click.echo(f"The report is {output / 'report.html'}; results.json, results.csv and results.sqlite lie beside it.")
+
+
+def _find_factories_here() -> None:
+    """Let package.module:factory lie in the working folder, which is on the path of python -m but not of a command."""
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())
 
 
 def _command() -> str:

@@ -181,7 +181,7 @@ def _first_answers(access: Access, x: Array, randomised: bool | None) -> tuple[A
     """Ask for a few samples twice: return the logits, None where it raises, and whether they differ each time."""
     try:
         first, second = (np.asarray(access.logits(x.copy()), np.float64) for _ in range(2))
-    except Exception:  # it may raise for one of them only: the run finds out which
+    except (Exception, SystemExit):  # it may raise for one of them only: the run finds out which
         return None, bool(randomised)
     if first.ndim != 2 or first.shape != second.shape or len(first) != len(x):
         raise ValueError(f"the model must return an array of shape ({len(x)}, classes), got {first.shape}")

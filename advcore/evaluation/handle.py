@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import io
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -137,7 +138,12 @@ def exported(content: bytes) -> Any:
     """Return the module of a torch.export program."""
     import torch
 
-    module = torch.export.load(io.BytesIO(content)).module()
+    log = logging.getLogger("torch.export")
+    log.disabled = True  # it shows a traceback of what it then raises
+    try:
+        module = torch.export.load(io.BytesIO(content)).module()
+    finally:
+        log.disabled = False
     for part in module.modules():  # an exported program has one mode, and refuses eval()
         part.training = False
     return module

@@ -179,7 +179,7 @@ def _said(ask: Callable[[], str]) -> str:
     """Return an answer, or that there is none: what a model raises is the run's business."""
     try:
         return ask()
-    except Exception:
+    except (Exception, SystemExit):
         return "raises"
 
 

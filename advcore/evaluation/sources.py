@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from advcore import data
 from advcore._check import Array
-from advcore.evaluation.handle import Handle, Numbers
+from advcore.evaluation.handle import Handle, Numbers, made_by
 from advcore.nn import Network
 
 FORMATS = {".safetensors": "safetensors", ".onnx": "onnx", ".pt2": "pt2"}
@@ -50,6 +50,10 @@ def model(name: str, *, mean: Numbers = None, std: Numbers = None, layout: str =
         raise ValueError(
             f"MODEL must end in {', '.join(FORMATS)} or be package.module:factory, got {name}: the format is unknown"
         )
+    if kind == "safetensors" and layout != "NCHW":
+        raise ValueError(
+            f"--layout {layout} is for .onnx, .pt2 and factories, got {name}: networks of advcore take NCHW"
+        )
     if path.stat().st_size > LARGEST_MODEL:
         raise ValueError(f"MODEL must have at most {LARGEST_MODEL} bytes, got {path.stat().st_size}: {name}")
     return Handle(kind, path.read_bytes(), (), mean, std, layout)
@@ -65,13 +69,32 @@ def _opened(handle: Handle, name: str) -> Handle:
         return handle
     try:
         found = handle.open()
-    except (ValueError, TypeError, ImportError):
+    except ImportError:
         raise
-    except Exception as error:  # whatever a factory, torch or onnx raises
-        raise ValueError(f"MODEL {name} cannot be opened: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever a factory, torch or onnx raises
+        if name in str(error):
+            raise
+        ours = isinstance(error, (TypeError, ValueError))
+        reason = error if ours else f"{type(error).__name__}: {error}"
+        raise ValueError(f"MODEL {name} cannot be opened: {reason}") from error
     if handle.kind == "safetensors" and not isinstance(found, Network):
         raise ValueError(f"MODEL {name} holds no network")
     return handle
+
+
+def detector(name: str) -> Any:
+    """Return the fitted detector that ``package.module:factory`` makes."""
+    try:
+        found = made_by(name, (), None, None, "NCHW")
+    except ImportError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever a factory raises
+        if name in str(error):
+            raise
+        raise ValueError(f"--detector {name} cannot be made: {type(error).__name__}: {error}") from error
+    if found is None:
+        raise TypeError(f"--detector {name} must return a fitted detector, got None")
+    return found
 
 
 def samples(name: str, limit: int | None = None) -> Samples:
@@ -164,7 +187,9 @@ def _read(files: Sequence[tuple[Path, int]]) -> tuple[Array, NDArray[np.int64]]:
         try:
             with Image.open(file) as image:
                 array = _pixels(image, file)
-        except OSError as error:
+        except _UnknownRange:
+            raise
+        except Exception as error:  # whatever the readers of Pillow raise for damaged files
             raise ValueError(f"DATA: {file} is not a readable image: {error}") from error
         planes = array[np.newaxis] if array.ndim == 2 else np.moveaxis(array, -1, 0)
         if arrays and (planes.shape, planes.dtype) != (arrays[0].shape, arrays[0].dtype):
@@ -177,13 +202,17 @@ def _read(files: Sequence[tuple[Path, int]]) -> tuple[Array, NDArray[np.int64]]:
     return np.ascontiguousarray(x), np.array([number for _, number in files], np.int64)
 
 
+class _UnknownRange(ValueError):
+    """Of a readable image."""
+
+
 def _pixels(image: Any, file: Path) -> Array:
     """Return the pixels of 8 or 16 bits, (H, W) or (H, W, 3)."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):  # older Pillow's name for it
         deep: Array = np.asarray(image).astype(np.uint16)
         return deep
     if image.mode in ("I", "F"):
-        raise ValueError(f"DATA: {file} must have pixels of 8 or 16 bits, whose range is known, got mode {image.mode}")
+        raise _UnknownRange(f"DATA: {file} must have pixels of 8 or 16 bits, whose range is known, got mode {image.mode}")
     return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
 
 

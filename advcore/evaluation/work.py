@@ -173,9 +173,7 @@ def _guarded(setup: Setup, task: Task) -> Done:
         return Done(task.run(setup, task) if task.run else attack_rows(setup, task))
     except OutOfTime as reason:
         return Done(reason.rows, cut=True)
-    except (KeyboardInterrupt, MemoryError):
-        raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # memory that a whole chunk lacked may do for half of it
         if len(task.samples) == 1:
             note = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             labels = task.labels or (task.label,)

@@ -1,6 +1,8 @@
 """The commands evaluate, train and compare: what they write, and one line for each bad input."""
 
 import json
+import struct
+import sys
 import tomllib
 
 import numpy as np
@@ -18,11 +20,16 @@ from advcore.evaluation.plan import chosen
 QUICK = ("--eps", "0.1", "--attacks", "pgd:steps=5", "--checks", "none")
 
 
+BOMB = b"BM" + struct.pack("<IIIIiiHHI", 0, 0, 54, 40, 1 << 20, 1 << 20, 1, 24, 0) + bytes(20)  # a terapixel, it says
 FACTORIES = """
 from advcore.nn import Network
 network = Network.load({file!r})
 def scores():
     return lambda x: network.logits(x)
+def nothing():
+    return None
+def unmade():
+    raise RuntimeError("no such weather")
 def broken():
     def model(x):
         raise RuntimeError("no such weather")
@@ -63,6 +70,11 @@ def files(tmp_path_factory, plain, x, y):
     (folder / "empty").mkdir()
     (folder / "notes.txt").write_text("no model")
     (folder / "damaged.safetensors").write_bytes(b"nothing")
+    for name in ("junk.pt2", "junk.onnx"):
+        (folder / name).write_bytes(b"\xff\x0b" * 100)
+    for label in "01":
+        (folder / "bombs" / label).mkdir(parents=True)
+        (folder / "bombs" / label / "0.bmp").write_bytes(BOMB)
     return folder
 
 
@@ -257,6 +269,19 @@ def test_what_no_training_could_be_saved_from_does_not_begin(files, tmp_path, mo
         ("model.safetensors", "data.npz", ("--attacks", "pgd:steps=0"), "steps must be at least 1"),
         ("model.safetensors", "data.npz", ("--bounds", "0.2,1"), "must be inside its bounds"),
         ("no.module:factory", "data.npz", (), "there is no module no"),
+        ("factories:unmade", "data.npz", (), "MODEL factories:unmade cannot be opened: RuntimeError: no such weather"),
+        ("junk.pt2", "data.npz", (), "MODEL {folder}/junk.pt2 cannot be opened"),
+        ("junk.onnx", "data.npz", (), "MODEL {folder}/junk.onnx cannot be opened: not a readable ONNX file"),
+        ("damaged.safetensors", "data.npz", (), "MODEL {folder}/damaged.safetensors cannot be opened: the file ends"),
+        ("model.safetensors", "data.npz", ("--layout", "NHWC"), "--layout NHWC is for .onnx, .pt2 and factories"),
+        (
+            "model.safetensors",
+            "data.npz",
+            ("--detector", "factories:nothing"),
+            "must return a fitted detector, got None",
+        ),
+        ("model.safetensors", "data.npz", ("--detector", "factories:unmade"), "cannot be made: RuntimeError: no such"),
+        ("model.safetensors", "bombs", (), "bombs/0/0.bmp is not a readable image"),
         ("advcore.models:nothing", "data.npz", (), "the module has no nothing"),
         ("model.safetensors", "data.npz", ("--config", "missing.toml"), "there is no file missing.toml"),
     ],
@@ -267,8 +292,24 @@ def test_every_bad_input_has_its_line(files, tmp_path, model, data, more, line, 
     result = command("evaluate", name, *arguments)
     assert result.exit_code != 0
     text = " ".join(result.output.split())
-    assert line in text
+    assert line.format(folder=files) in text
     assert "Traceback" not in result.output
+
+
+def test_a_damaged_program_is_one_line(files, tmp_path, capfd):
+    """PyTorch's own log shows a traceback on the way."""
+    more = ("--data", files / "data.npz", *QUICK, "--output", tmp_path)
+    assert "junk.pt2 cannot be opened" in command("evaluate", files / "junk.pt2", *more).output
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_factories_may_lie_in_the_working_folder(files, tmp_path, monkeypatch):
+    (tmp_path / "in_the_working_folder.py").write_text((files / "factories.py").read_text())
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    monkeypatch.chdir(tmp_path)
+    arguments = ("--data", files / "data.npz", "--eps", "0.1", "--attacks", "square:steps=2", "--checks", "none")
+    result = command("evaluate", "in_the_working_folder:scores", *arguments, "--answers", "logits")
+    assert result.exit_code == 0, result.output
 
 
 def test_an_output_folder_of_another_run(files, tmp_path):
@@ -283,21 +324,23 @@ def test_an_output_folder_of_another_run(files, tmp_path):
 class Raising:
     """Raises for one image."""
 
-    def __init__(self, network, x):
-        self.network, self.bad = network, x
+    def __init__(self, network, x, error=RuntimeError):
+        self.network, self.bad, self.error = network, x, error
 
     def logits(self, x):
         if (np.abs(x - self.bad).reshape(len(x), -1).max(axis=1) < 0.3).any():
-            raise RuntimeError("no such weather")
+            raise self.error("no such weather")
         return self.network.logits(x)
 
     def vjp(self, x, cotangent):
         return self.network.vjp(x, cotangent)
 
 
-def test_a_model_that_raises_midway_costs_its_sample_only(plain, x, y):
-    report = advcore.evaluate(Raising(plain, x[3]), x[:10], y[:10], norm="linf", eps=0.1, attacks=["pgd"], checks=False)
-    assert {error["sample"] for error in report.results["errors"]} == {3}
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError, SystemExit])
+def test_a_model_that_raises_midway_costs_its_sample_only(plain, x, y, error):
+    model = Raising(plain, x[3], error)
+    report = advcore.evaluate(model, x[:10], y[:10], norm="linf", eps=0.1, attacks=["pgd"], checks=False)
+    assert {entry["sample"] for entry in report.results["errors"]} == {3}
     assert "no such weather" in str(report)
     whole = advcore.evaluate(plain, x[:10], y[:10], norm="linf", eps=0.1, attacks=["pgd"], checks=False)
     others = [(row.sample, row.success) for row in report.rows if row.attack == "pgd"]
