@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -195,10 +195,6 @@ class Campaign:
         if key not in self._subsets:
             self._subsets[key] = probes.sample_of(self.setup.seed, len(self.x), images, stream)
         return self._subsets[key]
-
-    def replace_setup(self, **changes: Any) -> None:
-        """Change what all tasks share from now on."""
-        self.setup = replace(self.setup, **changes)
 
 
 def _result(future: Future[Done], task: Task) -> Done:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
@@ -18,15 +19,17 @@ from advcore._check import Array
 from advcore._files import refuse_folders
 from advcore.attacks._projection import off_grid
 from advcore.attacks.model import OUTPUTS, Access, wrap
-from advcore.evaluation import detection, handle, identity, plan
+from advcore.evaluation import detection, handle, identity, plan, probes
 from advcore.evaluation.document import FILES
 from advcore.evaluation.identity import digest, plain
 from advcore.evaluation.plan import EFFORTS, LABELS_ONLY, RANDOMISED, Effort, Planned
 from advcore.evaluation.results import About
+from advcore.evaluation.rows import Key, Row
 from advcore.evaluation.work import Setup, differ
 
 NORMS = ("linf", "l2", "l1")
 PROBED = 16  # samples that are asked for twice
+LOOKED_AT = 32
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ class Given:
         effort = _effort(given["checks"], level)
         # What is known by its bytes answers as it does; what draws at random never answers as it did.
         known = is_randomised or isinstance(setup.handle.content, bytes)
-        said = "" if known else identity.answers(access, x, first, chunk)
+        said = "" if known else identity.answers(access, x, first)
         found = cls(x, labels, setup, budgets, level, planned, effort, chunk, folder, kind, said)
         found.refuse_bad_options()
         return found
@@ -116,6 +119,21 @@ class Given:
         """Say whether all samples lie on the grid of so many steps from the lower to the upper bound."""
         parts = (self.x[first : first + self.chunk] for first in range(0, len(self.x), self.chunk))
         return not any(off_grid(part, self.setup.bounds, steps).any() for part in parts)
+
+    def refuse_classes_of_another(self, rows: Mapping[Key, Row]) -> None:
+        """Raise where the rows of a run that goes on are not of this model, which may be known by its answers only."""
+        looked = {key.sample: row for key, row in rows.items() if key.attack == probes.CLEAN}
+        classes = {sample: row.prediction for sample, row in looked.items() if row.status != "error"}
+        if self.answers and not identity.answers_as(self.setup.access(), self.x, classes, self.first_chunk):
+            raise ValueError(
+                f"{self.folder} holds the results of a run with another model: give the same model to go on with it, "
+                "or another output folder"
+            )
+
+    @property
+    def first_chunk(self) -> int:
+        """Samples that are looked at together before any attack: few, so that slow models have a report in seconds."""
+        return min(self.chunk, LOOKED_AT)
 
     @property
     def unbounded(self) -> float:

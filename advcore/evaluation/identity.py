@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from advcore._check import Array
-from advcore.attacks.model import Access, wrap
+from advcore.attacks.model import Access, top_class, wrap
 from advcore.detectors import Detector
 from advcore.nn import Network, serialization
 
@@ -76,8 +76,8 @@ def parts(thing: Any, deepest: int = DEEPEST) -> list[bytes]:
     return found
 
 
-def answers(access: Access, x: Array, first: Array | None, chunk: int) -> str:
-    """Return what a model says: its first logits to four digits, the classes of many images, its gradients roughly.
+def answers(access: Access, x: Array, first: Array | None) -> str:
+    """Return what a model says of a few images: its first logits to four digits, its gradients roughly.
 
     Parameters
     ----------
@@ -85,16 +85,24 @@ def answers(access: Access, x: Array, first: Array | None, chunk: int) -> str:
     x : array, (N, ...)
     first : array or None
         The logits of the first images; None: it raised.
-    chunk : int
-        Images that are asked for together.
     """
     said = ["raises" if first is None else _digits(first, 4)]
-    for start in range(0, min(len(x), ASKED), chunk):
-        part = x[start : min(start + chunk, ASKED)]
-        said.append(_said(partial(_classes, access, part)))
     if access.gradients:
         said.append(_said(lambda: _slopes(access, x[:SLOPES])))
     return digest(*said)
+
+
+def answers_as(access: Access, x: Array, classes: Mapping[int, int], chunk: int) -> bool:
+    """Say whether a model still gives images the classes that a run has of it, asked in the same chunks.
+
+    A run that begins has none, and is not kept waiting: many images of a slow model take minutes.
+    """
+    for start in range(0, min(len(x), ASKED), chunk):
+        samples = [sample for sample in range(start, min(start + chunk, len(x))) if sample in classes]
+        wanted = " ".join(str(classes[sample]) for sample in samples)
+        if samples and _said(partial(_classes, access, x[samples])) != wanted:
+            return False
+    return True
 
 
 def of_detector(detector: Any, x: Array) -> str:
@@ -172,7 +180,7 @@ def _saved(detector: Any) -> bytes:
 
 
 def _classes(access: Access, x: Array) -> str:
-    return " ".join(map(str, np.asarray(access.logits(x.copy())).argmax(axis=1)))
+    return " ".join(map(str, top_class(np.asarray(access.logits(x.copy())), access.rejects)))
 
 
 def _said(ask: Callable[[], str]) -> str:

@@ -30,6 +30,7 @@ def clean(setup: Setup, task: Task) -> list[Row]:
     """Ask for the inputs themselves: together, again, and each alone. Success: misclassified."""
     access, passes = setup.access(), PASSES if setup.randomised else 0
     single, together = work.alone(access, task.x)
+    task.refuse_overtime()
     if together.ndim != 2 or len(together) != len(task.x):
         raise ValueError(f"the model must return an array of shape ({len(task.x)}, classes), got {together.shape}")
     again = np.asarray(access.logits(task.x.copy()))

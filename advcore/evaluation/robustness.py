@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from advcore.evaluation.results import About
 from advcore.evaluation.rows import Key
 from advcore.evaluation.steps import attack_steps, first_steps, not_run
 from advcore.evaluation.store import Store
+from advcore.evaluation.work import Setup
 
 FIRST_REPORT = 3.0  # seconds until the first partial report; later ones take at most a twentieth of the time
 
@@ -118,6 +120,8 @@ def evaluate(
         If output cannot be written, or another run writes there.
     """
     command = command or repeat.call(evaluate, locals())
+    started = time.monotonic()
+    limit = None if max_seconds is None else _check.real("max_seconds", max_seconds, above=0.0)
     given = Given.checked(
         model,
         x,
@@ -136,8 +140,6 @@ def evaluate(
         max_queries=max_queries,
         chunk_size=chunk_size,
     )
-    limit = None if max_seconds is None else _check.real("max_seconds", max_seconds, above=0.0)
-    deadline = None if limit is None else time.monotonic() + limit
     if executor is not None and not given.setup.handle.travels:
         raise TypeError(
             "model must be a Network, or named by a file or package.module:factory, to be run by an executor; got a "
@@ -146,12 +148,14 @@ def evaluate(
     about = given.about(dict(names or {}), command)
     kind = {"has_gradients": given.access == "gradients", "detector": detector is not None}
     about.missing.update(not_run(given.plan, given.effort, given.setup.norm, **kind))
-    runner = _Runner(given, about, executor, _check.integer("ahead", ahead, minimum=1), deadline, progress)
+    runner = _Runner(given, about, executor, _check.integer("ahead", ahead, minimum=1), started, limit, progress)
     if given.folder is None:
         return runner.run(Table())
     with Store(given.folder, about.identity) as store:
         about.warnings.extend(store.warnings)
-        return runner.run(Table(store))
+        table = Table(store)
+        given.refuse_classes_of_another(table.rows)
+        return runner.run(table)
 
 
 class _Runner:
@@ -163,32 +167,24 @@ class _Runner:
         about: About,
         executor: Any,
         ahead: int,
-        deadline: float | None,
+        started: float,
+        limit: float | None,
         progress: Callable[[int, int], None] | None,
     ) -> None:
         self.given, self.about = given, about
-        self.executor, self.ahead, self.deadline, self.progress = executor, ahead, deadline, progress
-        self.next_report = time.monotonic() + FIRST_REPORT
+        self.executor, self.ahead, self.progress = executor, ahead, progress
+        self.deadline = None if limit is None else started + limit
+        self.next_report = started + FIRST_REPORT
 
     def run(self, table: Table) -> Report:
         given = self.given
-        campaign = Campaign(
-            given.x,
-            given.y,
-            given.setup,
-            table,
-            chunk=given.chunk,
-            executor=self.executor,
-            ahead=self.ahead,
-            deadline=self.deadline,
-            progress=lambda done, known: self._tell(table, done, known),
-        )
+        campaign = self._campaign(table, given.setup, given.first_chunk)
         try:
             campaign.run([first_steps(given.access == "gradients")])
             if not campaign.out_of_time:
                 _refuse_useless(table, given)
                 nets = self._surrogates(table)
-                campaign.replace_setup(surrogates=nets)
+                campaign = self._campaign(table, replace(given.setup, surrogates=nets), given.chunk, campaign.finished)
                 steps = attack_steps(
                     given.plan,
                     given.eps,
@@ -210,6 +206,19 @@ class _Runner:
         if given.folder is not None:
             _save(report, given.folder)
         return report
+
+    def _campaign(self, table: Table, setup: Setup, chunk: int, finished: int = 0) -> Campaign:
+        return Campaign(
+            self.given.x,
+            self.given.y,
+            setup,
+            table,
+            chunk=chunk,
+            executor=self.executor,
+            ahead=self.ahead,
+            deadline=self.deadline,
+            progress=lambda done, known: self._tell(table, finished + done, finished + known),
+        )
 
     def _surrogates(self, table: Table) -> tuple[tuple[str, bytes], ...]:
         """Train small networks on the model's own answers, whose examples are tried on it."""

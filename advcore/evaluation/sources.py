@@ -187,7 +187,7 @@ def _read(files: Sequence[tuple[Path, int]]) -> tuple[Array, NDArray[np.int64]]:
         try:
             with Image.open(file) as image:
                 array = _pixels(image, file)
-        except _UnknownRange:
+        except _RangeError:
             raise
         except Exception as error:  # whatever the readers of Pillow raise for damaged files
             raise ValueError(f"DATA: {file} is not a readable image: {error}") from error
@@ -202,7 +202,7 @@ def _read(files: Sequence[tuple[Path, int]]) -> tuple[Array, NDArray[np.int64]]:
     return np.ascontiguousarray(x), np.array([number for _, number in files], np.int64)
 
 
-class _UnknownRange(ValueError):
+class _RangeError(ValueError):
     """Of a readable image."""
 
 
@@ -212,7 +212,7 @@ def _pixels(image: Any, file: Path) -> Array:
         deep: Array = np.asarray(image).astype(np.uint16)
         return deep
     if image.mode in ("I", "F"):
-        raise _UnknownRange(f"DATA: {file} must have pixels of 8 or 16 bits, whose range is known, got mode {image.mode}")
+        raise _RangeError(f"DATA: {file} must have pixels of 8 or 16 bits, whose range is known, got mode {image.mode}")
     return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
 
 

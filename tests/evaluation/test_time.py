@@ -6,8 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import advcore
 from advcore import _core
 from advcore.evaluation import handle, work
+from advcore.evaluation.given import LOOKED_AT, PROBED
 from advcore.evaluation.plan import Planned
 from advcore.evaluation.work import Setup, Task
 
@@ -72,3 +74,37 @@ class CountedCalls:
     def logits(self, x):
         self.calls += 1
         return self.network.logits(x)
+
+
+class CountedImages:
+    """A callable, which is known by its answers."""
+
+    def __init__(self, network, seconds=0.0):
+        self.network, self.images, self.seconds = network, 0, seconds
+
+    def __call__(self, x):
+        self.images += len(x)
+        time.sleep(self.seconds)
+        return self.network.logits(x)
+
+
+def evaluate(model, x, y, **options):
+    attacks = [("square", {"steps": 2})]
+    return advcore.evaluate(
+        model, x, y, norm="linf", eps=0.1, attacks=attacks, checks=False, answers="logits", **options
+    )
+
+
+def test_a_slow_model_has_its_first_report_after_few_images(plain, x, y, tmp_path):
+    model, asked = CountedImages(plain), []
+    evaluate(model, x, y, output=tmp_path, progress=lambda done, known: asked.append(model.images))
+    assert asked[0] == 2 * PROBED + 3 * LOOKED_AT < len(x) * 3
+    before = model.images
+    evaluate(model, x, y, output=tmp_path)  # goes on, and sees that it is the same model
+    assert model.images - before == 2 * PROBED + len(x)
+
+
+def test_the_start_counts(plain, x, y):
+    report = evaluate(CountedImages(plain, seconds=0.1), x, y, max_seconds=0.1)
+    assert (report.rows, report.complete) == ([], False)
+    assert report.robust_accuracy == {0.1: 1.0}
