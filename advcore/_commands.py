@@ -29,7 +29,8 @@ def _from_file(context: click.Context, _option: click.Parameter, file: Path | No
     for key, value in given.items():
         if key not in names:
             raise click.BadParameter(f"{file} has an unknown key {key!r}; known are {', '.join(sorted(names))}")
-        found[str(names[key])] = ",".join(str(entry) for entry in value) if isinstance(value, list) else value
+        between = ";" if key == "attacks" else ","
+        found[str(names[key])] = between.join(str(entry) for entry in value) if isinstance(value, list) else value
     context.default_map = {**(context.default_map or {}), **found}
 
 
@@ -220,10 +221,12 @@ def train(
     output: Path,
 ) -> None:
     """Train a model of advcore.models on DATA: an .npz file, an IDX folder, a folder of images a class, or digits."""
+    from advcore._check import suffix
     from advcore._files import check_writable
     from advcore.evaluation import training
     from advcore.evaluation.sources import numbers
 
+    suffix("--output", output, (".safetensors",))
     check_writable(output.parent)
     budgets = [] if adversarial is None else numbers(adversarial, "--adversarial")
     if len(budgets) > 1:

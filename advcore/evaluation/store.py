@@ -130,7 +130,8 @@ class Store:
                 f"CREATE TABLE rows (run TEXT, {columns}, crc INTEGER, PRIMARY KEY (run, sample, attack, eps))"
                 " WITHOUT ROWID"
             )
-            entries = {"format": FORMAT, "identity": json.dumps(self.identity, sort_keys=True)}
+            told = json.dumps(self.identity, sort_keys=True)
+            entries = {"format": FORMAT, "identity": told, "crc": _crc(told)}
             connection.executemany("INSERT INTO meta VALUES (?, ?)", entries.items())
 
     def _existing(self) -> sqlite3.Connection:
@@ -166,11 +167,17 @@ def read_identity(connection: sqlite3.Connection) -> dict[str, str]:
     meta = dict(connection.execute("SELECT key, value FROM meta"))
     if meta.get("format") != FORMAT:
         raise DamagedError(f"format {meta.get('format')!r}")
+    if meta.get("crc", _crc(meta.get("identity", ""))) != _crc(meta.get("identity", "")):
+        raise DamagedError("the checksum of its identity does not fit")
     try:
         identity = json.loads(meta["identity"])
         return {str(key): str(value) for key, value in identity.items()} | {"run": str(identity["run"])}
     except (KeyError, ValueError, AttributeError) as error:
         raise DamagedError("its identity cannot be read") from error
+
+
+def _crc(text: str) -> str:
+    return str(zlib.crc32(text.encode()))
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:

@@ -32,6 +32,12 @@ def tables(found: dict[str, Any]) -> Group:
     if not found["complete"]:
         parts.append(Text("Not finished: the numbers can still fall. The same command goes on.\n", STYLES[NOT_RUN]))
     parts.append(Text(f"{found['model']} on {found['images']} images of {found['data']}", "bold"))
+    settings = found["settings"]
+    if settings["access"] != "gradients":
+        parts.append(Text(f"The model gives {settings['access']} alone: it was attacked as a black box.", "yellow"))
+    if settings["randomised"]:
+        parts.append(Text("The model answers at random: an image is broken by the average of many passes.", "yellow"))
+    parts += [Text(warning, "yellow") for warning in found["warnings"]]
     parts += [_robust(found), Text(found["note"], "dim"), "", _attacks(found), Text(_TRIED, "dim"), "", _checks(found)]
     for error in found["errors"][:5]:
         parts.append(

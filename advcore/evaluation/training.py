@@ -6,6 +6,8 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from advcore import data, models, nn
 from advcore.defenses import adversarial_training
 from advcore.evaluation import sources
@@ -28,8 +30,10 @@ def train(
         raise ValueError(f"--model must be one of {', '.join(sorted(functions))}, got {name}")
     found = _dataset(source)
     x, y = found.x_train, found.y_train
-    if found.classes < 2 or not len(x):
-        raise ValueError(f"DATA must have images of at least two classes, got {len(x)} images of {found.classes}")
+    there = np.unique(y)
+    if len(there) < 2:
+        only = f" of class {there[0]}" if len(there) else ""
+        raise ValueError(f"DATA must have images of at least two classes, got {len(x)} images{only}")
     try:
         network: nn.Network = functions[name](x.shape[1:], found.classes, seed=seed)
         network.output_shape(x.shape[1:])

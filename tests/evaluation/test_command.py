@@ -144,6 +144,7 @@ def test_a_factory_of_a_callable_is_attacked_as_a_black_box(files, tmp_path, mon
     assert result.exit_code == 0, result.output
     found = json.loads((tmp_path / "out" / "results.json").read_text())
     assert found["settings"]["access"] == "scores"
+    assert "The model gives scores alone: it was attacked as a black box." in result.output
     assert "attacked as a black box" in (tmp_path / "out" / "report.html").read_text()
 
 
@@ -159,6 +160,14 @@ def test_everything_in_a_toml_file(files, tmp_path):
     settings = json.loads((tmp_path / "out" / "results.json").read_text())["settings"]
     assert settings["eps"] == [8 / 255, 0.1]
     assert settings["seed"] == 5  # the command line comes first
+    config.write_text('attacks = ["pgd:steps=3,restarts=2", "fgsm"]')
+    more = ("--data", files / "data.npz", "--eps", "0.1", "--checks", "none", "--output", tmp_path / "list")
+    assert command("evaluate", files / "model.safetensors", "--config", config, *more).exit_code == 0
+    plan = json.loads((tmp_path / "list" / "results.json").read_text())["settings"]["plan"]
+    assert [(entry["attack"], entry["options"]) for entry in plan] == [
+        ("pgd", {"steps": 3, "restarts": 2}),
+        ("fgsm", {}),
+    ]
     config.write_text("epss = 1")
     assert "unknown key 'epss'" in command("evaluate", files / "model.safetensors", "--config", config).output
 
@@ -220,6 +229,17 @@ def test_train_then_compare(files, tmp_path):
     assert result.exit_code == 0, result.output
     for text in ("plain", "robust", "unattacked", "eps 0.1", "only first"):
         assert text in result.output
+
+
+def test_training_takes_two_classes_and_a_name_that_evaluate_knows(files, tmp_path, x):
+    np.savez(tmp_path / "threes.npz", x=x[:6], y=np.full(6, 3))
+    for data, name, line in (
+        (tmp_path / "threes.npz", "m.safetensors", "at least two classes, got 6 images of class 3"),
+        (files / "data.npz", "m.onnx", "--output must end in .safetensors, got 'm.onnx'"),
+    ):
+        result = command("train", data, "--model", "mlp", "--epochs", 1, "--output", tmp_path / name)
+        assert result.exit_code == 1
+        assert line in result.output
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,7 @@ def test_what_was_damaged_is_computed_again(plain, x, y, tmp_path):
     (tmp_path / NAME).write_bytes(content)
     report = evaluate(plain, x, y, tmp_path)
     assert "is computed again" in report.results["warnings"][0]
+    assert "is computed again" in " ".join(str(report).split())
     again = results(tmp_path)
     assert again | {"warnings": []} == whole
 
