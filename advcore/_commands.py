@@ -139,9 +139,9 @@ def evaluate(
 
     _find_factories_here()
     low_high = sources.numbers(bounds, "--bounds")
-    if len(low_high) != 2:
-        raise click.BadParameter(f"expected LOW,HIGH, got {bounds!r}", param_hint="--bounds")
-    found = sources.samples(source, images)
+    if len(low_high) != 2 or not -3e38 < low_high[0] < low_high[1] < 3e38:
+        raise click.BadParameter(f"expected LOW,HIGH that float32 can hold, got {bounds!r}", param_hint="--bounds")
+    found = sources.samples(source, images, (low_high[0], low_high[1]))
     prepared = {
         "mean": None if mean is None else sources.numbers(mean, "--mean"),
         "std": None if std is None else sources.numbers(std, "--std"),

@@ -58,6 +58,8 @@ class Given:
         if not len(x):
             raise ValueError(f"x must have at least one sample, got shape {x.shape}")
         box = _check.bounds("bounds", given["bounds"])
+        if (box[1] - box[0]) * math.prod(x.shape[1:]) > np.finfo(np.float32).max:
+            raise ValueError(f"bounds must be near enough for finite distances between inputs, got {box}")
         _check.finite("x", x)
         _check.inside("x", x, box)
         labels = _check.integers("y", y, shape=(len(x),), minimum=0, maximum=2**31 - 1)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from advcore import data
 from advcore._check import Array
+from advcore.data.npz import in_box
 from advcore.evaluation.handle import Handle, Numbers, made_by
 from advcore.nn import Network
 
@@ -97,7 +98,7 @@ def detector(name: str) -> Any:
     return found
 
 
-def samples(name: str, limit: int | None = None) -> Samples:
+def samples(name: str, limit: int | None = None, bounds: tuple[float, float] = (0.0, 1.0)) -> Samples:
     """Return the images and labels of an .npz file, an IDX folder, or a folder of images a class; "digits" as well.
 
     The test images where there are such.
@@ -107,6 +108,8 @@ def samples(name: str, limit: int | None = None) -> Samples:
     name : str
     limit : int, optional
         The first so many only; of a folder of images the first of each class in turn.
+    bounds : (low, high)
+        Which black and white are to become; floating-point arrays of an .npz file lie inside as they are.
 
     Raises
     ------
@@ -119,13 +122,13 @@ def samples(name: str, limit: int | None = None) -> Samples:
     """
     path = Path(name)
     if name == "digits" and not path.exists():
-        found = _test_part(data.digits())
+        found = _boxed(_test_part(data.digits()), bounds)
     elif path.is_dir():
-        found = _folder(path, limit)
+        found = _boxed(_folder(path, limit), bounds)
     elif not path.exists():
         raise FileNotFoundError(f"DATA: there is no file or folder {name}")
     elif path.suffix == ".npz":
-        found = _test_part(data.npz(path))
+        found = _test_part(data.npz(path, bounds=bounds))
     else:
         raise ValueError(f"DATA must be an .npz file, a folder of IDX files or a folder of images a class, got {name}")
     if limit is not None:
@@ -137,6 +140,10 @@ def _test_part(found: data.Dataset) -> Samples:
     if len(found.x_test):
         return Samples(found.x_test, found.y_test, f"{found.name} (test)")
     return Samples(found.x_train, found.y_train, found.name)
+
+
+def _boxed(found: Samples, bounds: tuple[float, float]) -> Samples:
+    return found._replace(x=in_box(found.x, bounds))
 
 
 def _folder(path: Path, limit: int | None) -> Samples:

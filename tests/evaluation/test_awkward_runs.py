@@ -116,6 +116,11 @@ class TestGrids:
         assert any(step.rounded_away for step in steps)
 
 
+def test_a_box_too_wide_for_distances_is_refused():
+    with pytest.raises(ValueError, match=r"bounds must be near enough for finite distances .* got \(-1e\+308, 1e\+308"):
+        evaluate(Sides(), *sides(), bounds=(-1e308, 1e308))
+
+
 class TestOptions:
     @pytest.mark.parametrize(
         ("name", "value", "instead"),

@@ -107,6 +107,22 @@ def test_formats_give_the_same_results(files, tmp_path, model, data):
     assert found["accuracy"]["right"] >= 18
 
 
+@pytest.mark.parametrize("kind", ["float", "uint8", "images"])
+def test_pixels_of_another_box_give_the_results_of_theirs(files, tmp_path, x, y, plain, kind):
+    """Eps is in the box's units: 25.5 of 255 is .1 of 1."""
+    pixels = np.round(255 * x[:20])
+    np.savez(tmp_path / "float.npz", x=pixels.astype(np.float32), y=y[:20])
+    np.savez(tmp_path / "uint8.npz", x=pixels.astype(np.uint8), y=y[:20])
+    data = files / "images" if kind == "images" else tmp_path / f"{kind}.npz"
+    arguments = ("--attacks", "fgsm", "--checks", "none", "--output", tmp_path / "out")
+    more = ("--data", data, "--bounds", "0,255", "--std", "255", "--eps", "25.5")
+    result = command("evaluate", files / "model.safetensors", *arguments, *more)
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "out" / "results.json").read_text())
+    fallen = attacks.fgsm(plain, (pixels / 255).astype(np.float32), y[:20], eps=0.1).success.sum()
+    assert found["robust"][0]["unbroken"] == 20 - fallen
+
+
 def test_a_program_of_torch_export(files, tmp_path, plain, x):
     import torch
 
@@ -287,7 +303,8 @@ def test_what_no_training_could_be_saved_from_does_not_begin(files, tmp_path, mo
         ("model.safetensors", "data.npz", ("--attacks", "nosuch"), "attacks must be quick, standard, full, or names"),
         ("model.safetensors", "data.npz", ("--attacks", "pgd:stepz=3"), "pgd has no option 'stepz'"),
         ("model.safetensors", "data.npz", ("--attacks", "pgd:steps=0"), "steps must be at least 1"),
-        ("model.safetensors", "data.npz", ("--bounds", "0.2,1"), "must be inside its bounds"),
+        ("model.safetensors", "data.npz", ("--bounds", "0.2,1"), "x must be in [0.2, 1], got [0, 1]"),
+        ("model.safetensors", "data.npz", ("--bounds=-1e308,1e308",), "expected LOW,HIGH that float32 can hold"),
         ("no.module:factory", "data.npz", (), "there is no module no"),
         ("factories:unmade", "data.npz", (), "MODEL factories:unmade cannot be opened: RuntimeError: no such weather"),
         ("junk.pt2", "data.npz", (), "MODEL {folder}/junk.pt2 cannot be opened"),
