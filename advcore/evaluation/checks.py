@@ -138,7 +138,7 @@ def _kept(field: str, what: str, expected: float = 0.0) -> Callable[[Results], J
     def judge(results: Results) -> Judged:
         """Compare robust accuracy with and without the condition, at each eps."""
         if not any(getattr(row, field) is not None for row in results.rows if row.attack != probes.CLEAN):
-            return None, f"no example was looked at {what}"
+            return None, "there is no broken image whose example was looked at so"
         lines, failed = [], False
         for eps in results.about.eps:
             kept = _still_broken(results, eps, field)

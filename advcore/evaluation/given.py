@@ -87,7 +87,7 @@ class Given:
             None if queries is None else _check.integer("max_queries", queries, minimum=1),
             detector=detection.checked(given["detector"]),
         )
-        access = wrap(setup.handle.open(), setup.output, needs="label", named=setup.classes)
+        access = _wrapped(setup)
         first, is_randomised = _first_answers(access, x[:PROBED], given["randomised"])
         _refuse_unknown_classes(labels, access, first, setup.output)
         setup = replace(setup, randomised=is_randomised)
@@ -149,25 +149,23 @@ class Given:
         machine = _config.show_config() | {"software": _versions()}
         plan_rows = [asdict(p) | {"access": p.access, "has_budget": p.has_budget} for p in self.plan]
         options = {
-            "norm": self.setup.norm,
-            "eps": self.eps,
             "bounds": self.setup.bounds,
-            "plan": plan_rows,
-            "effort": None if self.effort is None else asdict(self.effort),
+            "attacks": plan_rows,
+            "checks": None if self.effort is None else asdict(self.effort),
             "max_queries": self.setup.max_queries,
             "randomised": self.setup.randomised,
-            "chunk": self.chunk,
+            "chunk_size": self.chunk,
             "answers": self.setup.output,
         }
         hashes = {
             "model": digest(self.setup.handle.digest, self.answers),
             "data": digest(str((self.x.shape, self.x.dtype)), self.x.tobytes(), self.y.tobytes()),
-            "options": digest(json.dumps(plain(options), sort_keys=True)),
             "detector": identity.of_detector(self.setup.detector, self.x[:PROBED]),
             "source model": identity.of_source(self.setup.handle.source, self.x[:PROBED]),
             "seed": str(self.setup.seed),
             "version of advcore or instruction set": f"{machine['version']}, {machine['level']}",
         }
+        hashes |= {name: digest(json.dumps(plain(value), sort_keys=True)) for name, value in options.items()}
         hashes |= {"norm": self.setup.norm, "eps": " ".join(map(repr, self.eps))}
         hashes["run"] = digest(json.dumps(hashes, sort_keys=True))[:16]
         return About(
@@ -195,6 +193,13 @@ def _versions() -> dict[str, str]:
         with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found
+
+
+def _wrapped(setup: Setup) -> Access:
+    try:
+        return wrap(setup.handle.open(), setup.output, needs="label", named=setup.classes)
+    except ValueError as error:  # evaluate's output is a folder
+        raise ValueError(str(error).replace("output must", "answers (--answers) must", 1)) from error
 
 
 def _first_answers(access: Access, x: Array, randomised: bool | None) -> tuple[Array | None, bool]:

@@ -217,6 +217,11 @@ def _planned(entry: object) -> Planned:
     own = set(_parameters(name)) - {"model", "x", "y", "eps", "norm", *_OF_THE_RUN}
     if unknown := sorted(set(options) - own):
         raise ValueError(f"{name} has no option {unknown[0]!r}, only {', '.join(sorted(own))}")
+    needed = [key for key in sorted(own - set(options)) if _parameters(name)[key].default is inspect.Parameter.empty]
+    if needed:
+        raise ValueError(
+            f"{name} must be given {', '.join(needed)}, in Python: attacks=[({name!r}, {{{needed[0]!r}: ...}})]"
+        )
     return Planned(name, name, dict(options), everyone="eps" not in _parameters(name))
 
 

@@ -319,6 +319,8 @@ def test_what_no_training_could_be_saved_from_does_not_begin(files, tmp_path, mo
         ),
         ("model.safetensors", "data.npz", ("--detector", "factories:unmade"), "cannot be made: RuntimeError: no such"),
         ("model.safetensors", "bombs", (), "bombs/0/0.bmp is not a readable image"),
+        ("factories:scores", "data.npz", (), "answers (--answers) must say what the callable returns"),
+        ("model.safetensors", "data.npz", ("--attacks", "substitute"), "substitute must be given own_inputs"),
         ("advcore.models:nothing", "data.npz", (), "the module has no nothing"),
         ("model.safetensors", "data.npz", ("--config", "missing.toml"), "there is no file missing.toml"),
     ],

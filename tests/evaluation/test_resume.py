@@ -107,7 +107,7 @@ def test_what_was_damaged_is_computed_again(plain, x, y, tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "named"),
-    [({"seed": 1}, "seed"), ({"chunk_size": 4}, "options"), ({"max_queries": 9}, "options")],
+    [({"seed": 1}, "seed"), ({"chunk_size": 4}, "chunk_size"), ({"max_queries": 9}, "max_queries")],
 )
 def test_a_resume_with_other_options_is_refused(plain, x, y, tmp_path, change, named):
     evaluate(plain, x, y, tmp_path)
