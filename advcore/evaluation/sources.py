@@ -76,7 +76,9 @@ def _opened(handle: Handle, name: str) -> Handle:
         if name in str(error):
             raise
         ours = isinstance(error, (TypeError, ValueError))
-        reason = error if ours else f"{type(error).__name__}: {error}"
+        reason = str(error) if ours else f"{type(error).__name__}: {error}"
+        if "Guard failed" in reason:
+            reason += "; export it for any batch: dynamic_shapes=({0: torch.export.Dim('n', min=1)},)"
         raise ValueError(f"MODEL {name} cannot be opened: {reason}") from error
     if handle.kind == "safetensors" and not isinstance(found, Network):
         raise ValueError(f"MODEL {name} holds no network")

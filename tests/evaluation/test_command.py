@@ -137,6 +137,15 @@ def test_a_program_of_torch_export(files, tmp_path, plain, x):
     assert next(c for c in found["checks"] if "framework" in c["name"])["verdict"] == "PASS"
 
 
+def test_a_program_for_one_image_at_a_time_is_told_what_to_do(files, tmp_path, plain, x):
+    import torch
+
+    torch.export.save(torch.export.export(plain.to_torch(), (torch.from_numpy(x[:1]),)), tmp_path / "fixed.pt2")
+    result = command("evaluate", tmp_path / "fixed.pt2", "--data", files / "data.npz", *QUICK)
+    assert "Guard failed" in result.output
+    assert "export it for any batch: dynamic_shapes=" in result.output
+
+
 def test_a_factory_of_a_callable_is_attacked_as_a_black_box(files, tmp_path, monkeypatch):
     (tmp_path / "own_models.py").write_text(
         "from advcore.nn import Network\n"
