@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from advcore.evaluation import probes
+from advcore.evaluation.identity import OPTIONS
 from advcore.evaluation.results import NO_ATTACKS, is_on_model
 from advcore.evaluation.rows import Row
 from advcore.evaluation.statistics import mcnemar_two_sided, wilson
@@ -75,10 +76,9 @@ def _unequal(names: tuple[str, str], *runs: tuple[Path, Mapping[str, str]]) -> l
         levels = [found.get("level") for found in settings]
         kinds = f" ({levels[0]}, and {levels[1]})" if levels[0] != levels[1] else ""
         told.append(f"{first} and {second} had other attacks{kinds}: who is attacked more breaks more.")
-    elif one.get("options") != two.get("options"):
+    elif differing := [name for name in OPTIONS if one.get(name) != two.get(name)]:
         told.append(
-            f"{first} and {second} had other options (eps, checks, limits, bounds or chunks), which may "
-            "break more or fewer images."
+            f"{first} and {second} had other options ({', '.join(differing)}), which may break more or fewer images."
         )
     if one.get("seed") != two.get("seed"):
         told.append(f"{first} and {second} had other seeds.")

@@ -21,6 +21,7 @@ from advcore.detectors import Detector
 from advcore.nn import Network, serialization
 
 NONE = "none"
+OPTIONS = ("eps", "bounds", "attacks", "checks", "max_queries", "randomised", "chunk_size", "answers")  # of a run
 ASKED = 1000  # images whose classes are compared
 SLOPES = 4  # images whose gradients are compared
 DEEPEST = 5  # wrappers around wrappers

@@ -28,7 +28,7 @@ def run(folder, **options):
         ({}, ""),
         ({"attacks": SQUARE}, "one and two had other attacks"),
         ({"attacks": "quick"}, "one and two had other attacks (custom, and quick)"),
-        ({"max_queries": 50}, "one and two had other options"),
+        ({"max_queries": 50}, "one and two had other options (max_queries)"),
         ({"seed": 1}, "one and two had other seeds"),
         ({"max_seconds": 1e-9}, "two is not finished"),
     ],
