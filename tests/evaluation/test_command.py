@@ -110,17 +110,17 @@ def test_formats_give_the_same_results(files, tmp_path, model, data):
 @pytest.mark.parametrize("kind", ["float", "uint8", "images"])
 def test_pixels_of_another_box_give_the_results_of_theirs(files, tmp_path, x, y, plain, kind):
     """Eps is in the box's units: 25.5 of 255 is .1 of 1."""
-    pixels = np.round(255 * x[:20])
-    np.savez(tmp_path / "float.npz", x=pixels.astype(np.float32), y=y[:20])
-    np.savez(tmp_path / "uint8.npz", x=pixels.astype(np.uint8), y=y[:20])
+    pixels, y = np.round(255 * x[:40]), y[:40]  # as many as there are in the folder of images
+    np.savez(tmp_path / "float.npz", x=pixels.astype(np.float32), y=y)
+    np.savez(tmp_path / "uint8.npz", x=pixels.astype(np.uint8), y=y)
     data = files / "images" if kind == "images" else tmp_path / f"{kind}.npz"
     arguments = ("--attacks", "fgsm", "--checks", "none", "--output", tmp_path / "out")
     more = ("--data", data, "--bounds", "0,255", "--std", "255", "--eps", "25.5")
     result = command("evaluate", files / "model.safetensors", *arguments, *more)
     assert result.exit_code == 0, result.output
     found = json.loads((tmp_path / "out" / "results.json").read_text())
-    fallen = attacks.fgsm(plain, (pixels / 255).astype(np.float32), y[:20], eps=0.1).success.sum()
-    assert found["robust"][0]["unbroken"] == 20 - fallen
+    fallen = attacks.fgsm(plain, (pixels / 255).astype(np.float32), y, eps=0.1).success.sum()
+    assert found["robust"][0]["unbroken"] == 40 - fallen
 
 
 def test_a_program_of_torch_export(files, tmp_path, plain, x):
