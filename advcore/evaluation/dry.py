@@ -16,7 +16,7 @@ from advcore import attacks
 from advcore._check import Array
 from advcore.attacks._verdict import PASSES
 from advcore.attacks.model import Access
-from advcore.evaluation import detection, probes, work
+from advcore.evaluation import answers, detection, probes
 from advcore.evaluation.given import Given
 from advcore.evaluation.grid import EIGHT_BITS
 from advcore.evaluation.plan import Planned
@@ -85,7 +85,7 @@ def _priced(given: Given, access: Access) -> Array:
     started = time.perf_counter()
     for number in sample:
         try:
-            found = work.classes(access, given.x[number : number + 1])
+            found = answers.classes(access, given.x[number : number + 1])
         except (Exception, SystemExit) as error:
             errors.append(f"{type(error).__name__}: {error}")
             continue
@@ -105,7 +105,7 @@ def _priced(given: Given, access: Access) -> Array:
 
 def _price(given: Given, part: Array, attack: Any, what: str, least: float) -> float:
     """Return the seconds that a query or gradient of one image takes, with what the attack computes around it."""
-    y, box = work.classes(given.setup.access(), part), given.setup.bounds
+    y, box = answers.classes(given.setup.access(), part), given.setup.bounds
     given_all = {"bounds": box, "output": given.setup.output, "randomised": False}
     started = time.perf_counter()
     try:

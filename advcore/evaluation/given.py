@@ -20,12 +20,13 @@ from advcore._files import refuse_folders
 from advcore.attacks._projection import off_grid
 from advcore.attacks.model import OUTPUTS, Access, wrap
 from advcore.evaluation import detection, handle, identity, plan, probes
+from advcore.evaluation.answers import differ
 from advcore.evaluation.document import FILES
 from advcore.evaluation.identity import digest, plain
 from advcore.evaluation.plan import EFFORTS, LABELS_ONLY, RANDOMISED, Effort, Planned
 from advcore.evaluation.results import About
 from advcore.evaluation.rows import Key, Row
-from advcore.evaluation.work import Setup, differ
+from advcore.evaluation.work import Setup
 
 NORMS = ("linf", "l2", "l1")
 PROBED = 16  # samples that are asked for twice

@@ -10,7 +10,7 @@ import numpy as np
 
 from advcore._check import Array
 from advcore._demo.figures import Pair, image_grid
-from advcore.evaluation import work
+from advcore.evaluation import answers, work
 from advcore.evaluation.figures import Picture
 from advcore.evaluation.plan import Planned
 from advcore.evaluation.rows import EVERY_EPS, Row
@@ -101,7 +101,7 @@ class _Again:
         if not result.success[0] or further:  # a foreign model may answer differently alone
             return None
         access = report.setup.access()
-        before, after = (int(work.classes(access, images)[0]) for images in (task.x, result.examples))
+        before, after = (int(answers.classes(access, images)[0]) for images in (task.x, result.examples))
         low, high = report.setup.bounds
         clean, adversarial = ((image - low) / (high - low) for image in (task.x[0], result.examples[0]))
         return row.attack, Pair(clean, adversarial, before, after)

@@ -13,7 +13,7 @@ from advcore._check import Array
 from advcore.attacks._losses import LOSSES
 from advcore.attacks._verdict import PASSES
 from advcore.attacks.model import top_class, wrap
-from advcore.evaluation import limits, work
+from advcore.evaluation import answers, limits, work
 from advcore.evaluation.rows import Row
 from advcore.evaluation.work import Setup, Task
 from advcore.nn import serialization
@@ -29,7 +29,7 @@ TREND_STEPS = 10
 def clean(setup: Setup, task: Task) -> list[Row]:
     """Ask for the inputs themselves: together, again, and each alone. Success: misclassified."""
     access, passes = setup.access(), PASSES if setup.randomised else 0
-    single, together = work.alone(access, task.x)
+    single, together = answers.alone(access, task.x)
     task.refuse_overtime()
     if together.ndim != 2 or len(together) != len(task.x):
         raise ValueError(f"the model must return an array of shape ({len(task.x)}, classes), got {together.shape}")
@@ -37,9 +37,9 @@ def clean(setup: Setup, task: Task) -> list[Row]:
     for logits in (together, again, single):
         if not np.isfinite(logits).all():
             raise ValueError("the model must return finite numbers, got NaN or infinity")
-    prediction = work.average_class(access, task.x, passes) if passes else top_class(together, access.rejects)
+    prediction = answers.average_class(access, task.x, passes) if passes else top_class(together, access.rejects)
     wrong = prediction != task.y
-    same_again, same_alone = ~work.differ(together, again), ~work.differ(together, single)
+    same_again, same_alone = ~answers.differ(together, again), ~answers.differ(together, single)
     columns = zip(task.samples, wrong, prediction, same_again, same_alone, strict=True)
     return [
         Row(
@@ -122,8 +122,8 @@ def transfer(setup: Setup, task: Task) -> list[Row]:
         work.refuse_partial(result)
         for target in ("model", *nets):
             label, asks = f"{TRANSFER} {name} > {target}", target == "model"
-            found = work.average_class(own if asks else wrap(nets[target]), result.examples, passes if asks else 1)
-            for row in work.to_rows(task, result, work.fooled(found, task.y), limits.spent(setup, result, "pgd")):
+            found = answers.average_class(own if asks else wrap(nets[target]), result.examples, passes if asks else 1)
+            for row in work.to_rows(task, result, answers.fooled(found, task.y), limits.spent(setup, result, "pgd")):
                 spent = (row.queries, row.gradients, row.verification) if name == target == "model" else (0, 0, 0)
                 rows.append(
                     replace(

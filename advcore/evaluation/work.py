@@ -15,6 +15,7 @@ from advcore._check import Array
 from advcore.attacks import AttackResult
 from advcore.attacks.model import Access, top_class, wrap
 from advcore.evaluation import limits
+from advcore.evaluation.answers import alone, classes, fooled
 from advcore.evaluation.grid import rounded_to_8_bits, without_rounding
 from advcore.evaluation.handle import Handle
 from advcore.evaluation.plan import Planned
@@ -22,7 +23,6 @@ from advcore.evaluation.rows import SPENT, Row
 
 Samples = NDArray[np.int64]
 LOOKS = 5  # at each example: its class, again, together and alone, rounded
-TOLERANCE = 1e-3  # of logits of one image in two calls: far above rounding, far below what changes a class
 
 
 class OutOfTime(Exception):  # noqa: N818 - not an error: the rows so far are results
@@ -305,39 +305,3 @@ def _rounded_with_more_margin(setup: Setup, task: Task, access: Access) -> tuple
     examples = rounded_to_8_bits(result.examples, setup.bounds)
     lost = fooled(classes(access, examples), task.y)
     return lost, result.queries + result.gradients + result.verification + 1
-
-
-def classes(access: Access, x: Array) -> Samples:
-    """Return the model's classes, -1 for what it rejects."""
-    return top_class(np.asarray(access.logits(x.copy())), access.rejects)
-
-
-def fooled(prediction: Samples, y: Samples) -> NDArray[np.bool_]:
-    """Say where a class is predicted that is not the true one; what is rejected has none."""
-    return np.asarray((prediction != y) & (prediction >= 0))
-
-
-def average_class(access: Access, x: Array, passes: int) -> Samples:
-    """Return the classes of the softmax averaged over so many passes."""
-    total: Any = 0.0
-    for _ in range(passes):
-        logits = np.asarray(access.logits(x.copy()), np.float64)
-        if passes == 1:
-            return top_class(logits, access.rejects)
-        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        total = total + shares / shares.sum(axis=1, keepdims=True)
-    return top_class(np.asarray(total), access.rejects)
-
-
-def alone(access: Access, x: Array) -> tuple[Array, Array]:
-    """Return the logits of each sample by itself, and those of all together."""
-    together = np.asarray(access.logits(x.copy()))
-    single = [np.asarray(access.logits(x[i : i + 1].copy())) for i in range(len(x))]
-    return (np.concatenate(single) if single else together), together
-
-
-def differ(a: Array, b: Array) -> NDArray[np.bool_]:
-    """Say which rows of logits are further apart than rounding explains."""
-    scale = TOLERANCE * (1 + np.abs(a).max(axis=1, initial=0.0))
-    apart: NDArray[np.bool_] = np.abs(a - b).max(axis=1, initial=0.0) > scale
-    return apart
