@@ -12,7 +12,7 @@ from advcore.attacks._losses import Logits, without
 from advcore.attacks._problem import Problem
 
 PULLS = 3  # queries for the way back to the boundary after a success
-LEAST_GAP = 0.01  # of the logits' spread
+LEAST_GAP = 0.01  # of the logits' spread: off the plateaus of logits that come in steps; what is too far is pulled back
 BEYOND = 0.002  # how far past where it should be they look, as a share of the perturbation
 
 

@@ -72,7 +72,8 @@ def deepfool(
     -----
     Differs from the paper: with targets, the boundary is that between the target and the best other class. Entries that
     the box or the mask holds do not move, and what they cannot do the others do. After a success
-    up to three queries look for the boundary on the line between x and the example.
+    up to three queries look for the boundary on the line between x and the example. A step goes for a hundredth of the
+    logits' spread at least: equal logits lie on the boundary, and would hold a sample there.
     """
     norm = _check.choice("norm", norm, ("l2", "linf"))
     steps = _check.integer("steps", steps, minimum=1)

@@ -97,7 +97,8 @@ def fab(
 
     Notes
     -----
-    Differs from the paper: there is no final search between the example and the input.
+    Differs from the paper: there is no final search between the example and the input; equal logits, which lie on the
+    boundary, count as a hundredth of their spread before it.
     """
     norm = _check.choice("norm", norm, ("linf", "l2", "l1"))
     budget = np.inf if eps is None else _check.real("eps", eps, minimum=0.0)

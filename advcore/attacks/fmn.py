@@ -73,7 +73,8 @@ def fmn(
     -----
     Differs from the paper: the step size is in units of the box's width; it starts where up to three steps to the
     nearest linearised boundary lead (9 gradients each, see deepfool; not for L0), not at x or at a given example; until
-    the first success, the radius is gamma beyond that boundary, which it would approach for ever from within.
+    the first success, the radius is gamma beyond that boundary, which it would approach for ever from within; the
+    boundary is a hundredth of the logits' spread away at least (equal logits lie on it).
     """
     norm = _check.choice("norm", norm, ("l2", "linf", "l1", "l0"))
     steps = _check.integer("steps", steps, minimum=1)

@@ -38,7 +38,7 @@ from advcore.ops._conv_algorithm import (
     turns_around,
     uses_transposed,
 )
-from advcore.ops._conv_geometry import geometry
+from advcore.ops._conv_geometry import Geometry, geometry
 from advcore.ops._pool_geometry import even_windows
 from advcore.ops.linear import ACTIVATIONS
 
@@ -142,10 +142,9 @@ class Program:
     def _wants_channels_last(self, step: Joint) -> bool:
         if not isinstance(step.layer, Conv2d):
             return False
-        layer, size = step.layer, step.layer.parameters["weight"].shape
-        plan = geometry(self.shape_before(step), size, layer.stride, layer.padding, layer.dilation, layer.groups)
-        gains = _core.gains_channels_last(layer.groups, size[0] // layer.groups, size[1])
-        return gains and algorithm_of(size, plan) == WINOGRAD
+        groups, size = step.layer.groups, step.layer.parameters["weight"].shape
+        gains = _core.gains_channels_last(groups, size[0] // groups, size[1])
+        return gains and algorithm_of(size, _geometry(self, step, step.layer)) == WINOGRAD
 
     def logits(self, x: Array) -> Array:
         """Return the output for x (N, ...)."""
@@ -232,11 +231,16 @@ def _plane(shape: Shape) -> tuple[int, int]:
     return shape[-2], shape[-1]
 
 
+def _geometry(program: Program, step: Joint, layer: Conv2d) -> Geometry:
+    size = layer.parameters["weight"].shape
+    return geometry(program.shape_before(step), size, layer.stride, layer.padding, layer.dilation, layer.groups)
+
+
 def _conv2d(program: Program, step: Joint, layer: Conv2d) -> int:
     shape = program.shape_before(step)
     size = _plane(shape)
     weight, factors, bias = step.factored()
-    plan = geometry(shape, weight.shape, layer.stride, layer.padding, layer.dilation, layer.groups)
+    plan = _geometry(program, step, layer)
     algorithm = algorithm_of(weight.shape, plan)
     if program.keeps and algorithm == WINOGRAD:
         algorithm = DIRECT  # equal windows give equal sums: what is flat stays flat, and ties are ties

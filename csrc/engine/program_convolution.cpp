@@ -93,6 +93,13 @@ private:
     std::vector<T> packed_;
 };
 
+template <class T, class Back>
+std::vector<Buffer> emit_way_back(Program<T>& p, Buffer grad, const ConvShape& shape,
+                                  const std::shared_ptr<Back>& way_back) {
+    return {p.emit({grad}, shape.input_size(),
+                   [way_back](const Operands<T>& at, int64_t samples) { (*way_back)(at.in(0), at.out(), samples); })};
+}
+
 template <class T>
 Buffer add_convolution_last(Program<T>& p, Buffer x, const ConvShape& shape, ConvWeight<T> weight, std::vector<T> bias,
                             Activation activation, const ConvPlan& turned) {
@@ -108,11 +115,7 @@ Buffer add_convolution_last(Program<T>& p, Buffer x, const ConvShape& shape, Con
             winograd_last<T>(s, at.in(0), packed->data(), biases->empty() ? nullptr : biases->data(), at.out(),
                              activation);
         },
-        [=](Program<T>& q, Buffer, Buffer grad) {
-            return std::vector<Buffer>{q.emit({grad}, shape.input_size(), [=](const Operands<T>& at, int64_t samples) {
-                (*way_back)(at.in(0), at.out(), samples);
-            })};
-        });
+        [=](Program<T>& q, Buffer, Buffer grad) { return emit_way_back(q, grad, shape, way_back); });
     p.set_channels_last(result, shape.rows);
     return result;
 }
@@ -139,9 +142,7 @@ Buffer add_convolution_to_last(Program<T>& p, Buffer x, const ConvPlan& plan, Co
         },
         [=](Program<T>& q, Buffer, Buffer grad) {
             const Buffer planes = emit_rearrangement(q, grad, shape.output_size() / shape.rows, shape.rows);
-            return std::vector<Buffer>{
-                q.emit({planes}, shape.input_size(),
-                       [=](const Operands<T>& at, int64_t samples) { (*way_back)(at.in(0), at.out(), samples); })};
+            return emit_way_back(q, planes, shape, way_back);
         });
     p.set_channels_last(result, shape.rows);
     return result;
@@ -201,11 +202,7 @@ Buffer add_convolution(Program<T>& p, Buffer x, const ConvPlan& plan, ConvWeight
         [=](const Operands<T>& at, int64_t samples) {
             (*convolve)(at.in(0), biases->empty() ? nullptr : biases->data(), at.out(), samples, activation);
         },
-        [=](Program<T>& q, Buffer, Buffer grad) {
-            return std::vector<Buffer>{q.emit({grad}, shape.input_size(), [=](const Operands<T>& at, int64_t samples) {
-                (*way_back)(at.in(0), at.out(), samples);
-            })};
-        });
+        [=](Program<T>& q, Buffer, Buffer grad) { return emit_way_back(q, grad, shape, way_back); });
 }
 
 #define ADVCORE_CONVOLUTION_STEPS(T)                                                                        \
