@@ -34,8 +34,9 @@ def square(
 ) -> AttackResult:
     """Change one random square of the image after the other, and keep what raises the margin (algorithm 1).
 
-    Linf (algorithm 2): from vertical stripes of +-eps; a square gets a random sign of eps a channel. L2 (algorithm 3):
-    from a grid of tiles; a square gets two opposite pyramids, with the energy of another square, which is emptied.
+    Linf (algorithm 2): from vertical stripes of +-eps; a square gets random signs of eps, one a channel, other than it
+    has: no query is spent on what would change nothing. L2 (algorithm 3): from a grid of tiles; a square of an odd
+    side gets two opposite pyramids, with the energy of another square, which is emptied.
     A square has a share p of the area, halved after 10, 50, 200, 500, 1000, 2000, 4000, 6000 and 8000 of 10,000 steps.
 
     Parameters
@@ -73,8 +74,8 @@ def square(
     Notes
     -----
     Differs from the paper: targeted attacks raise the margin too, where the paper lowers cross-entropy; every sample
-    has its own squares. As in the paper squares lie anywhere in the image; the authors' code, and copies of it, never
-    draw the last place along an axis, nor, in L2, an even side.
+    has its own squares. Signs that differ and odd sides are the authors' code's, not the paper's; that code, and copies
+    of it, never draw the last place of a square along an axis, where the paper and advcore draw all.
     """
     eps = _check.real("eps", eps, minimum=0.0)
     norm = _check.choice("norm", norm, ("linf", "l2"))
@@ -146,14 +147,17 @@ class _Linf(_Search):
         return np.where(draws < 0.5, self.lower[index], self.upper[index])
 
     def change(self, index: Index, step: int, area: float) -> Array:
-        """Set a window to the input plus or minus eps, a sign for each channel."""
+        """Set a window to the input plus or minus eps, a sign for each channel, other than the signs it has."""
         height, width = self.sides(area, 1)
-        draws = self.draw(index, step, 2 + self.channels)
+        draws = self.draw(index, step, 2 + 2 * self.channels)
         place = window(draws[:, 0], draws[:, 1], self.channels, height, width, (self.height, self.width))
         candidates = self.images(self.problem.best.examples[index])
         of_all = (index[place[0]], *place[1:])
-        signs = draws[:, 2:, np.newaxis, np.newaxis]
-        candidates[place] = np.where(signs < 0.5, self.lower[of_all], self.upper[of_all])
+        lower, upper, now = self.lower[of_all], self.upper[of_all], candidates[place]
+        down, turned = np.split(draws[:, 2:, np.newaxis, np.newaxis] < 0.5, 2, axis=1)
+        same = (now == np.where(down, lower, upper)).all(axis=(1, 2, 3), keepdims=True)
+        turned = turned | ~turned.any(axis=1, keepdims=True)  # at least one channel's
+        candidates[place] = np.where(down ^ (same & turned), lower, upper)
         return candidates
 
 
@@ -165,7 +169,7 @@ class _L2(_Search):
 
     def change(self, index: Index, step: int, area: float) -> Array:
         """Move the energy of a second window to the first, in the shape of pyramids."""
-        height, width = self.sides(area, 3)
+        height, width = map(_odd, self.sides(area, 3), (self.height, self.width))
         draws = self.draw(index, step, 5 + self.channels)
         size = (self.height, self.width)
         first = window(draws[:, 0], draws[:, 1], self.channels, height, width, size)
@@ -191,6 +195,11 @@ class _L2(_Search):
         # In the box first: the budget that it cuts off goes to the next squares, as in the paper.
         inside = np.clip(self.images(self.problem.x[index]) + stretched, *self.problem.region.bounds)
         return self.images(self.problem.project(inside.reshape(self.problem.x[index].shape), index))
+
+
+def _odd(side: int, most: int) -> int:
+    """Return an odd side, so that pyramids have a middle: the next one, or the last where the image has no more."""
+    return side if side % 2 else side + 1 if side < most else side - 1
 
 
 def _unit(windows: Array) -> Array:

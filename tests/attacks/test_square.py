@@ -5,7 +5,7 @@ import pytest
 
 from advcore.attacks import square
 from advcore.attacks._squares import pyramid, tiled, window
-from advcore.attacks.square import share
+from advcore.attacks.square import _odd, share
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
@@ -97,3 +97,24 @@ def test_squares_shrink_by_a_samples_own_limit(norm):
         alone = square(scores, x[same], y[same], max_queries=int(limit), sample_ids=np.flatnonzero(same), **options)
         np.testing.assert_array_equal(together.examples[same], alone.examples)
         np.testing.assert_array_equal(together.queries[same], alone.queries)
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 6), (2, 5, 4), (7,)])
+def test_no_query_is_spent_on_the_best_image_so_far(linear, shape):
+    setup = linear.problem(count=1, shape=shape)
+    asked = []
+
+    def scores(x):
+        values = setup.model.logits(x)
+        asked.extend(zip(x.copy(), values, strict=True))
+        return values
+
+    square(scores, setup.x, setup.y, eps=1e-4, steps=300, output="logits", randomised=False, bounds=setup.bounds)
+    margins = np.array([values[setup.y[0]] - np.delete(values, setup.y[0]).max() for _, values in asked[:300]])
+    for step in range(2, 300):
+        best = margins[1:step].argmin() + 1
+        assert (asked[step][0] != asked[best][0]).any(), step
+
+
+def test_pyramids_have_a_middle(linear):
+    assert [_odd(side, most) for side, most in ((3, 9), (4, 9), (4, 4), (8, 9), (2, 2), (1, 1))] == [3, 5, 3, 9, 1, 1]
