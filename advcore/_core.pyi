@@ -387,6 +387,21 @@ class Propagation64(Propagation32): ...
 def perturb(
     batch: Array, x: Array, coordinates: Array, upper: Array, lower: Array, keep: bool, first_row: int
 ) -> None: ...
+def fab_move(
+    out: Array,
+    x: Array,
+    origin: Array,
+    normal: Array,
+    gap: Array,
+    low: float,
+    high: float,
+    eta: float,
+    most_share: float,
+    norm: int,
+) -> None: ...
+def splice(
+    out: Array, out_at: Array, kept: Array, slots: Array, region: Array | None, region_at: Array | None
+) -> None: ...
 def sgd_update(
     parameter: Array,
     grad: Array,

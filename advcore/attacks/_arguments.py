@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from advcore import _check
 from advcore._check import Array
+from advcore.attacks._access import Access
 from advcore.attacks._binary import Binary
 from advcore.attacks._ledger import Limit
 from advcore.attacks._options import DEFAULTS, Options
 from advcore.attacks._projection import off_grid
 from advcore.attacks._registry import access_of, available, defaults_of
-from advcore.attacks.model import Access, wrap
+from advcore.attacks.model import wrap
 
 LARGEST_LABEL = 2**31 - 1
 LARGEST_NAMED = 100_000  # classes that labels may name where a matrix of scores is made of them

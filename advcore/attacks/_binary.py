@@ -8,7 +8,7 @@ import numpy as np
 
 from advcore import _check
 from advcore._check import Array
-from advcore.attacks.model import Access, Cotangents
+from advcore.attacks._access import Access, Cotangents
 
 
 class Binary(Access):

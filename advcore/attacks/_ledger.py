@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from advcore import _check
 from advcore._check import Array
 from advcore._perturb import Perturbed
+from advcore.attacks._access import Access
 from advcore.attacks._losses import Logits
 from advcore.attacks._monitor import Monitor, Stopped
-from advcore.attacks.model import Access
 
 Index = NDArray[np.int64]
 Cotangents = Callable[[Logits, slice], NDArray[np.float64]]
@@ -73,7 +73,7 @@ class Ledger:
     def logits(self, x: Array, owners: Index) -> Logits:
         """Return the logits of x in float64, (B, K); row i is asked for by sample owners[i]."""
         self._book(owners, self.access.queries, 0)
-        return self._forward(self.access, _copied(x), owners, self.queries, self._tick)
+        return self._forward(self.access, _given(self.access, x), owners, self.queries, self._tick)
 
     @property
     def queries_again(self) -> int:
@@ -84,13 +84,13 @@ class Ledger:
         """Like logits, from the model that will judge, which averages nothing."""
         judge = self.access.judge
         self._book(owners, judge.queries, 0)
-        return self._forward(judge, _copied(x), owners, self.queries, self._tick)
+        return self._forward(judge, _given(judge, x), owners, self.queries, self._tick)
 
     def verify(self, x: Array, owners: Index) -> Logits:
         """Like logits, but booked as verification."""
         judge = self.access.judge
         np.add.at(self.verification, owners, judge.queries)
-        return self._forward(judge, _copied(x), owners, self.verification, lambda: None)
+        return self._forward(judge, _given(judge, x), owners, self.verification, lambda: None)
 
     def shared_logits(self, x: Array) -> Logits:
         """Like logits, for all samples together: booked on the account that they share."""
@@ -147,7 +147,8 @@ class Ledger:
             return weights.astype(np.asarray(values).dtype)
 
         with _naming(owners[rows]):
-            values, gradient = self.access.logits_and_gradients(x[rows].copy(), cotangent, count)
+            given = _given(self.access, x)(rows)
+            values, gradient = self.access.logits_and_gradients(given, cotangent, count)
         gradient = _check.returned("the model's gradient", gradient)
         expected = (len(x[rows]), count, *x.shape[1:])
         if gradient.shape != expected:
@@ -295,9 +296,9 @@ def _naming(owners: Index, kind: str = "sample") -> Iterator[None]:
         raise
 
 
-def _copied(x: Array) -> Callable[[slice], Array]:
+def _given(access: Access, x: Array) -> Callable[[slice], Array]:
     """Return what gives parts of x: copies, as a model that works in place must not change what the attack holds."""
-    return lambda rows: x[rows].copy()
+    return lambda rows: x[rows] if access.pure else x[rows].copy()
 
 
 def _of(limit: Limit, owners: Index) -> int | Index:

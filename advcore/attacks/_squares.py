@@ -3,10 +3,33 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
+from advcore import _core
 from advcore._check import Array
+from advcore._memory import empty
 
 Place = tuple[Array, Array, Array, Array]
+
+
+def corners(down: Array, across: Array, height: int, width: int, size: tuple[int, int]) -> NDArray[np.int64]:
+    """Return row and column of the first corner of one window a sample, (B, 2); see window."""
+    places = np.array([size[0] - height, size[1] - width])
+    return np.asarray(np.minimum(np.stack([down, across], axis=1) * (places + 1), places).astype(np.int64))
+
+
+def cut_out(images: Array, index: NDArray[np.int64], at: NDArray[np.int64], height: int, width: int) -> Array:
+    """Return windows (B, C, height, width) of images[index], (B, C, H, W), that begin at these places (B, 2)."""
+    windows = empty((len(index), images.shape[1], height, width), images.dtype)
+    _core.splice(windows, at, images, index, None, None)
+    return windows
+
+
+def put_in(images: Array, index: NDArray[np.int64], at: NDArray[np.int64], windows: Array) -> Array:
+    """Return copies of images[index] with the windows in their places."""
+    copies = empty((len(index), *images.shape[1:]), images.dtype)
+    _core.splice(copies, np.zeros_like(at), images, index, windows, at)
+    return copies
 
 
 def window(down: Array, across: Array, channels: int, height: int, width: int, size: tuple[int, int]) -> Place:
@@ -14,8 +37,7 @@ def window(down: Array, across: Array, channels: int, height: int, width: int, s
 
     ``down`` and ``across``, in [0, 1), say where in an image of ``size`` the window of a sample lies.
     """
-    top = np.minimum((down * (size[0] - height + 1)).astype(np.int64), size[0] - height)
-    left = np.minimum((across * (size[1] - width + 1)).astype(np.int64), size[1] - width)
+    top, left = corners(down, across, height, width, size).T
     return (
         np.arange(len(down)).reshape(-1, 1, 1, 1),
         np.arange(channels).reshape(1, -1, 1, 1),

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from advcore._check import Array
-from advcore.attacks.model import Access, Cotangents, wrap
+from advcore.attacks._access import Access, Cotangents
+from advcore.attacks.model import wrap
 
 
 def backward_pass(

@@ -9,7 +9,8 @@ import numpy as np
 
 from advcore import _check
 from advcore._check import Array
-from advcore.attacks.model import Access, Cotangents, wrap
+from advcore.attacks._access import Access, Cotangents
+from advcore.attacks.model import wrap
 
 
 def expectation(model: Any, *, draws: int = 20, output: str | None = None) -> Access:

@@ -15,7 +15,7 @@ from advcore.attacks._ledger import Index
 from advcore.attacks._lengths import norms
 from advcore.attacks._losses import Logits
 from advcore.attacks._options import Options
-from advcore.attacks._plane import step_to_plane
+from advcore.attacks._plane import biased_move
 from advcore.attacks._problem import Problem
 from advcore.attacks._protocol import run
 from advcore.attacks._registry import attack
@@ -164,21 +164,9 @@ class _Search:
             if not len(index):
                 break
             gap, normal = self._boundary(x, index, aim, count)
-            here, origin = rows(x), rows(problem.x[index])
-            gap_of_origin = gap + np.einsum("ij,ij->i", normal, origin - here)
-            both = step_to_plane(
-                np.concatenate([here, origin]),
-                np.concatenate([normal, normal]),
-                -np.concatenate([gap, gap_of_origin]),
-                bounds,
-                self.norm,
-            )
-            lengths = np.maximum(norms(both, self.norm), 1e-8)
-            step, pull = both[: len(x)], both[len(x) :]
-            share = np.minimum(lengths[: len(x)] / (lengths[: len(x)] + lengths[len(x) :]), self.alpha_max)
-            share = share.astype(x.dtype)[:, np.newaxis]
-            moved = (1 - share) * (here + self.eta * step) + share * (origin + self.eta * pull)
-            x = np.clip(moved, *bounds).astype(x.dtype).reshape(x.shape)
+            start = rows(problem.x[index])
+            factors = {"eta": self.eta, "most_share": self.alpha_max}
+            x = biased_move(rows(x), start, normal, gap, bounds, self.norm, **factors).reshape(x.shape)
             back, within = self._offer(x, index)
             x[back] = problem.x[index[back]] + self.beta * (x[back] - problem.x[index[back]])
             if early_stop:

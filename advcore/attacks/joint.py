@@ -8,7 +8,8 @@ import numpy as np
 
 from advcore import _check
 from advcore._check import Array
-from advcore.attacks.model import Access, Cotangents, wrap
+from advcore.attacks._access import Access, Cotangents
+from advcore.attacks.model import wrap
 
 
 def joint(classifier: Any, detector: Any, *, scale: float = 1.0, output: str | None = None) -> Access:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import copy
 import sys
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -19,74 +18,10 @@ from numpy.typing import NDArray
 
 from advcore import _check
 from advcore._check import Array
+from advcore.attacks._access import Access, Cotangents
+from advcore.attacks._callback import OUTPUTS, Callback
 from advcore.nn._coordinates import CoordinateProbe
-
-OUTPUTS = ("logits", "probabilities", "top1", "label")
-FEWEST_NAMED = 99
-SMALLEST_PROBABILITY = 1e-30  # zeros get a finite logarithm
-
-Cotangents = Callable[[Array], Array]
-
-
-class Access(ABC):
-    """A model at arm's length; what it returns is checked by the ledger that counts the calls.
-
-    Attributes
-    ----------
-    gradients : bool
-        Whether there are any.
-    randomised : bool or None
-        Whether the model answers differently each time; None: not known.
-    queries : int
-        Forward evaluations behind one row of logits.
-    simulated, vjp_seconds
-        As in AttackResult.
-    rejects : bool
-        Whether the last column of the logits is not a class but "rejected", which counts as a defence that held.
-    errors : float64 array, (B,), or None
-        Relative standard errors of the last gradients, where they are averages.
-    """
-
-    gradients = False
-    randomised: bool | None = None
-    queries = 1
-    simulated = False
-    vjp_seconds: float | None = None
-    rejects = False
-    errors: NDArray[np.float64] | None = None
-    _judge: Access | None = None
-
-    @property
-    def judge(self) -> Access:
-        """What decides success: the model itself, or the one behind an average."""
-        return self._judge or self
-
-    @judge.setter
-    def judge(self, access: Access) -> None:
-        self._judge = access
-
-    def forwards(self, gradients: int) -> int:
-        """Return the number of forward evaluations behind so many gradients of one sample, asked for together."""
-        return 1
-
-    def backwards(self, gradients: int) -> int:
-        """Return the number of backward evaluations behind them."""
-        return gradients
-
-    @abstractmethod
-    def logits(self, x: Array) -> Any:
-        """Return the logits, (B, K)."""
-
-    def logits_and_gradients(self, x: Array, cotangents: Cotangents, count: int) -> tuple[Any, Any]:
-        """Return the logits and the gradients for x of ``sum_k logits[k] * cotangents(logits)[j, k]``, (B, J, ...).
-
-        ``cotangents`` maps logits, (B, K), to an array (B, J, K), J = count, which is held fixed.
-        """
-        raise NotImplementedError  # never asked for where ``gradients`` is False
-
-    def moved(self, x: Array, coordinates: Any, h: float, bounds: tuple[float, float]) -> tuple[Any, Any] | None:
-        """Return the logits with each coordinate (B, m) moved up, and down, (B, m, K), where there is a short cut."""
-        return None
+from advcore.nn.runnable import Runnable
 
 
 class NativeModel(Access):
@@ -105,6 +40,7 @@ class NativeModel(Access):
         self.randomised = getattr(model, "randomised", None)
         self.rejects = bool(getattr(model, "rejects", False))
         self._probe: CoordinateProbe | None = None
+        self.pure = isinstance(model, Runnable) and type(model).logits is Runnable.logits
 
     def simulate(self) -> None:
         """Answer for moved coordinates by propagating differences through the network, in place of full passes."""
@@ -202,62 +138,6 @@ class TorchModule(Access):
 
     def _tensor(self, x: Array) -> Any:
         return self.torch.tensor(x).to(**self.options)
-
-
-class Callback(Access):
-    """A plain callable that maps (B, ...) to what ``output`` says.
-
-    "logits" or "probabilities", (B, K); "label": classes, (B,); "top1": classes and their probabilities, a pair of
-    arrays (B,). The last two become a matrix of log-probabilities with ``named`` columns and one more for all other
-    classes: what the top class leaves is shared out evenly.
-    """
-
-    def __init__(self, function: Callable[[Array], Any], output: str, named: int) -> None:
-        self.function, self.output = function, output
-        # With c columns, odds against the top class come out right down to a confidence of 1 / c.
-        self.named = max(named, FEWEST_NAMED) if output == "top1" else named
-        self.randomised = getattr(function, "randomised", None)
-        self.rejects = output in OUTPUTS[:2] and bool(getattr(function, "rejects", False))  # one column a class
-
-    def logits(self, x: Array) -> Any:
-        """Ask the callable; probabilities become their logarithms, which differ from logits by a constant a sample."""
-        answer = self.function(x)
-        if self.output == "label":
-            return self._scores(answer, np.ones(len(x)), len(x))
-        if self.output == "top1":
-            classes, confidence = _check.pair("what the model returns", answer)
-            return self._scores(classes, _check.returned("the model's confidence", confidence), len(x))
-        try:
-            scores = np.asarray(answer)
-        except ValueError:
-            raise ValueError("the model must return an array, got lists of different lengths") from None
-        if self.output == "logits" or scores.dtype.kind != "f":
-            return scores
-        self._refuse_outside(scores)
-        return np.log(np.maximum(scores.astype(np.float64), SMALLEST_PROBABILITY))
-
-    def _scores(self, classes: Any, confidence: Array, count: int) -> Array:
-        labels = _check.integers(
-            "what the model returns", np.asarray(classes), shape=(count,), minimum=0, maximum=2**62
-        )
-        if confidence.shape != (count,):
-            raise ValueError(f"the model's confidence must have shape ({count},), got {confidence.shape}")
-        self._refuse_outside(confidence)
-        columns = self.named + 1
-        rest = np.maximum((1.0 - confidence.astype(np.float64)) / (columns - 1), SMALLEST_PROBABILITY)
-        scores = np.repeat(rest[:, np.newaxis], columns, axis=1)
-        # The class that the model names is its prediction, however little confidence is left for it.
-        top = np.maximum(confidence, np.nextafter(rest, 2.0))
-        scores[np.arange(count), np.minimum(labels, self.named)] = top
-        logarithms: Array = np.log(scores)
-        return logarithms
-
-    def _refuse_outside(self, scores: Array) -> None:
-        outside = (scores < 0) | (scores > 1 + 1e-5)
-        if outside.any():
-            raise ValueError(
-                f'the model must return probabilities in [0, 1] (output="{self.output}"), got {scores[outside][0]:g}'
-            )
 
 
 def wrap(model: Any, output: str | None = None, *, needs: str = "scores", named: int = 2) -> Access:

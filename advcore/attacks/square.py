@@ -14,7 +14,7 @@ from advcore.attacks._options import Options
 from advcore.attacks._problem import Problem
 from advcore.attacks._protocol import run
 from advcore.attacks._registry import attack
-from advcore.attacks._squares import pyramid, tiled, window
+from advcore.attacks._squares import corners, cut_out, put_in, pyramid, tiled, window
 from advcore.attacks.result import AttackResult
 
 HALVED = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of 10,000 queries
@@ -119,7 +119,9 @@ class _Search:
         self.problem = problem
         channels, height, width = _image(problem.x.shape[1:])
         self.channels, self.height, self.width = channels, height, width
-        self.lower, self.upper = self.images(problem.region.lower), self.images(problem.region.upper)
+        self.lower, self.upper = (
+            np.ascontiguousarray(self.images(end)) for end in (problem.region.lower, problem.region.upper)
+        )
         self.eps = problem.region.eps
 
     def images(self, x: Array) -> Array:
@@ -150,15 +152,13 @@ class _Linf(_Search):
         """Set a window to the input plus or minus eps, a sign for each channel, other than the signs it has."""
         height, width = self.sides(area, 1)
         draws = self.draw(index, step, 2 + 2 * self.channels)
-        place = window(draws[:, 0], draws[:, 1], self.channels, height, width, (self.height, self.width))
-        candidates = self.images(self.problem.best.examples[index])
-        of_all = (index[place[0]], *place[1:])
-        lower, upper, now = self.lower[of_all], self.upper[of_all], candidates[place]
+        at = corners(draws[:, 0], draws[:, 1], height, width, (self.height, self.width))
+        best = self.images(self.problem.best.examples)
+        lower, upper, now = (cut_out(images, index, at, height, width) for images in (self.lower, self.upper, best))
         down, turned = np.split(draws[:, 2:, np.newaxis, np.newaxis] < 0.5, 2, axis=1)
         same = (now == np.where(down, lower, upper)).all(axis=(1, 2, 3), keepdims=True)
         turned = turned | ~turned.any(axis=1, keepdims=True)  # at least one channel's
-        candidates[place] = np.where(down ^ (same & turned), lower, upper)
-        return candidates
+        return put_in(best, index, at, np.where(down ^ (same & turned), lower, upper))
 
 
 class _L2(_Search):

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from advcore._check import Array
-from advcore.attacks.model import Callback, wrap
+from advcore.attacks._callback import Callback
+from advcore.attacks.model import wrap
 
 
 class Behind:

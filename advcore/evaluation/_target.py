@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advcore._check import Array
+from advcore.attacks._access import Access
 from advcore.attacks._losses import margin, margin_ascent
 from advcore.attacks._projection import Region
-from advcore.attacks.model import Access
 from advcore.attacks.result import rows
 
 Values = NDArray[np.float64]

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advcore._check import Array
-from advcore.attacks.model import Access, top_class
+from advcore.attacks._access import Access
+from advcore.attacks.model import top_class
 
 TOLERANCE = 1e-3  # of logits of one image in two calls: far above rounding, far below what changes a class
 

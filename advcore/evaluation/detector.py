@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from advcore import _check
 from advcore._check import Array
+from advcore.attacks._access import Access
 from advcore.attacks._projection import Region
-from advcore.attacks.model import Access, wrap
+from advcore.attacks.model import wrap
 from advcore.attacks.result import measure
 from advcore.detectors import Detector
 from advcore.evaluation import _rates, _versions

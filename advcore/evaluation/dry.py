@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from advcore import attacks
 from advcore._check import Array
+from advcore.attacks._access import Access
 from advcore.attacks._verdict import PASSES
-from advcore.attacks.model import Access
 from advcore.evaluation import answers, detection, probes
 from advcore.evaluation.given import Given
 from advcore.evaluation.grid import EIGHT_BITS

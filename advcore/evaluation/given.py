@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from advcore import _check, _config, _core, attacks
 from advcore._check import Array
 from advcore._files import refuse_folders
+from advcore.attacks._access import Access
+from advcore.attacks._callback import OUTPUTS
 from advcore.attacks._projection import off_grid
-from advcore.attacks.model import OUTPUTS, Access, wrap
+from advcore.attacks.model import wrap
 from advcore.evaluation import detection, handle, identity, plan, probes
 from advcore.evaluation.answers import differ
 from advcore.evaluation.document import FILES

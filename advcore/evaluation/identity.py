@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from advcore._check import Array
-from advcore.attacks.model import Access, top_class, wrap
+from advcore.attacks._access import Access
+from advcore.attacks.model import top_class, wrap
 from advcore.detectors import Detector
 from advcore.nn import Network, serialization
 

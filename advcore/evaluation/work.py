@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from advcore import _config, _core, attacks
 from advcore._check import Array
 from advcore.attacks import AttackResult
-from advcore.attacks.model import Access, top_class, wrap
+from advcore.attacks._access import Access
+from advcore.attacks.model import top_class, wrap
 from advcore.evaluation import limits
 from advcore.evaluation.answers import alone, classes, fooled
 from advcore.evaluation.grid import rounded_to_8_bits, without_rounding

@@ -1,4 +1,4 @@
-// Batches of samples with one coordinate moved, and the search for NaN and infinities.
+// What attacks do with samples: one coordinate moved, windows cut out, steps to planes; the search for NaN.
 #include <algorithm>
 #include <vector>
 
@@ -17,6 +17,34 @@ void perturb(Array<T> batch, const Array<T>& x, const Array<int64_t>& coordinate
     const int64_t rows = extent(batch, 0);
     const py::gil_scoped_release unlocked;
     run(kernels<T>().perturb, args, rows, std::max<int64_t>(1, 65536 / std::max<int64_t>(1, args.size)));
+}
+
+// out (N, C, h, w) at out_at (N, 2) of kept[slots], (any, C, H, W), with region (N, C, r, s) at region_at (N, 2).
+template <class T>
+void splice(Array<T> out, const Array<int64_t>& out_at, const Array<T>& kept, const Array<int64_t>& slots,
+            const MaybeArray<T>& region, const MaybeArray<int64_t>& region_at) {
+    SpliceArgs<T> args{};
+    args.kept = kept.data(), args.slots = slots.data(), args.out = out.mutable_data(), args.out_at = out_at.data();
+    args.channels = extent(kept, 1), args.height = extent(kept, 2), args.width = extent(kept, 3);
+    args.rows = extent(out, 2), args.cols = extent(out, 3);
+    args.region = data_or_null(region), args.region_at = data_or_null(region_at);
+    if (region) args.region_rows = extent(*region, 2), args.region_cols = extent(*region, 3);
+    const int64_t items = extent(out, 0);
+    const py::gil_scoped_release unlocked;
+    run(kernels<T>().splice, args, items,
+        std::max<int64_t>(1, 65536 / std::max<int64_t>(1, args.channels * args.rows * args.cols)));
+}
+
+template <class T>
+void fab_move(Array<T> out, const Array<T>& x, const Array<T>& origin, const Array<T>& normal, const Array<T>& gap,
+              T low, T high, double eta, double most_share, int norm) {
+    FabMoveArgs<T> args{};
+    args.x = x.data(), args.origin = origin.data(), args.normal = normal.data(), args.gap = gap.data();
+    args.out = out.mutable_data(), args.size = extent(x, 1), args.low = low, args.high = high;
+    args.eta = eta, args.most_share = most_share, args.norm = static_cast<StepNorm>(norm);
+    const int64_t items = extent(x, 0);
+    const py::gil_scoped_release unlocked;
+    run(kernels<T>().fab_move, args, items, std::max<int64_t>(1, 8192 / std::max<int64_t>(1, args.size)));
 }
 
 // The index of the first NaN or infinity, -1 where there is none.
@@ -38,6 +66,10 @@ template <class T>
 void bind(py::module_& m) {
     m.def("perturb", &perturb<T>, py::arg().noconvert(), py::arg().noconvert(), py::arg().noconvert(),
           py::arg().noconvert(), py::arg().noconvert(), py::arg(), py::arg());
+    m.def("splice", &splice<T>, py::arg().noconvert(), py::arg().noconvert(), py::arg().noconvert(),
+          py::arg().noconvert(), py::arg().noconvert().none(true), py::arg().noconvert().none(true));
+    m.def("fab_move", &fab_move<T>, py::arg().noconvert(), py::arg().noconvert(), py::arg().noconvert(),
+          py::arg().noconvert(), py::arg().noconvert(), py::arg(), py::arg(), py::arg(), py::arg(), py::arg());
     m.def("first_nonfinite", &first_nonfinite<T>, py::arg().noconvert());
 }
 

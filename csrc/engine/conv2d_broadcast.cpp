@@ -31,14 +31,17 @@ bool sees_little(const ConvShape& s) {
 
 }  // namespace
 
-// Of smaller planes a batch fills registers better than a sample's channels do, of larger ones hardly a register's
-// share is lost; few rows fill no registers either, and few terms do not repay turning the result. The left factor of
-// all channels, or what a block of terms sees, has its place in the scratch memory.
+// Of smaller planes a batch fills registers better than a sample's channels do (or comes to less, where the weights
+// outgrow the cache), of larger ones hardly a register's share is lost; few rows fill no registers either, and few
+// terms do not repay turning the result. The left factor of all channels, or what a block of terms sees, has its place
+// in the scratch memory.
 bool broadcasts_positions(const ConvShape& s) {
-    constexpr int64_t fewest = 36, most_in_place = 100, most = 600, fewest_rows = 32, fewest_terms = 64;
+    constexpr int64_t few = 36, most_in_place = 100, most = 600, fewest_rows = 32, fewest_terms = 64;
+    constexpr int64_t most_weights = int64_t{3} << 19;  // that a core's cache keeps from sample to sample, or nearly
     const ConvAxis &v = s.vertical, &h = s.horizontal;
     const int64_t positions = v.output * h.output;
-    if (positions < fewest || s.rows < fewest_rows) return false;
+    if (positions < few && (in_place(s) || s.rows * s.patches().rows() > most_weights)) return false;
+    if (s.rows < fewest_rows) return false;
     if (h.output > most_broadcast_positions<double>) return false;  // an item has whole rows of positions
     if (in_place(s)) return positions <= most_in_place && s.channels <= most_in_place_channels;
     const bool sees_all = v.stride <= v.taps && h.stride <= h.taps;

@@ -11,6 +11,7 @@
 #include "depthwise.h"
 #include "difference.h"
 #include "difference_recurrent.h"
+#include "fab_move.h"
 #include "finite.h"
 #include "knn.h"
 #include "lid.h"
@@ -24,6 +25,7 @@
 #include "rectified.h"
 #include "recurrent.h"
 #include "softmax.h"
+#include "splice.h"
 #include "winograd.h"
 #include "winograd_few.h"
 #include "winograd_input_grad.h"
@@ -81,6 +83,8 @@
     KERNEL(knn_merge, KnnMergeArgs)                             \
     KERNEL(lid, LidArgs)                                        \
     KERNEL(perturb, PerturbArgs)                                \
+    KERNEL(splice, SpliceArgs)                                  \
+    KERNEL(fab_move, FabMoveArgs)                               \
     KERNEL(update, UpdateArgs)                                  \
     KERNEL(pool, PoolArgs)                                      \
     KERNEL(max_pool, MaxPoolArgs)                               \

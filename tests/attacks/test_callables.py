@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from advcore.attacks import boundary, gaussian_noise, hop_skip_jump, nes, retrying, simba
-from advcore.attacks.model import Callback
+from advcore.attacks._callback import Callback
 
 SAMPLES = 6
 

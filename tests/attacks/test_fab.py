@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from advcore.attacks import fab
-from advcore.attacks._plane import step_to_plane
+from advcore.attacks._plane import biased_move
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
@@ -80,7 +80,7 @@ def test_the_step_to_a_plane_is_feasible_and_no_other_is_shorter(norm, data):
     most, least = (np.abs(normal) * room).sum(), -(np.abs(normal) * np.where(normal > 0, x, 1 - x)).sum()
     gain = data.draw(st.floats(-1, 1)) * (most if most > 0 else 1.0)
     reachable = float(np.clip(gain, least, most))
-    step = step_to_plane(x, normal, np.array([gain]), (0.0, 1.0), norm)
+    step = biased_move(x, x, normal, np.array([-gain]), (0.0, 1.0), norm) - x
     assert ((x + step >= -1e-9) & (x + step <= 1 + 1e-9)).all()
     np.testing.assert_allclose((normal * step).sum(), reachable, atol=1e-8)
     order = {"linf": np.inf, "l2": 2, "l1": 1}[norm]
