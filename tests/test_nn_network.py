@@ -138,6 +138,10 @@ def test_results_are_the_callers_own():
     network.activations(x, ["0"])["0"][...] = 5
     network.vjp(x, np.ones((2, 12), np.float32))[...] = 5
     assert np.all(x == 1)
+    twins = nn.Sequential(nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.ReLU()).activations(x, list("0123"))
+    for values in twins.values():
+        assert np.all(values == 1)
+        values[...] = 5
 
 
 def test_strided_read_only_and_byte_swapped_inputs():

@@ -99,10 +99,14 @@ class Runnable(LayerGraph):
         for part in _pieces(len(x), plan.piece):
             with by_the_network():
                 for name, y in passes.values(self._until(names), x[part]):
-                    if name in names:
-                        if name not in results:
-                            results[name] = empty((len(x), *y.shape[1:]), self.dtype)
-                        results[name][part] = y
+                    if name not in names:
+                        continue
+                    if len(y) == len(x) and _is_new(y, (x, *results.values())):
+                        results[name] = y
+                        continue
+                    if name not in results:
+                        results[name] = empty((len(x), *y.shape[1:]), self.dtype)
+                    results[name][part] = y
         return {name: results[name] for name in names}
 
     # Gradients
@@ -294,6 +298,11 @@ class Runnable(LayerGraph):
             piece = max(1, MEMORY // (max(kept, 1) * self.dtype.itemsize))
             self._plans[input_shape] = Plan(shapes[self._nodes[-1].name], piece, shapes)
         return self._plans[input_shape]
+
+
+def _is_new(y: Array, others: Sequence[Array]) -> bool:
+    """Return whether an array may be handed out without a copy."""
+    return y.flags.carray and not any(np.may_share_memory(y, other) for other in others)
 
 
 def _pieces(samples: int, size: int) -> Iterator[slice]:
