@@ -399,6 +399,17 @@ def fab_move(
     most_share: float,
     norm: int,
 ) -> None: ...
+def signed_step(
+    out: Array,
+    x: Array,
+    previous: Array | None,
+    ascent: Array,
+    sizes: Array,
+    lower: Array,
+    upper: Array,
+    slots: Array,
+    momentum: float,
+) -> None: ...
 def splice(
     out: Array, out_at: Array, kept: Array, slots: Array, region: Array | None, region_at: Array | None
 ) -> None: ...

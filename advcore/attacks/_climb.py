@@ -62,12 +62,17 @@ class Climb:
                     return
                 gradient = problem.gradient(current, active, self.loss)
                 going = ~(self._offer(problem, current, gradient.logits, active) & self.early_stop)
-                active, current, ascent = active[going], current[going], gradient.ascent[going]
+                ascent = gradient.ascent
+                if not going.all():
+                    active, current, ascent = active[going], current[going], ascent[going]
                 if not len(active):
                     return
                 if momentum is not None:
                     momentum = self.momentum * momentum[affordable][going] + _unit_l1(ascent)
                     ascent = momentum
+                if self.norm == "linf":
+                    current = problem.region.signed_step(current, ascent, self.step_size, active)
+                    continue
                 if moved is None:
                     step = direction(ascent, self.norm)
                 else:

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from advcore import _core
 from advcore._check import Array
+from advcore._memory import empty
 from advcore.attacks.result import lengths, rows
 
 
@@ -90,6 +92,26 @@ class Region:
             slack = min(2 * slack, 1.0)
         projected: Array = np.clip(inside, lower, upper)  # a product rounded up may be outside by a bit
         return projected
+
+    def signed_step(
+        self,
+        x: Array,
+        ascent: Array,
+        sizes: Array | float,
+        index: NDArray[np.int64],
+        previous: Array | None = None,
+        momentum: float = 1.0,
+    ) -> Array:
+        """Return z = project(x + sizes sign(ascent)), for a Linf budget and samples index[i].
+
+        With the iterate before x: ``project(x + momentum (z - x) + (1 - momentum) (x - previous))``.
+        """
+        out = empty(x.shape, x.dtype)
+        each = np.full(len(x), sizes, x.dtype)
+        before = None if previous is None else rows(np.ascontiguousarray(previous))
+        x, ascent, lower, upper = (rows(np.ascontiguousarray(part)) for part in (x, ascent, self.lower, self.upper))
+        _core.signed_step(rows(out), x, before, ascent, each, lower, upper, index, momentum)
+        return out
 
     def _limits(self, index: NDArray[np.int64]) -> tuple[Array, Array]:
         """Return the least and the largest numbers that are allowed, or one of each where they are all the same."""

@@ -198,6 +198,11 @@ class _Runs:
     def step(self, problem: Problem, first: bool) -> None:
         """Move to the next iterate."""
         norm, index = str(problem.region.norm), self.index
+        if norm == "linf":
+            past = None if first else self.previous
+            ahead = problem.region.signed_step(self.x, self.ascent, self.size, index, past, MOMENTUM)
+            self.previous, self.x = self.x, ahead
+            return
         size = _each(self.size.astype(self.x.dtype), self.x)
         if norm == "l1":
             moved = sparse_direction(self.ascent, self.x, problem, index, self.features)

@@ -47,6 +47,20 @@ void fab_move(Array<T> out, const Array<T>& x, const Array<T>& origin, const Arr
     run(kernels<T>().fab_move, args, items, std::max<int64_t>(1, 8192 / std::max<int64_t>(1, args.size)));
 }
 
+// lower and upper (any, D), of which slots (N) says each sample's.
+template <class T>
+void signed_step(Array<T> out, const Array<T>& x, const MaybeArray<T>& previous, const Array<T>& ascent,
+                 const Array<T>& sizes, const Array<T>& lower, const Array<T>& upper, const Array<int64_t>& slots,
+                 T momentum) {
+    SignedStepArgs<T> args{};
+    args.x = x.data(), args.previous = data_or_null(previous), args.ascent = ascent.data(), args.sizes = sizes.data();
+    args.lower = lower.data(), args.upper = upper.data(), args.slots = slots.data();
+    args.out = out.mutable_data(), args.size = extent(x, 1), args.momentum = momentum;
+    const int64_t items = extent(x, 0);
+    const py::gil_scoped_release unlocked;
+    run(kernels<T>().signed_step, args, items, std::max<int64_t>(1, 65536 / std::max<int64_t>(1, args.size)));
+}
+
 // The index of the first NaN or infinity, -1 where there is none.
 template <class T>
 int64_t first_nonfinite(const Array<T>& data) {
@@ -70,6 +84,9 @@ void bind(py::module_& m) {
           py::arg().noconvert(), py::arg().noconvert().none(true), py::arg().noconvert().none(true));
     m.def("fab_move", &fab_move<T>, py::arg().noconvert(), py::arg().noconvert(), py::arg().noconvert(),
           py::arg().noconvert(), py::arg().noconvert(), py::arg(), py::arg(), py::arg(), py::arg(), py::arg());
+    m.def("signed_step", &signed_step<T>, py::arg().noconvert(), py::arg().noconvert(),
+          py::arg().noconvert().none(true), py::arg().noconvert(), py::arg().noconvert(), py::arg().noconvert(),
+          py::arg().noconvert(), py::arg().noconvert(), py::arg());
     m.def("first_nonfinite", &first_nonfinite<T>, py::arg().noconvert());
 }
 

@@ -24,6 +24,7 @@
 #include "pool.h"
 #include "rectified.h"
 #include "recurrent.h"
+#include "signed_step.h"
 #include "softmax.h"
 #include "splice.h"
 #include "winograd.h"
@@ -85,6 +86,7 @@
     KERNEL(perturb, PerturbArgs)                                \
     KERNEL(splice, SpliceArgs)                                  \
     KERNEL(fab_move, FabMoveArgs)                               \
+    KERNEL(signed_step, SignedStepArgs)                         \
     KERNEL(update, UpdateArgs)                                  \
     KERNEL(pool, PoolArgs)                                      \
     KERNEL(max_pool, MaxPoolArgs)                               \

@@ -131,3 +131,25 @@ def test_rounding_within_a_small_budget_keeps_them_too():
     region = Region(origin, (-1.0, 1.0), "linf", 1.4 / 255, None, 255)
     rounded = region.quantized(region.project(origin + np.float32(1.2 / 255), np.arange(1)), np.arange(1))
     np.testing.assert_array_equal(rounded, origin)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1,), (3, 5), (2, 5, 7)])
+def test_steps_by_sign_are_projected_sums(dtype, shape):
+    rng = np.random.default_rng(0)
+    origin = rng.uniform(*BOX, (6, *shape)).astype(dtype)
+    mask = rng.random((6, *shape)) < 0.8
+    for region in (Region(origin, BOX, "linf", 0.3), Region(origin, BOX, "linf", 0.7, mask)):
+        index = np.array([4, 0, 5])
+        before, ascent = (rng.standard_normal((3, *shape)).astype(dtype) for _ in range(2))
+        ascent[ascent > 1] = 0
+        x, before = region.project(origin[index] + before, index), region.project(origin[index] - before, index)
+        sizes = np.array([0.1, 0.4, 2.0]).astype(dtype)
+        each = sizes.reshape(-1, *[1] * len(shape))
+        ahead = region.project(x + each * np.sign(ascent), index)
+        np.testing.assert_array_equal(region.signed_step(x, ascent, sizes, index), ahead)
+        moved = (ahead - x) * dtype(0.75) + (x - before) * dtype(0.25)
+        want = region.project(moved + x, index)
+        np.testing.assert_array_equal(region.signed_step(x, ascent, sizes, index, before, 0.75), want)
+        half = region.project(x + dtype(0.5) * np.sign(ascent), index)
+        np.testing.assert_array_equal(region.signed_step(x, ascent, 0.5, index), half)
