@@ -191,7 +191,7 @@ class _L2(_Search):
         if self.problem.region.mask is not None:
             delta = delta * self.images(self.problem.region.mask[index])
         length = np.sqrt(np.square(delta).sum(axis=(1, 2, 3), keepdims=True))
-        stretched = delta * (self.eps / np.maximum(length, np.finfo(np.float64).tiny))
+        stretched = delta / np.maximum(length, np.finfo(np.float64).tiny) * self.eps
         # In the box first: the budget that it cuts off goes to the next squares, as in the paper.
         inside = np.clip(self.images(self.problem.x[index]) + stretched, *self.problem.region.bounds)
         return self.images(self.problem.project(inside.reshape(self.problem.x[index].shape), index))

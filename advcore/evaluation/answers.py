@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -38,10 +39,14 @@ def average_class(access: Access, x: Array, passes: int) -> Samples:
     return top_class(np.asarray(total), access.rejects)
 
 
-def alone(access: Access, x: Array) -> tuple[Array, Array]:
-    """Return the logits of each sample by itself, and those of all together."""
+def alone(access: Access, x: Array, is_over: Callable[[], bool] = lambda: False) -> tuple[Array, Array]:
+    """Return the logits of each sample by itself, of the first one or more if the time is over, and of all together."""
     together = np.asarray(access.logits(x.copy()))
-    single = [np.asarray(access.logits(x[i : i + 1].copy())) for i in range(len(x))]
+    single: list[Array] = []
+    for i in range(len(x)):
+        if single and is_over():
+            break
+        single.append(np.asarray(access.logits(x[i : i + 1].copy())))
     return (np.concatenate(single) if single else together), together
 
 

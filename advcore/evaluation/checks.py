@@ -19,6 +19,7 @@ PASS, FAIL, NOT_RUN = "PASS", "FAIL", "NOT RUN"
 EXPECTED_LOSS = 0.1  # of broken images, by rounding: the 8-bit images within eps 0.1 lie within 25/255
 MOST_WRONG_WAY = 0.05  # of samples whose loss moves away from the attacker's goal
 MOST_PASSING = 0.1  # of so few images that more of them would be needed to tell
+MOST_ALARMS = 0.1  # of clean images, that a detector may take for adversarial
 # Names of checks that a run may have nothing to say to.
 ITERATIVE = "iterative attacks beat a single step"
 UNBOUNDED = "unbounded attacks break everything"
@@ -178,12 +179,13 @@ def _detector(results: Results) -> Judged:
             continue
         passing, unknown = (sum(hit is kind for hit in aware.values()) for kind in (True, None))
         p = binomial(passing, len(aware), SMALLEST_GAP)
-        failed |= gained.failed or _is_many(passing, len(aware))
+        alarms = sum(hit is True for hit in alarm.values())
+        failed |= gained.failed or _is_many(passing, len(aware)) or _is_many(alarms, len(alarm), MOST_ALARMS)
         unsure |= gained.open or _is_many(passing + unknown, len(aware)) or passing > MOST_PASSING * len(aware)
         lines.append(
             f"eps {eps:g}: of {len(aware)} images {sum(hit is True for hit in unaware.values())} pass model and "
             f"detector where the attacker does not know it, {passing} where he does (p = {p:.2g} were it a point of "
-            f"all images), with {sum(hit is True for hit in alarm.values())} false alarms"
+            f"all images), with {alarms} false alarms on {len(alarm)} clean images"
             + (f"; {unknown} have no result, {WITHOUT}" if unknown else "")
         )
     if not lines:
@@ -193,9 +195,9 @@ def _detector(results: Results) -> Judged:
     return False if failed else None if unsure else True, "; ".join(lines)
 
 
-def _is_many(passing: int, count: int) -> bool:
-    """Say whether so many images are more than a point of all, and not by chance (exact binomial, one-sided)."""
-    return passing >= SMALLEST_GAP * count and binomial(passing, count, SMALLEST_GAP) <= LARGEST_P
+def _is_many(found: int, count: int, most: float = SMALLEST_GAP) -> bool:
+    """Say whether so many images are more than a share of all, and not by chance (exact binomial, one-sided)."""
+    return found >= most * count and binomial(found, count, most) <= LARGEST_P
 
 
 _MASKED = (
@@ -250,6 +252,7 @@ CHECKS: dict[str, tuple[Callable[[Results], Judged], str]] = {
     DETECTOR: (
         _detector,
         "Who knows the detector gets examples past it and the model alike: it stops nobody, or only who does not know "
-        "it. Report accuracy under attacks.joint, not the detection rate.",
+        "it. Report accuracy under attacks.joint, not the detection rate. (One that takes more than a tenth of the "
+        "clean images for adversarial proves nothing: set its threshold by its false alarms.)",
     ),
 }

@@ -13,7 +13,7 @@ from advcore.evaluation.statistics import mcnemar
 
 SMALLEST_GAP, LARGEST_P = 0.01, 0.01  # a comparison fails beyond both: a point, and one-sided exact McNemar
 
-WITHOUT = "as the model raised or the attack was cut"
+WITHOUT = "as the model (or its detector) raised or the attack was cut"
 NOT_YET = "it has not been run yet"
 
 Judged = tuple[bool | None, str]  # None: it could not run
@@ -93,7 +93,9 @@ def white_box(results: Results) -> list[str]:
 
 def _compare(results: Results, weak: list[str], strong: list[str], say: str) -> Judged:
     """Fail where, at some eps, the weaker attacks break more than the stronger ones do, over the samples of both."""
-    lines, tallies = [], []
+    lines: list[str] = []
+    missing: list[str] = []
+    tallies = []
     for eps in results.about.eps:
         found = tally(results.outcomes(weak, eps), results.outcomes(strong, eps))
         if not found.images:
@@ -104,10 +106,11 @@ def _compare(results: Results, weak: list[str], strong: list[str], say: str) -> 
                 f"eps {eps:g}: {say} on {found.only_weak} of {found.images} images and the other way round on "
                 f"{found.only_strong} (p = {mcnemar(found.only_weak, found.only_strong):.2g})"
             )
-        lines += filter(None, [found.missing(eps)])
+        missing += filter(None, [found.missing(eps)])
     if not tallies:
         return unless_to_come(results, "there are no images that both were run on")
-    return verdict(tallies), "; ".join(lines) or f"no image of {sum(t.images for t in tallies)} comparisons where {say}"
+    lines = lines or [f"no image of {sum(t.images for t in tallies)} comparisons where {say}"]
+    return verdict(tallies), "; ".join(lines + missing)
 
 
 def beaten(only_weak: int, only_strong: int, count: int) -> tuple[bool, float]:
@@ -117,11 +120,12 @@ def beaten(only_weak: int, only_strong: int, count: int) -> tuple[bool, float]:
 
 
 def iterative(results: Results) -> Judged:
-    """Compare one step with the first attack by gradients."""
-    white = white_box(results)
-    if not _planned(results, True):
-        return None, "no attack by gradients was run"
-    return _compare(results, [probes.SINGLE_STEP], white[:1], f"one step wins and {' or '.join(white[:1])} does not")
+    """Compare one step with the first attack by gradients that takes more of them within a budget."""
+    climbing = [entry["label"] for entry in results.about.plan if entry["is_iterative"]]
+    if not climbing:
+        return None, "no attack by gradients that takes several steps within a budget was run"
+    first = [label for label in results.labels if label in climbing][:1]
+    return _compare(results, [probes.SINGLE_STEP], first, f"one step wins and {' or '.join(first)} does not")
 
 
 def grows(results: Results) -> Judged:
@@ -132,6 +136,8 @@ def grows(results: Results) -> Judged:
         return None, "it takes two values of eps"
     if label is None:
         return unless_to_come(results, "no attack was run at all of them")
+    if results.complete and not any(any(results.at(label, e).values()) for e in eps):
+        return None, f"{label} broke nothing at any eps"
     lines, tallies = [], []
     for small, large in pairwise(eps):
         found = tally(results.outcomes([label], small), results.outcomes([label], large))

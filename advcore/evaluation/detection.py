@@ -36,6 +36,21 @@ def checked(detector: Any) -> Any:
     return detector
 
 
+def refuse_useless(detector: Any, x: Array) -> None:
+    """Raise where the detector raises for inputs, or does not give a finite score for each."""
+    if detector is None:
+        return
+    try:
+        scores = np.asarray(detector.decision_function(x.copy()), np.float64)
+    except Exception as error:
+        raise ValueError(
+            f"the detector's decision_function raises for the first images: {type(error).__name__}: {error}"
+        ) from error
+    if scores.shape != (len(x),) or not np.isfinite(scores).all():
+        what = f"an array of shape {scores.shape}" if scores.shape != (len(x),) else "NaN or infinity"
+        raise ValueError(f"the detector's decision_function must return a finite score an image, got {what}")
+
+
 def not_run(setup: Setup) -> str:
     """Say why the detector cannot be attacked, or nothing."""
     if setup.norm in BY_SCORES or has_gradients(setup):
@@ -62,11 +77,13 @@ def probe(setup: Setup, task: Task) -> list[Row]:
     aware, spent = _strong(setup, task, together, int(task.options), None)
     met = aware.success
     # Gradients of a detector may be of no use.
-    if together.gradients and not met.all() and setup.norm in BY_SCORES:
-        rest = task.part(~met)
-        second, too = _run(setup, rest, attacks.square, together, None, steps=int(task.options))
+    left = np.full(len(met), 2**62 if setup.max_queries is None else setup.max_queries) - aware.queries
+    again = ~met & (left > 1)
+    if together.gradients and again.any() and setup.norm in BY_SCORES:
+        rest, first = task.part(again), _part(aware, again)
+        second, too = _run(setup, rest, attacks.square, together, None, first, steps=int(task.options))
         rows += _rows(rest, AWARE, second, second.success, too)
-        task, aware, spent, met = task.part(met), _part(aware, met), spent[met], met[met]
+        task, aware, spent, met = task.part(~again), _part(aware, ~again), spent[~again], met[~again]
     return rows + _rows(task, AWARE, aware, met, spent)
 
 
@@ -77,10 +94,29 @@ def _strong(setup: Setup, task: Task, model: Any, queries: int, output: str | No
     return _run(setup, task, attacks.square, model, output, steps=queries)
 
 
-def _run(setup: Setup, task: Task, attack: Any, model: Any, output: str | None, **own: Any) -> Attacked:
+def _run(
+    setup: Setup,
+    task: Task,
+    attack: Any,
+    model: Any,
+    output: str | None,
+    before: AttackResult | None = None,
+    **own: Any,
+) -> Attacked:
+    """Run an attack, on the account of the one before it if there was one."""
     given = work.options(setup, task) | {"output": output}
+    if before is not None and setup.max_queries is not None:
+        given["max_queries"] = setup.max_queries - before.queries
     result: AttackResult = attack(model, task.x, task.y, eps=task.eps, norm=setup.norm, **own, **given)
     work.refuse_partial(result)
+    if before is not None:
+        result = replace(
+            result,
+            queries=result.queries + before.queries,
+            gradients=result.gradients + before.gradients,
+            verification=result.verification + before.verification,
+            queries_to_success=np.where(result.success, result.queries_to_success + before.queries, -1),
+        )
     return result, limits.spent(setup, result, attack.__name__, own)
 
 

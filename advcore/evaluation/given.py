@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -50,6 +51,7 @@ class Given:
     folder: Path | None
     access: str
     answers: str
+    seconds: float  # of an image in a batch, about
 
     @classmethod
     def checked(cls, model: Any, x: object, y: object, **given: Any) -> Given:
@@ -91,7 +93,10 @@ class Given:
             detector=detection.checked(given["detector"]),
         )
         access = _wrapped(setup)
+        started = time.monotonic()
         first, is_randomised = _first_answers(access, x[:PROBED], given["randomised"])
+        seconds = (time.monotonic() - started) / (2 * len(x[:PROBED]))
+        detection.refuse_useless(setup.detector, x[:PROBED])
         _refuse_unknown_classes(labels, access, first, setup.output)
         setup = replace(setup, randomised=is_randomised)
         kind = _kind(access, setup.output)
@@ -100,7 +105,7 @@ class Given:
         # What is known by its bytes answers as it does; what draws at random never answers as it did.
         known = is_randomised or isinstance(setup.handle.content, bytes)
         said = "" if known else identity.answers(access, x, first)
-        found = cls(x, labels, setup, budgets, level, planned, effort, chunk, folder, kind, said)
+        found = cls(x, labels, setup, budgets, level, planned, effort, chunk, folder, kind, said, seconds)
         found.refuse_bad_options()
         return found
 
@@ -140,6 +145,10 @@ class Given:
         """Samples that are looked at together before any attack: few, so that slow models have a report in seconds."""
         return min(self.chunk, LOOKED_AT)
 
+    def first_chunk_within(self, seconds: float) -> int:
+        """Return as many, or as few as can be looked at in so many seconds."""
+        return min(self.first_chunk, max(1, int(seconds / max(3 * self.seconds, 1e-9))))
+
     @property
     def unbounded(self) -> float:
         """An eps whose ball around any sample holds the whole box."""
@@ -150,7 +159,8 @@ class Given:
     def about(self, names: dict[str, str], command: str) -> About:
         """Return what the report says of the run."""
         machine = _config.show_config() | {"software": _versions()}
-        plan_rows = [asdict(p) | {"access": p.access, "has_budget": p.has_budget} for p in self.plan]
+        derived = ("access", "has_budget", "is_iterative")
+        plan_rows = [asdict(p) | {name: getattr(p, name) for name in derived} for p in self.plan]
         options = {
             "bounds": self.setup.bounds,
             "attacks": plan_rows,

@@ -60,6 +60,12 @@ class Planned:
         """Whether it is given an eps; otherwise it looks for the nearest example, and one run serves every eps."""
         return "eps" in _parameters(self.attack)
 
+    @property
+    def is_iterative(self) -> bool:
+        """Whether it climbs gradients within a budget in more than one step."""
+        takes_steps = "steps" in _parameters(self.attack) and self.options.get("steps") != 1
+        return self.has_budget and self.access == "gradient" and takes_steps
+
     def arguments(self, norm: str, eps: float) -> dict[str, Any]:
         """Return the keyword arguments for a budget."""
         own = dict(self.options)

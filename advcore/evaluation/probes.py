@@ -29,10 +29,16 @@ TREND_STEPS = 10
 def clean(setup: Setup, task: Task) -> list[Row]:
     """Ask for the inputs themselves: together, again, and each alone. Success: misclassified."""
     access, passes = setup.access(), PASSES if setup.randomised else 0
-    single, together = answers.alone(access, task.x)
-    task.refuse_overtime()
+    single, together = answers.alone(access, task.x, task.is_over)
     if together.ndim != 2 or len(together) != len(task.x):
         raise ValueError(f"the model must return an array of shape ({len(task.x)}, classes), got {together.shape}")
+    if len(single) < len(task.x):  # a run that goes on has these behind it
+        raise work.OutOfTime(_clean_rows(setup, task.part(slice(len(single))), single, together[: len(single)], passes))
+    return _clean_rows(setup, task, single, together, passes)
+
+
+def _clean_rows(setup: Setup, task: Task, single: Array, together: Array, passes: int) -> list[Row]:
+    access = setup.access()
     again = np.asarray(access.logits(task.x.copy()))
     for logits in (together, again, single):
         if not np.isfinite(logits).all():
@@ -130,9 +136,9 @@ def transfer(setup: Setup, task: Task) -> list[Row]:
                         row,
                         attack=label,
                         status="success" if row.success else "failed",
-                        queries=spent[0] + asks,
+                        queries=spent[0],
                         gradients=spent[1],
-                        verification=spent[2] + asks * (passes - 1),
+                        verification=spent[2] + asks * passes,
                     )
                 )
     return rows

@@ -178,7 +178,9 @@ class _Runner:
 
     def run(self, table: Table) -> Report:
         given = self.given
-        campaign = self._campaign(table, given.setup, given.first_chunk)
+        left = None if self.deadline is None else max(self.deadline - time.monotonic(), 0.0)
+        chunk = given.first_chunk if left is None else given.first_chunk_within(left)
+        campaign = self._campaign(table, given.setup, chunk)
         try:
             campaign.run([first_steps(given.access == "gradients")])
             if not campaign.out_of_time:

@@ -89,7 +89,7 @@ def attack_steps(
     for e in eps:
         if white:
             steps[e].insert(0, _attack(_single_step(norm), e, breaks=False))
-            steps[e] += [_longer(p, e, effort) for p in strongest[:1] if lengthened(p, effort)]
+            steps[e] += [_longer(p, e, effort) for p in strongest if lengthened(p, effort)][:1]
             steps[e] += [_black_box(p, e, effort) for p in with_budget if p.access != "gradient"][:1]
         if about.get("on_grid", True):
             steps[e] += [_among_8_bit_images(p, e) for p in with_budget]
@@ -121,8 +121,9 @@ def not_run(
         return dict.fromkeys(left_out, "the probes of the checklist were left out")
     found = {} if RANDOM_DRAWS.fits(norm) else {checks.RANDOM: f"no random points are drawn in {norm}"}
     strongest = _strongest(plan, has_gradients)
-    if has_gradients and strongest and not lengthened(strongest[0], effort):
-        found[checks.LONGER] = f"{strongest[0].label} has neither steps nor restarts"
+    if has_gradients and strongest and not any(lengthened(p, effort) for p in strongest):
+        verb = "has" if len(strongest) == 1 else "have"
+        found[checks.LONGER] = f"{' and '.join(p.label for p in strongest)} {verb} neither steps nor restarts"
     return found
 
 

@@ -60,7 +60,8 @@ class Store:
     def __init__(self, folder: Path, identity: Mapping[str, str]) -> None:
         self.folder, self.file, self.identity = folder, folder / NAME, dict(identity)
         self.run = self.identity["run"]
-        self.warnings: list[str] = []
+        earlier = sorted(path.name for path in folder.glob(f"{NAME}.damaged-*") if path.name[-1].isdigit())
+        self.warnings = [f"results were damaged and computed again: {', '.join(earlier)}"] if earlier else []
         _files.check_writable(folder)
         self._lock = _locked(folder)
         try:

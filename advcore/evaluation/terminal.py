@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from advcore.evaluation.checks import FAIL, NOT_RUN, PASS
+from advcore.evaluation.detection import PREFIX
 
 if TYPE_CHECKING:
     from advcore.evaluation.report import Report
@@ -41,11 +42,15 @@ def tables(found: dict[str, Any]) -> Group:
     parts += [_robust(found), Text(found["note"], "dim"), "", _attacks(found), Text(_TRIED, "dim"), "", _checks(found)]
     for error in found["errors"][:5]:
         parts.append(
-            Text(f"The model raised for sample {error['sample']} in {error['attack']}: {error['error']}", "red")
+            Text(f"{_who(error)} raised for sample {error['sample']} in {error['attack']}: {error['error']}", "red")
         )
     if len(found["errors"]) > 5:
         parts.append(Text(f"... and for {len(found['errors']) - 5} more, see results.json", "red"))
     return Group(*parts)
+
+
+def _who(error: dict[str, Any]) -> str:
+    return "The model or the detector" if error["attack"].startswith(PREFIX) else "The model"
 
 
 def _robust(found: dict[str, Any]) -> Table:

@@ -134,10 +134,9 @@ class Task:
         """What is left of the time budget, above 0; None: as much as it takes."""
         return None if self.until is None else max(self.until - time.time(), 1e-9)
 
-    def refuse_overtime(self) -> None:
-        """Raise where the time is over."""
-        if self.until is not None and time.time() >= self.until:
-            raise OutOfTime([])
+    def is_over(self) -> bool:
+        """Say whether the time is over."""
+        return self.until is not None and time.time() >= self.until
 
     def part(self, chosen: Any) -> Task:
         """Return the task for some of its samples."""
@@ -170,7 +169,8 @@ def _prepare(setup: Setup) -> None:
 
 def _guarded(setup: Setup, task: Task) -> Done:
     try:
-        task.refuse_overtime()
+        if task.is_over():
+            return Done([], cut=True)
         return Done(task.run(setup, task) if task.run else attack_rows(setup, task))
     except OutOfTime as reason:
         return Done(reason.rows, cut=True)

@@ -118,3 +118,12 @@ def test_no_query_is_spent_on_the_best_image_so_far(linear, shape):
 
 def test_pyramids_have_a_middle(linear):
     assert [_odd(side, most) for side, most in ((3, 9), (4, 9), (4, 4), (8, 9), (2, 2), (1, 1))] == [3, 5, 3, 9, 1, 1]
+
+
+def test_a_sample_that_may_not_change_asks_for_nothing_but_itself(linear):
+    setup = linear.problem(count=3, shape=(1, 4, 4))
+    mask = np.ones(setup.x.shape, np.bool_)
+    mask[1] = False
+    for norm in ("linf", "l2"):
+        result = square(setup.model, setup.x, setup.y, eps=6.0, norm=norm, steps=20, mask=mask, bounds=setup.bounds)
+        np.testing.assert_array_equal(result.examples[1], setup.x[1])

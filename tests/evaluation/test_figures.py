@@ -13,7 +13,10 @@ from advcore.evaluation.rows import EVERY_EPS, Row
 
 
 def results_of(rows: list[Row], eps: tuple[float, ...]) -> Results:
-    plan = [asdict(p) | {"access": p.access, "has_budget": p.has_budget} for p in PLANS["standard"]]
+    plan = [
+        asdict(p) | {"access": p.access, "has_budget": p.has_budget, "is_iterative": p.is_iterative}
+        for p in PLANS["standard"]
+    ]
     labels = np.zeros(10, np.int64)
     about = About("linf", eps, 0, (0, 1), "standard", plan, labels, "gradients", False, 10, {}, {}, {}, "")
     return Results(about, rows)
