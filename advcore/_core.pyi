@@ -399,6 +399,17 @@ def fab_move(
     most_share: float,
     norm: int,
 ) -> None: ...
+def nearest_in_ball(
+    out: Array,
+    x: Array,
+    origin: Array,
+    lower: Array | None,
+    upper: Array | None,
+    slots: Array,
+    low: float,
+    high: float,
+    eps: float,
+) -> None: ...
 def signed_step(
     out: Array,
     x: Array,

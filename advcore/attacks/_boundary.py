@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from advcore._check import Array
 from advcore.attacks._ledger import Index
-from advcore.attacks._lengths import scaled
+from advcore.attacks._lengths import DUAL, norms, scaled
 from advcore.attacks._losses import Logits, without
 from advcore.attacks._problem import Problem
 
@@ -98,7 +98,7 @@ def _step(problem: Problem, current: Array, active: Index, others: Index, norm: 
     up, down = (current < upper)[:, np.newaxis], (current > lower)[:, np.newaxis]
     free = np.where(found.ascent > 0, up, down)
     slopes = (found.ascent * free).reshape(len(active), others.shape[1], -1)
-    size = np.abs(slopes).sum(axis=2) if norm == "linf" else np.sqrt(np.einsum("njd,njd->nj", slopes, slopes))
+    size = norms(slopes.reshape(-1, slopes.shape[2]), DUAL[norm]).reshape(others.shape)
     distance = np.full(gap.shape, np.inf)
     np.divide(gap, size, out=distance, where=size > 0)
     nearest = distance.argmin(axis=1)

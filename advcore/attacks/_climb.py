@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from advcore._check import Array
+from advcore.attacks._aims import FAR, Aims
 from advcore.attacks._ledger import Index
-from advcore.attacks._problem import Problem
+from advcore.attacks._lengths import scaled
+from advcore.attacks._problem import Gradient, Problem
 from advcore.attacks._steps import direction, random_start, sparse_direction
 from advcore.attacks.result import rows
 
@@ -33,6 +35,8 @@ class Climb:
         A sample is done at its first success.
     keep_last : bool
         The result is the last iterate that succeeded (of all failures the last), not the one of the largest margin.
+    turns : bool
+        A sample that stands still without a success turns to the other classes, one after the other.
     """
 
     norm: str
@@ -45,14 +49,18 @@ class Climb:
     quantile: float = 0.99
     early_stop: bool = True
     keep_last: bool = False
+    turns: bool = False
 
     def __call__(self, problem: Problem) -> None:
         """Attack all samples of the problem."""
         active = np.arange(len(problem.x))
+        aims = Aims(problem, self.norm, self.step_size) if self.turns else None
         moved = np.maximum(np.rint((1 - self.quantile) * _free(problem)), 1.0) if self.norm == "l1" else None
         for restart in range(self.restarts):
             current = random_start(problem, active, restart) if self.random_start else problem.x[active]
             momentum = np.zeros_like(current) if self.momentum else None
+            if aims is not None:
+                aims.restart()
             for _ in range(self.steps):
                 affordable = np.isin(active, problem.afford(active, problem.gradient_queries(), 1))
                 if not affordable.all():
@@ -60,7 +68,7 @@ class Climb:
                     active, current = active[affordable], current[affordable]
                 if not len(active):
                     return
-                gradient = problem.gradient(current, active, self.loss)
+                gradient = self._gradient(problem, current, active, aims)
                 going = ~(self._offer(problem, current, gradient.logits, active) & self.early_stop)
                 ascent = gradient.ascent
                 if not going.all():
@@ -68,20 +76,51 @@ class Climb:
                 if not len(active):
                     return
                 if momentum is not None:
-                    momentum = self.momentum * momentum[affordable][going] + _unit_l1(ascent)
+                    momentum = momentum[affordable][going]
+                    if aims is not None:
+                        momentum[aims.turned[active]] = 0.0
+                    momentum = self.momentum * momentum + _unit_l1(ascent)
                     ascent = momentum
-                if self.norm == "linf":
-                    current = problem.region.signed_step(current, ascent, self.step_size, active)
-                    continue
-                if moved is None:
-                    step = direction(ascent, self.norm)
-                else:
-                    step = sparse_direction(ascent, current, problem, active, moved[active])
-                current = problem.project(current + self.step_size * step, active)
+                current = self._step(problem, current, ascent, active, moved, aims)
             active, met = self._look(problem, current, active)
             active = active[~(met & self.early_stop)]
             if not len(active):
                 return
+
+    def _gradient(self, problem: Problem, x: Array, index: Index, aims: Aims | None) -> Gradient:
+        """Return the gradient of the loss; for samples that aim at a class of their own, of its margin."""
+        classes = np.full(len(x), -1) if aims is None else aims.of_samples(index)
+        aimed = classes >= 0
+        if not aimed.any():
+            return problem.gradient(x, index, self.loss)
+        found = problem.gradient(x[aimed], index[aimed], "margin", classes[aimed])
+        if aimed.all():
+            return found
+        own = problem.gradient(x[~aimed], index[~aimed], self.loss)
+        logits, ascent = np.empty((len(x), problem.classes)), np.empty_like(x)
+        informative = np.empty(len(x), np.bool_)
+        for part, of in ((aimed, found), (~aimed, own)):
+            logits[part], ascent[part], informative[part] = of.logits, of.ascent, of.informative
+        return Gradient(logits, ascent, informative)
+
+    def _step(
+        self, problem: Problem, x: Array, ascent: Array, index: Index, features: Array | None, aims: Aims | None
+    ) -> Array:
+        """Return the next iterates: a step on; for who has just turned, the end of the region in the new direction."""
+        turned = np.zeros(len(x), np.bool_) if aims is None else aims.turned[index]
+        sizes = np.where(turned, FAR * problem.region.radius, self.step_size)
+        if self.norm == "linf":
+            to = problem.region.signed_step(x, ascent, sizes.astype(x.dtype), index)
+        else:
+            if features is None:
+                step = direction(ascent, self.norm)
+            else:
+                step = sparse_direction(ascent, x, problem, index, features[index])
+                step[turned] = direction(ascent[turned], "l2")
+            to = problem.project(x + scaled(step, sizes), index)
+        if aims is not None:
+            aims.moved(index, x, to, ~problem.best.met[index])
+        return to
 
     def _look(self, problem: Problem, x: Array, index: Index) -> tuple[Index, Array]:
         """Ask about the last iterates of those who can pay for it; return these samples, and who succeeded."""

@@ -9,16 +9,30 @@ from advcore._check import Array
 from advcore.attacks._projection import nearest_in_l1_ball
 from advcore.attacks.result import rows
 
+DUAL = {"l1": "linf", "l2": "l2", "linf": "l1"}
+
 
 def norms(step: Array, norm: str) -> NDArray[np.float64]:
-    """Return the length of each sample's step, (n,); a step so small that its squares vanish has length 0 in L2."""
+    """Return the length of each sample's step, (n,), also where the squares of its entries overflow or vanish."""
     flat = rows(step)
     if norm == "l2":
-        return np.asarray(np.sqrt(np.einsum("nd,nd->n", flat, flat)), np.float64)
+        return _euclidean(flat)
     if norm == "l0":
         return np.asarray(np.count_nonzero(flat, axis=1), np.float64)
     size = np.abs(flat)
     length = size.sum(axis=1) if norm == "l1" else size.max(axis=1, initial=0.0)
+    return np.asarray(length, np.float64)
+
+
+def _euclidean(flat: Array) -> NDArray[np.float64]:
+    kind = np.finfo(flat.dtype)
+    with np.errstate(over="ignore", under="ignore"):
+        length = np.sqrt(np.einsum("nd,nd->n", flat, flat), dtype=np.float64)
+    (odd,) = np.nonzero(~((length > np.sqrt(kind.tiny / kind.eps)) & (length < np.sqrt(kind.max))))
+    if len(odd):
+        largest = np.abs(flat[odd]).max(axis=1, initial=0.0)
+        level = flat[odd] / np.maximum(largest, kind.tiny)[:, np.newaxis]
+        length[odd] = largest * np.sqrt(np.einsum("nd,nd->n", level, level, dtype=np.float64))
     return np.asarray(length, np.float64)
 
 

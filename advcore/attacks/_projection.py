@@ -51,6 +51,8 @@ class Region:
         self.origin, self.bounds, self.norm, self.eps = origin, bounds, norm, eps
         self.mask, self.steps = mask, quantize
         low, high = (origin.dtype.type(bound) for bound in bounds)
+        #: What no two points of the region are more than twice apart, in its norm.
+        self.radius = min(eps, float(bounds[1] - bounds[0]) * max(origin[:1].size, 1))
         if norm == "linf":
             self.lower = np.maximum(-_add_at_most(-origin, eps), low)
             self.upper = np.minimum(_add_at_most(origin, eps), high)
@@ -63,35 +65,47 @@ class Region:
     def project(self, x: Array, index: NDArray[np.int64]) -> Array:
         """Return x, where x[i] belongs to origin[index[i]], moved into the region, in the origin's type.
 
-        Linf, L1: the nearest point. L2: clipped to the box, then pulled towards the origin until it is in the ball.
+        It is the nearest point of the region, but for rounding.
         """
+        if self.norm == "l2":
+            return self._nearest_in_ball(x, index)
         lower, upper = self._limits(index)
         inside: Array = np.clip(x, lower, upper).astype(self.origin.dtype, order="C", copy=False)  # rows() is a view
-        if self.norm not in ("l2", "l1"):
+        if self.norm != "l1":
             return inside
         flat = rows(inside)
         centre = rows(self.origin[index]).astype(np.float64)
         step = flat - centre
-        norms = lengths(step, self.norm)
         slack = np.finfo(flat.dtype).eps / 2
-        (outside,) = np.nonzero(norms > self.eps)
-        if self.norm == "l1":
-            wanted = rows(x)[outside] - centre[outside]
-            above, below = (rows(np.broadcast_to(limit, x.shape))[outside] for limit in (upper, lower))
-            room = np.where(wanted > 0, above - centre[outside], centre[outside] - below)
-            step[outside] = nearest_in_l1_ball(wanted, self.eps, room)
-            norms[outside] = lengths(step[outside], "l1")
-        scale = np.minimum(self.eps / np.maximum(norms[outside], np.finfo(np.float64).tiny), 1.0)
+        (outside,) = np.nonzero(lengths(step, "l1") > self.eps)
+        wanted = rows(x)[outside] - centre[outside]
+        above, below = (rows(np.broadcast_to(limit, x.shape))[outside] for limit in (upper, lower))
+        room = np.where(wanted > 0, above - centre[outside], centre[outside] - below)
+        step[outside] = nearest_in_l1_ball(wanted, self.eps, room)
+        norms = lengths(step[outside], "l1")
+        scale = np.minimum(self.eps / np.maximum(norms, np.finfo(np.float64).tiny), 1.0)
         scale *= 1 - slack / 8  # so that rounding to the stored type leaves few of many numbers outside
         while len(outside):  # which are pulled twice as hard each time
             part = slice(None) if len(outside) == len(flat) else outside  # of all there is no need of copies
             pulled = (centre[part] + step[part] * scale[:, np.newaxis]).astype(flat.dtype)
             flat[part] = pulled
-            still = lengths(pulled - centre[part], self.norm) > self.eps
+            still = lengths(pulled - centre[part], "l1") > self.eps
             outside, scale = outside[still], scale[still] * (1 - slack)
             slack = min(2 * slack, 1.0)
         projected: Array = np.clip(inside, lower, upper)  # a product rounded up may be outside by a bit
         return projected
+
+    def _nearest_in_ball(self, x: Array, index: NDArray[np.int64]) -> Array:
+        dtype = self.origin.dtype
+        out = empty(x.shape, dtype)
+        low, high = (float(dtype.type(bound)) for bound in self.bounds)
+        origin = rows(np.ascontiguousarray(self.origin))
+        lower, upper = (None, None) if self.mask is None else (rows(self.lower), rows(self.upper))
+        if x.dtype != dtype:
+            x = np.clip(x, np.finfo(dtype).min, np.finfo(dtype).max)
+        given = rows(np.ascontiguousarray(x, dtype))
+        _core.nearest_in_ball(rows(out), given, origin, lower, upper, index, low, high, self.eps)
+        return out
 
     def signed_step(
         self,

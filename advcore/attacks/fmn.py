@@ -11,14 +11,13 @@ from advcore import _check
 from advcore._check import Array
 from advcore.attacks._arguments import check
 from advcore.attacks._boundary import least_gap, step_past_boundary
-from advcore.attacks._lengths import into_ball, norms, scaled, unit
+from advcore.attacks._lengths import DUAL, into_ball, norms, scaled, unit
 from advcore.attacks._options import Options
 from advcore.attacks._problem import Problem
 from advcore.attacks._protocol import run
 from advcore.attacks._registry import attack
 from advcore.attacks.result import AttackResult
 
-DUAL = {"l1": "linf", "l2": "l2", "linf": "l1"}
 LAST_GAMMA, LAST_STEP_SIZE = 0.001, 0.01
 
 

@@ -91,7 +91,8 @@ def pgd(
     -----
     Differs from the paper: a sample stops at its first success, and its best iterate counts rather than its last; the
     gradient of cross-entropy is divided by the probability of the other classes, which changes neither d and keeps it
-    from vanishing in a saturated softmax.
+    from vanishing in a saturated softmax. A sample that stands still without a success, at a corner of the budget where
+    further steps would repeat themselves, climbs the margins of the other classes, the likeliest first.
     """
     eps = _check.real("eps", eps, minimum=0.0)
     norm = _check.choice("norm", norm, ("linf", "l2", "l1"))
@@ -106,5 +107,5 @@ def pgd(
     early_stop = _check.flag("early_stop", early_stop)
     given = check("pgd", model, x, y, options)
 
-    climb = Climb(norm, steps, size, loss, restarts, random_start, momentum, quantile, early_stop)
+    climb = Climb(norm, steps, size, loss, restarts, random_start, momentum, quantile, early_stop, turns=True)
     return run(climb, given, norm=norm, eps=eps)

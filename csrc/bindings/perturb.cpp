@@ -61,6 +61,19 @@ void signed_step(Array<T> out, const Array<T>& x, const MaybeArray<T>& previous,
     run(kernels<T>().signed_step, args, items, std::max<int64_t>(1, 65536 / std::max<int64_t>(1, args.size)));
 }
 
+// limits: lower and upper (any, D), or none where low and high hold everywhere; slots (N) says whose a sample has.
+template <class T>
+void nearest_in_ball(Array<T> out, const Array<T>& x, const Array<T>& origin, const MaybeArray<T>& lower,
+                     const MaybeArray<T>& upper, const Array<int64_t>& slots, T low, T high, double eps) {
+    NearestInBallArgs<T> args{};
+    args.x = x.data(), args.origin = origin.data(), args.slots = slots.data(), args.out = out.mutable_data();
+    args.lower = data_or_null(lower), args.upper = data_or_null(upper);
+    args.size = extent(x, 1), args.low = low, args.high = high, args.eps = eps;
+    const int64_t items = extent(x, 0);
+    const py::gil_scoped_release unlocked;
+    run(kernels<T>().nearest_in_ball, args, items, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, args.size)));
+}
+
 // The index of the first NaN or infinity, -1 where there is none.
 template <class T>
 int64_t first_nonfinite(const Array<T>& data) {
@@ -87,6 +100,9 @@ void bind(py::module_& m) {
     m.def("signed_step", &signed_step<T>, py::arg().noconvert(), py::arg().noconvert(),
           py::arg().noconvert().none(true), py::arg().noconvert(), py::arg().noconvert(), py::arg().noconvert(),
           py::arg().noconvert(), py::arg().noconvert(), py::arg());
+    m.def("nearest_in_ball", &nearest_in_ball<T>, py::arg().noconvert(), py::arg().noconvert(), py::arg().noconvert(),
+          py::arg().noconvert().none(true), py::arg().noconvert().none(true), py::arg().noconvert(), py::arg(),
+          py::arg(), py::arg());
     m.def("first_nonfinite", &first_nonfinite<T>, py::arg().noconvert());
 }
 

@@ -17,6 +17,7 @@
 #include "lid.h"
 #include "limits.h"
 #include "matmul.h"
+#include "nearest_in_ball.h"
 #include "normalize.h"
 #include "optimizer.h"
 #include "perturb.h"
@@ -86,6 +87,7 @@
     KERNEL(perturb, PerturbArgs)                                \
     KERNEL(splice, SpliceArgs)                                  \
     KERNEL(fab_move, FabMoveArgs)                               \
+    KERNEL(nearest_in_ball, NearestInBallArgs)                  \
     KERNEL(signed_step, SignedStepArgs)                         \
     KERNEL(update, UpdateArgs)                                  \
     KERNEL(pool, PoolArgs)                                      \

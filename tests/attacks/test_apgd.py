@@ -56,9 +56,13 @@ def test_first_two_steps_are_those_that_pytorch_computes(linear, norm):
     def project(x):
         if norm == "linf":
             return torch.minimum(torch.maximum(x, origin - eps), origin + eps).clamp(-1, 1)
-        step = x.clamp(-1, 1) - origin
-        length = step.flatten(1).norm(dim=1)[:, None, None]
-        return origin + step * (eps / length).clamp(max=1)
+        low, high = torch.zeros(len(x), 1, 1, dtype=x.dtype), torch.ones(len(x), 1, 1, dtype=x.dtype)
+        for _ in range(60):  # the nearest point of ball and box is on the way to x, clipped
+            middle = (low + high) / 2
+            inside = ((origin + middle * (x - origin)).clamp(-1, 1) - origin).flatten(1).norm(dim=1) <= eps
+            low = torch.where(inside[:, None, None], middle, low)
+            high = torch.where(inside[:, None, None], high, middle)
+        return (origin + low * (x - origin)).clamp(-1, 1)
 
     def ahead(x):
         x = x.clone().requires_grad_()

@@ -73,6 +73,16 @@ def test_within_two_percent_of_the_optimum(linear, name, norm, dtype):
 
 
 @pytest.mark.parametrize(("name", "norm"), CASES)
+@pytest.mark.parametrize("scale", [1e-30, 1e-20, 1e20, 1e30])
+def test_gradients_whose_squares_overflow_or_vanish(linear, name, norm, scale):
+    setup = linear.problem(count=4, dtype=np.float32)
+    setup.model.w, setup.model.b = (setup.w * scale).astype(np.float32), (setup.b * scale).astype(np.float32)
+    result = ATTACKS[name](setup.model, setup.x, setup.y, norm=norm, bounds=setup.bounds)
+    assert result.success.all()
+    assert (result.distances[norm] <= 1.02 * linear.nearest(setup, norm).min(axis=1)).all()
+
+
+@pytest.mark.parametrize(("name", "norm"), CASES)
 def test_targets_are_reached_near_the_optimum(linear, name, norm):
     setup = linear.problem(classes=2, count=20)
     targets = 1 - setup.y

@@ -54,9 +54,39 @@ def test_l2_pulls_straight_to_the_sphere(dtype):
     far = origin + rng.uniform(-0.2, 0.2, (4, 50)).astype(dtype)
     projected = Region(origin, (0.0, 1.0), "l2", 0.5).project(far, np.arange(4))
     step, full = (projected - origin).astype(np.float64), (far - origin).astype(np.float64)
-    np.testing.assert_allclose(np.linalg.norm(step, axis=1), 0.5, rtol=10 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(np.linalg.norm(step, axis=1), 0.5, rtol=max(10 * np.finfo(dtype).eps, 1e-12))
     cosine = (step * full).sum(axis=1) / np.linalg.norm(step, axis=1) / np.linalg.norm(full, axis=1)
     np.testing.assert_allclose(cosine, 1, rtol=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_l2_ends_at_the_nearest_point_of_ball_and_box(data):
+    """Against bisection for the share of the way, clipped, that is as long as the budget."""
+    seed, size = data.draw(st.integers(0, 2**32)), data.draw(st.integers(0, 70))
+    dtype = data.draw(st.sampled_from([np.float32, np.float64]))
+    eps = data.draw(st.sampled_from([0.0, 1e-300, 1e-8, 0.1, 1.0, 3.0, 1e300]))
+    rng = np.random.default_rng(seed)
+    origin = rng.choice([0.0, 1.0, 0.5, 0.3, 0.999], (4, size)).astype(dtype)
+    mask = rng.random((4, size)) < data.draw(st.sampled_from([0.5, 1.0]))
+    far = (origin + data.draw(st.sampled_from([1e-3, 0.1, 100.0])) * rng.standard_normal((4, size))).astype(dtype)
+    region, index = Region(origin, (0.0, 1.0), "l2", eps, mask), np.array([2, 0, 3])
+    projected = region.project(far[index], index)
+    assert (np.linalg.norm(projected.astype(np.float64) - origin[index], axis=1) <= eps).all()
+    assert (region.project(projected, index) == projected).all()
+
+    centre = origin[index].astype(np.float64)
+    way = np.where(mask[index], far[index].astype(np.float64) - centre, 0.0)
+
+    def moved(share):
+        return np.clip(centre + share[:, np.newaxis] * way, 0.0, 1.0)
+
+    low, high = np.zeros(3), np.ones(3)
+    for _ in range(80):
+        middle = (low + high) / 2
+        inside = np.linalg.norm(moved(middle) - centre, axis=1) <= eps
+        low, high = np.where(inside, middle, low), np.where(inside, high, middle)
+    np.testing.assert_allclose(projected, moved(np.where(high == 1, 1.0, low)), atol=max(np.finfo(dtype).eps, 1e-11))
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])

@@ -27,13 +27,31 @@ WITHIN = {
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_pgd_finds_every_feasible_success_of_100_linear_models(linear, norm):
+@pytest.mark.parametrize(("classes", "restarts"), [(2, 1), (3, 1), (10, 5)])
+def test_pgd_finds_every_feasible_success_of_100_linear_models(linear, norm, classes, restarts):
     for seed in range(100):
-        setup = linear.problem(count=1, seed=seed, kind=linear.Combined)
+        setup = linear.problem(classes=classes, count=1, seed=seed, kind=linear.Combined)
         best = float(linear.nearest(setup, norm).min())
-        arguments = {"norm": norm, "steps": 20, "bounds": setup.bounds, "seed": seed}
+        arguments = {"norm": norm, "restarts": restarts, "bounds": setup.bounds, "seed": seed}
         assert pgd(setup.model, setup.x, setup.y, eps=1.01 * best, **arguments).success.all(), seed
         assert not pgd(setup.model, setup.x, setup.y, eps=0.999 * best, **arguments).success.any(), seed
+
+
+def test_pgd_in_l2_finds_what_is_feasible_in_a_box_that_binds(linear):
+    for seed in range(100):
+        setup = linear.problem(classes=3, count=1, seed=seed, kind=linear.Combined)
+        x, label, best = setup.x[0].ravel(), setup.y[0], np.inf
+        for other in set(range(3)) - {label}:
+            slope, gap = setup.w[other] - setup.w[label], setup.scores[0, label] - setup.scores[0, other]
+            room = np.where(slope > 0, 1 - x, x + 1)
+            low, high = 0.0, 1e3
+            for _ in range(100):  # the way to the boundary moves each entry by min(t |slope|, room)
+                t = (low + high) / 2
+                reached = (np.abs(slope) * np.minimum(t * np.abs(slope), room)).sum() >= gap
+                low, high = (low, t) if reached else (t, high)
+            if (np.abs(slope) * room).sum() > gap:
+                best = min(best, float(np.linalg.norm(np.minimum(high * np.abs(slope), room))))
+        assert pgd(setup.model, setup.x, setup.y, eps=1.01 * best, norm="l2", bounds=(-1.0, 1.0)).success.all(), seed
 
 
 @pytest.mark.parametrize("name", sorted(WITHIN))
@@ -108,7 +126,9 @@ def test_momentum_is_that_of_the_paper(linear):
 
     def vjp(x, cotangent):
         turns.append(1)
-        return np.full_like(x, -0.9 if len(turns) % 2 == 0 else 1.0) * np.abs(cotangent).max()
+        ahead = np.ones_like(x)
+        ahead[:, :2] = -1.0 if len(turns) % 2 == 0 else 1.0  # the others go on, so that nothing stands still
+        return ahead * np.abs(cotangent).max()
 
     model = SimpleNamespace(logits=lambda x: np.tile([9.0, 0.0], (len(x), 1)), vjp=vjp, randomised=False)
     x, y = np.full((1, 4), 0.5), np.zeros(1, np.int64)
@@ -120,7 +140,7 @@ def test_momentum_is_that_of_the_paper(linear):
     turns.clear()
     seen.clear()
     pgd(model, x, y, momentum=1.0, **arguments)
-    # m: 1/4, 0, 1/4
+    # m of the first: 1/4, 0, 1/4
     assert [round(v, 6) for v in seen] == [0.5, 0.5, 0.6, 0.6, 0.7, 0.5]
 
 
