@@ -31,6 +31,7 @@ def _euclidean(flat: Array) -> NDArray[np.float64]:
     (odd,) = np.nonzero(~((length > np.sqrt(kind.tiny / kind.eps)) & (length < np.sqrt(kind.max))))
     if len(odd):
         largest = np.abs(flat[odd]).max(axis=1, initial=0.0)
+        odd, largest = odd[largest < np.inf], largest[largest < np.inf]
         level = flat[odd] / np.maximum(largest, kind.tiny)[:, np.newaxis]
         length[odd] = largest * np.sqrt(np.einsum("nd,nd->n", level, level, dtype=np.float64))
     return np.asarray(length, np.float64)
