@@ -193,22 +193,26 @@ def test_an_unfinished_run_says_so_and_gives_no_other_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "unaware", "aware", "verdict"),
+    ("images", "alarms", "unaware", "aware", "verdict"),
     [
-        (100, 0, 0, checks.PASS),
-        (100, 1, 1, checks.PASS),  # a point, which may be chance
-        (100, 50, 50, checks.FAIL),  # never an alarm: knowing it gains nothing
-        (100, 5, 5, checks.FAIL),
-        (100, 0, 20, checks.FAIL),
-        (2, 1, 1, checks.NOT_RUN),  # too few to tell
+        (100, 0, 0, 0, checks.PASS),
+        (100, 0, 1, 1, checks.PASS),  # a point, which may be chance
+        (100, 0, 50, 50, checks.FAIL),  # never an alarm: knowing it gains nothing
+        (100, 0, 5, 5, checks.FAIL),
+        (100, 0, 0, 20, checks.FAIL),
+        (2, 0, 1, 1, checks.NOT_RUN),  # too few to tell
+        (100, 10, 0, 0, checks.PASS),
+        (100, 15, 0, 0, checks.PASS),  # more than a tenth, which may be chance
+        (100, 20, 0, 0, checks.FAIL),
+        (100, 100, 0, 0, checks.FAIL),  # always an alarm: nobody passes, and nothing is told
     ],
 )
 def test_a_detector_holds_where_who_knows_it_has_little_success(
-    images: int, unaware: int, aware: int, verdict: str
+    images: int, alarms: int, unaware: int, aware: int, verdict: str
 ) -> None:
-    """Not merely where he has no more than who does not know it."""
+    """Not merely where he has no more than who does not know it, and not where it takes all for adversarial."""
     every = range(images)
-    rows = rows_of(detection.ALARM, every, range(0))
+    rows = rows_of(detection.ALARM, every, range(alarms))
     rows += rows_of(detection.UNAWARE, every, range(unaware)) + rows_of(detection.AWARE, every, range(aware))
     check = checked(rows)[checks.DETECTOR]
     assert check.verdict == verdict

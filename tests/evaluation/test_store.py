@@ -75,6 +75,8 @@ def test_what_is_no_database_is_set_aside(tmp_path, content):
         store.add(ROWS)
     assert (tmp_path / f"{NAME}.damaged-1").read_bytes() == content
     assert read_run(tmp_path)[1] == ROWS
+    with opened(tmp_path) as store:  # whoever looks at a later report is told as well
+        assert store.warnings == ["results were damaged and computed again: results.sqlite.damaged-1"]
 
 
 def test_a_file_that_was_only_begun_is_no_damage(tmp_path):

@@ -108,3 +108,16 @@ def test_the_start_counts(plain, x, y):
     report = evaluate(CountedImages(plain, seconds=0.1), x, y, max_seconds=0.1)
     assert (report.rows, report.complete) == ([], False)
     assert report.robust_accuracy == {0.1: 1.0}
+
+
+def test_a_slow_model_has_something_to_say_for_what_it_spent(plain, x, y, tmp_path):
+    """Its first images alone take longer than the budget: those that it answered are kept, and a next run goes on."""
+    model = CountedImages(plain, seconds=0.05)
+    report = evaluate(model, x, y, max_seconds=1.5, output=tmp_path)
+    looked_at = report.results["accuracy"]["asked"]
+    assert not report.complete
+    assert 0 < looked_at < len(x)
+    before = model.images
+    again = evaluate(model, x, y, output=tmp_path)
+    assert again.results["accuracy"]["asked"] == len(x)
+    assert model.images > before
