@@ -31,8 +31,9 @@ def knn(
 
     The search is exact: neighbours are ordered by sums of squared differences in float64, whatever the type, and the
     distances are their roots, rounded once. So they are right for points that lie close together and far from the
-    origin. Extra memory is a small multiple of the result and some tens of MiB. To search one reference again and
-    again, prepare it once: ``KnnIndex``.
+    origin. (Of at most 128 points in float32 sums that the order does not need are float32's own, and distances right
+    to a millionth.) Extra memory is a small multiple of the result and some tens of MiB. To search one reference again
+    and again, prepare it once: ``KnnIndex``.
 
     Parameters
     ----------

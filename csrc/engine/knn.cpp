@@ -68,7 +68,9 @@ KnnReference<T>::~KnnReference() = default;
 template <class T>
 KnnReference<T>::KnnReference(const T* rows, int64_t count, int64_t dimensions, const KnnBasis<T>& basis)
     : rows_(rows), count_(count), dimensions_(dimensions), basis_(basis) {
-    if (few() || dimensions == 0 || count > std::numeric_limits<int32_t>::max() || dimensions > (1 << 24)) return;
+    if (count <= knn_few_points || dimensions == 0 || count > std::numeric_limits<int32_t>::max() ||
+        dimensions > (1 << 24))
+        return;
     const int64_t taken = std::min(samples, count), stretches = ceil_div(dimensions, knn_stretch);
     center_.resize(static_cast<size_t>(dimensions));
     std::vector<double> squared(static_cast<size_t>(stretches * taken));
@@ -141,15 +143,6 @@ double KnnReference<T>::dense_cycles(const Query& query) const {
 }
 
 template <class T>
-bool KnnReference<T>::few_pays(const Query& query) const {
-    if (!few()) return false;
-    const double queries = static_cast<double>(query.count), points = static_cast<double>(count_);
-    const double d = static_cast<double>(dimensions_), wide = sizeof(T) / 4;
-    const double pairs = queries * static_cast<double>(query.k) * 1.2;
-    return points * d * wide + queries * points * (d / 13 * wide + 12) + pairs * (d / 6 + 40) < dense_cycles(query);
-}
-
-template <class T>
 bool KnnReference<T>::filter_pays(const Query& query) const {
     if (scale_ == 0 || 2 * query.k > count_) return false;
     const double queries = static_cast<double>(query.count), points = static_cast<double>(count_);
@@ -166,7 +159,7 @@ void KnnReference<T>::search(const T* queries, int64_t count, int64_t k, const i
                              int64_t* indices) const {
     const Query query{queries, count, k, exclude, distances, indices};
     if (count == 0) return;
-    if (few_pays(query))
+    if (few())
         search_few(query);
     else if (filter_pays(query))
         search_filtered(query);

@@ -36,9 +36,9 @@ private:
     struct Images;
     struct Query;  // what is asked
 
-    bool few() const { return count_ <= knn_few_points; }
+    // By the reference alone: the distances are not those of the other ways to the last bit.
+    bool few() const { return count_ <= knn_few_points && dimensions_ >= knn_few_dimensions; }
     double dense_cycles(const Query& query) const;
-    bool few_pays(const Query& query) const;
     bool filter_pays(const Query& query) const;
     int64_t image_dimensions() const { return basis_.components ? basis_.components + 1 : dimensions_; }
     void make_images(const T* rows, int64_t count, bool queries, Images& images) const;

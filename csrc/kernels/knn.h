@@ -32,8 +32,9 @@ struct KnnDenseArgs {
     int64_t query_tiles, parts, reference_per_part;
 };
 
-// Measures all pairs with a few points in T's arithmetic, and exactly those that this cannot rule out. An item is one
-// tile of at most knn_few_queries queries; it leaves the lists in ascending order.
+// Measures all pairs with a few points in T's arithmetic, to some units of its last place, and exactly those whose
+// order this cannot tell. An item is one tile of at most knn_few_queries queries; it leaves the lists in ascending
+// order.
 template <class T>
 struct KnnFewArgs {
     const T *queries, *reference;
@@ -42,7 +43,7 @@ struct KnnFewArgs {
     int64_t query_count, reference_count, dimensions;
     int64_t query_tiles;
 };
-constexpr int64_t knn_few_points = 128, knn_few_queries = 120;
+constexpr int64_t knn_few_points = 128, knn_few_queries = 120, knn_few_dimensions = 32;
 
 // A centre and how far points lie from it, from some rows. An item is a stretch of knn_stretch columns; it leaves its
 // share of every row's squared distance to the centre.
