@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +62,9 @@ def check(attack: str, model: Any, x: object, y: object, options: Options, *, bi
     _check.methods("model", model, ())
     x = _check.array("x", x, min_ndim=2)
     box = _check.bounds("bounds", given["bounds"])
+    largest = float(np.finfo(x.dtype).max)
+    if max(-box[0], box[1], box[1] - box[0]) > largest:
+        raise ValueError(f"bounds must be no farther apart than {largest:.3g}, which {x.dtype} can hold, got {box}")
     _check.finite("x", x)
     _check.inside("x", x, box)
     shape = (len(x),)
@@ -101,6 +105,13 @@ def check(attack: str, model: Any, x: object, y: object, options: Options, *, bi
         _check.flag("trace", given["trace"]),
         binary,
     )
+
+
+def within_box(eps: float, norm: str, given: Arguments) -> float:
+    """Return a budget of the same examples that is no larger than steps in the type of x can be: twice the box."""
+    low, high = given.bounds
+    size = math.prod(given.x.shape[1:])
+    return min(eps, 2 * (high - low) * {"linf": 1.0, "l2": math.sqrt(size), "l1": float(size)}[norm])
 
 
 def _access(

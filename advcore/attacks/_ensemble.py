@@ -160,7 +160,7 @@ class _Merged:
         self.broken_by[index[result.status == "success"]] = name
         self.status[index] = result.status if first else _worse(self.status[index], result)
         if result.votes is not None:
-            self.votes[index] = result.votes
+            self.votes[changed] = result.votes[change]  # they are about the example
         if result.gradient_error is not None:
             self.errors[index] = np.where(np.isnan(result.gradient_error), self.errors[index], result.gradient_error)
         if self.traces is not None and result.traces is not None:

@@ -24,7 +24,7 @@ class Settings(NamedTuple):
     eps: float
     norm: str
     steps: int
-    step_size: float
+    step_size: float | None  # None: 2.5 eps / steps
     pairs: int
     width: float
     momentum: float
@@ -49,7 +49,7 @@ def settings(
         eps,
         norm,
         steps,
-        2.5 * eps / steps if step_size is None else _check.real("step_size", step_size, above=0.0),
+        None if step_size is None else _check.real("step_size", step_size, above=0.0),
         _check.integer("pairs", pairs, minimum=1, maximum=40_000),
         _check.real(*width, above=0.0),
         _check.real("momentum", momentum, minimum=0.0, below=1.0),
@@ -62,6 +62,7 @@ def climb(draw: Noise, given: Settings) -> Propose:
 
     def propose(problem: Problem) -> None:
         active, current = np.arange(len(problem.x)), problem.x
+        size = 2.5 * problem.region.eps / given.steps if given.step_size is None else given.step_size
         velocity = np.zeros_like(current)
         for step in range(given.steps):
             going = np.isin(active, problem.afford(active, 2 * given.pairs + 1))
@@ -70,7 +71,7 @@ def climb(draw: Noise, given: Settings) -> Propose:
                 break
             gradient = _gradient(problem, active, current, draw, step, given)
             velocity = given.momentum * velocity + (1 - given.momentum) * gradient
-            current = problem.project(current + given.step_size * steepest(velocity, given.norm), active)
+            current = problem.project(current + size * steepest(velocity, given.norm), active)
             going = ~problem.offer(current, problem.logits(current, active), active)
             active, current, velocity = active[going], current[going], velocity[going]
 

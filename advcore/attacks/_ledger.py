@@ -155,6 +155,7 @@ class Ledger:
             shapes = (expected[:1] + expected[2:], gradient.shape[:1] + gradient.shape[2:])
             raise ValueError(f"the model's gradient must have the input's shape {shapes[0]}, got {shapes[1]}")
         logits = self._checked(values, owners[rows])
+        gradient = _in_type_of(gradient, x)
         if self.access.errors is not None:
             self.gradient_errors[owners[rows]] += self.access.errors
             self.averages[owners[rows]] += 1
@@ -299,6 +300,14 @@ def _naming(owners: Index, kind: str = "sample") -> Iterator[None]:
 def _given(access: Access, x: Array) -> Callable[[slice], Array]:
     """Return what gives parts of x: copies, as a model that works in place must not change what the attack holds."""
     return lambda rows: x[rows] if access.pure else x[rows].copy()
+
+
+def _in_type_of(gradient: Array, x: Array) -> Array:
+    """Return a gradient in the samples' type, whatever the model's; what is too large for it is its largest number."""
+    if gradient.dtype == x.dtype:
+        return gradient
+    largest = np.finfo(x.dtype).max
+    return np.where(np.isfinite(gradient), np.clip(gradient, -largest, largest), gradient).astype(x.dtype)
 
 
 def _of(limit: Limit, owners: Index) -> int | Index:

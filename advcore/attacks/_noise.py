@@ -59,7 +59,7 @@ def search(noise: Noise, given: Arguments, eps: float, norm: str, draws: int) ->
     def _moved(problem: Problem, who: Index, step: int) -> Array:
         x = problem.x[who]
         offset = noise(problem.seed, problem.sample_ids[who], step, rows(x).shape[1], dtype=x.dtype)
-        scale = eps / np.maximum(lengths(offset.astype(np.float64), norm), TINY)
+        scale = problem.region.eps / np.maximum(lengths(offset.astype(np.float64), norm), TINY)
         offset *= column(scale, offset)
         return problem.project(x + offset.reshape(x.shape), who)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advcore._check import Array
-from advcore.attacks._arguments import Arguments
+from advcore.attacks._arguments import Arguments, within_box
 from advcore.attacks._ledger import NAMED, Index, Ledger
 from advcore.attacks._losses import Logits
 from advcore.attacks._monitor import Monitor, Stopped
@@ -56,6 +56,7 @@ def run(
         callback=given.callback,
         progress=given.progress,
     )
+    eps = eps if norm is None else within_box(eps, norm, given)
     with monitor:
         return _Run(given, monitor, norm, eps, minimise).all(propose, together or given.batch_size)
 
@@ -164,7 +165,11 @@ class _Run:
             self._keep_checked(owners, getattr(error, "answered", None))
             raise
         _check_classes(self.given, owners, logits.shape[1])
-        self.judge.probe(x, owners)
+        try:
+            self.judge.probe(x, owners)
+        except BaseException:
+            self._keep_checked(owners, logits)
+            raise
         problem = self._problem(owners, logits)
         met = problem.met(logits, np.arange(len(owners)))
         if self.judge.randomised:

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from advcore import _check
 from advcore._check import Array
-from advcore.attacks._arguments import check
+from advcore.attacks._arguments import check, within_box
 from advcore.attacks._climb import Climb
 from advcore.attacks._losses import LOSSES
 from advcore.attacks._options import Options
@@ -76,7 +76,7 @@ def bim(
     loss = _check.choice("loss", loss, tuple(LOSSES))
     given = check("bim", model, x, y, options)
     level = (given.bounds[1] - given.bounds[0]) / 255
-    levels = eps / level
+    levels = within_box(eps, "linf", given) / level
     count = max(math.ceil(min(levels + 4, 1.25 * levels)), 1) if steps is None else steps
     count = _check.integer("steps", count, minimum=1)
     size = level if step_size is None else _check.real("step_size", step_size, above=0.0)

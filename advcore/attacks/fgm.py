@@ -69,7 +69,7 @@ def fgm(
     def propose(problem: Problem) -> None:
         index = problem.afford(np.arange(len(problem.x)), problem.gradient_queries(), 1)
         gradient = problem.gradient(problem.x[index], index, loss)
-        step = eps * direction(gradient.ascent, "l2")
+        step = problem.region.eps * direction(gradient.ascent, "l2")
         problem.submit(problem.project(problem.x[index] + step, index), index)
 
     return run(propose, given, norm="l2", eps=eps)

@@ -68,7 +68,7 @@ def fgsm(
     def propose(problem: Problem) -> None:
         index = problem.afford(np.arange(len(problem.x)), problem.gradient_queries(), 1)
         gradient = problem.gradient(problem.x[index], index, loss)
-        step = problem.x.dtype.type(eps) * np.sign(gradient.ascent).astype(problem.x.dtype)
+        step = problem.x.dtype.type(problem.region.eps) * np.sign(gradient.ascent).astype(problem.x.dtype)
         problem.submit(problem.project(problem.x[index] + step, index), index)
 
     return run(propose, given, norm="linf", eps=eps)

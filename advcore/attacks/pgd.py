@@ -6,7 +6,7 @@ from typing import Any, Unpack
 
 from advcore import _check
 from advcore._check import Array
-from advcore.attacks._arguments import check
+from advcore.attacks._arguments import check, within_box
 from advcore.attacks._climb import Climb
 from advcore.attacks._losses import LOSSES
 from advcore.attacks._options import Options
@@ -97,7 +97,7 @@ def pgd(
     eps = _check.real("eps", eps, minimum=0.0)
     norm = _check.choice("norm", norm, ("linf", "l2", "l1"))
     steps = _check.integer("steps", steps, minimum=1)
-    size = PATH[norm] * eps / steps if step_size is None else _check.real("step_size", step_size, above=0.0)
+    size = None if step_size is None else _check.real("step_size", step_size, above=0.0)
     restarts = _check.integer("restarts", restarts, minimum=1)
     if not _check.flag("random_start", random_start) and restarts > 1:
         raise ValueError(f"restarts must be 1 without a random start, which would repeat itself; got {restarts}")
@@ -106,6 +106,7 @@ def pgd(
     quantile = _check.real("quantile", quantile, minimum=0.0, below=1.0)
     early_stop = _check.flag("early_stop", early_stop)
     given = check("pgd", model, x, y, options)
+    size = within_box(PATH[norm] * within_box(eps, norm, given) / steps if size is None else size, norm, given)
 
     climb = Climb(norm, steps, size, loss, restarts, random_start, momentum, quantile, early_stop, turns=True)
     return run(climb, given, norm=norm, eps=eps)

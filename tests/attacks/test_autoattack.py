@@ -167,3 +167,28 @@ def test_an_error_carries_what_all_members_have_found(bumpy, calls):
     if calls > 6:  # the first member has ended
         assert done.any()
         assert any("numbers the samples it was given" in note for note in caught.value.__notes__)
+
+
+class Noisy:
+    """A linear model with noise on its answers."""
+
+    randomised = True
+
+    def __init__(self, w):
+        self.w, self.rng = w, np.random.default_rng(1)
+
+    def logits(self, x):
+        return x @ self.w + 0.5 * self.rng.normal(size=(len(x), self.w.shape[1]))
+
+    def vjp(self, x, cotangent):
+        return cotangent @ self.w.T
+
+
+def test_votes_are_about_the_example_that_is_returned():
+    rng = np.random.default_rng(0)
+    w, x = rng.normal(size=(12, 4)), rng.uniform(0.2, 0.8, (60, 12))
+    y = (x @ w).argmax(axis=1)
+    result = autoattack(Noisy(w), x, y, eps=0.08, steps=3, queries=20, target_classes=2)
+    fresh = Noisy(w)
+    shares = np.mean([fresh.logits(result.examples).argmax(axis=1) != y for _ in range(1000)], axis=0)
+    np.testing.assert_allclose(result.votes, shares, atol=0.2)  # four standard deviations of 100 votes

@@ -39,6 +39,21 @@ def test_the_check_of_the_inputs_keeps_whom_the_model_calls_wrong():
     assert (found.queries_to_success[:16:2] == 1).all()
 
 
+def test_an_interrupt_while_it_is_found_out_whether_the_model_is_random_keeps_them_too():
+    calls = []
+
+    def ask(batch):
+        calls.append(len(batch))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return scores(batch)
+
+    found = square(ask, X, np.where(np.arange(SAMPLES) % 2, Y, (Y + 1) % 3), eps=0.1, output="logits")
+    assert found.stopped == "interrupted"
+    assert (found.status[::2] == "misclassified").all()
+    assert (found.status[1::2] == "unfinished").all()
+
+
 @pytest.mark.parametrize(("options", "last"), [({"quantize": 255}, 34), ({"randomised": True}, 12)])
 def test_on_a_grid_and_of_a_randomised_model_what_was_found_is_kept(options, last):
     calls = []  # about perturbed inputs
