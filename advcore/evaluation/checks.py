@@ -27,6 +27,7 @@ LONGER = "more steps and more restarts change nothing"
 TRANSFER = "examples made for other models do not beat white-box attacks"
 RANDOM = "random points do not beat the attacks"
 TREND = "the loss moves the attacker's way"
+GRADIENTS = "gradients are neither zero nor non-finite"
 DETECTOR = "the detector holds against attackers who know it"
 
 
@@ -117,6 +118,8 @@ def _twice(results: Results) -> Judged:
     )
     if results.about.randomised:
         return False, evidence + "; the model is randomised, so its answers were averaged over 100 passes"
+    if not moved and lost and any(row.alone is False for row in clean):
+        return None, evidence + "; asked the same it answers the same, asked in other batches it does not: see there"
     return moved == 0 and lost == 0, evidence
 
 
@@ -221,7 +224,7 @@ CHECKS: dict[str, tuple[Callable[[Results], Judged], str]] = {
     "white-box attacks beat black-box ones": (comparisons.black_box, _MASKED),
     TRANSFER: (comparisons.transfer, _MASKED),
     RANDOM: (comparisons.random_points, _MASKED),
-    "gradients are neither zero nor non-finite": (
+    GRADIENTS: (
         _gradients,
         "Other tools, which climb cross-entropy, get stuck here: attack the logits (as the attacks here do), and for a "
         "step that has no gradient use attacks.backward_pass.",

@@ -80,14 +80,19 @@ def unless_to_come(results: Results, reason: str) -> Judged:
     return None, reason if results.complete else NOT_YET
 
 
-def _planned(results: Results, gradients: bool) -> list[str]:
-    """Return the attacks of the plan that climb gradients, or those that do without."""
-    return [entry["label"] for entry in results.about.plan if (entry["access"] == "gradient") == gradients]
+def _without_gradients(results: Results) -> list[str]:
+    """Return the attacks of the plan that do without gradients."""
+    return [entry["label"] for entry in results.about.plan if entry["access"] != "gradient"]
+
+
+def _by_gradients(results: Results) -> list[str]:
+    """Return the attacks of the plan that climb gradients in the run's norm: what looks elsewhere proves nothing."""
+    return [entry["label"] for entry in results.about.plan if entry["access"] == "gradient" and entry["in_norm"]]
 
 
 def white_box(results: Results) -> list[str]:
     """Return the attacks whose worst case is called white-box."""
-    found = [label for label in results.labels if label in _planned(results, True)]
+    found = [label for label in results.labels if label in _by_gradients(results)]
     return [label for label in found if label in WHITE_BOX] or found
 
 
@@ -174,8 +179,8 @@ def longer(results: Results) -> Judged:
     """Compare more steps and restarts with the attacks by gradients."""
     white = white_box(results)
     if not any(results.by.get((probes.LONGER, eps)) for eps in results.about.eps):
-        if not _planned(results, True):
-            return None, "no attack by gradients was run"
+        if not any(entry["has_budget"] for entry in results.about.plan if entry["label"] in _by_gradients(results)):
+            return None, "no attack by gradients within a budget was run"
         return _nothing_left(results, white[:1], "no attack by gradients was run")
     return _compare(results, [probes.LONGER], white, "more steps and restarts break what the attacks did not")
 
@@ -190,9 +195,9 @@ def _nothing_left(results: Results, strong: list[str], otherwise: str) -> Judged
 def black_box(results: Results) -> Judged:
     """Compare attacks without gradients with those that have them."""
     white = white_box(results)
-    black = _planned(results, False)
-    if not black or not _planned(results, True):
-        return None, "it takes an attack by gradients and one without"
+    black = _without_gradients(results)
+    if not black or not _by_gradients(results):
+        return None, f"it takes an attack by gradients in {results.about.norm} and one without"
     # An attack that ran on survivors alone could only win: it is judged by a sample of all images, where it ran on one.
     on_all = any(results.by.get((probes.BLACK_BOX, eps)) for eps in results.about.eps)
     tried = [probes.BLACK_BOX] if on_all else black
@@ -214,8 +219,8 @@ def transfer(results: Results) -> Judged:
     labels = [label for label in results.attacks if label.startswith(probes.TRANSFER) and "> model" in label]
     labels = [label for label in labels if not label.startswith(f"{probes.TRANSFER} model")]
     white = white_box(results)
-    if not _planned(results, True):
-        return None, "no attack by gradients was run"
+    if not _by_gradients(results):
+        return None, f"no attack by gradients in {results.about.norm} was run"
     if not labels:
         return unless_to_come(results, "there was no surrogate")
     return _compare(results, labels, white, "an example made for a surrogate wins and white-box attacks do not")

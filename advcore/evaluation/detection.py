@@ -23,9 +23,10 @@ STEPS = 40
 Flags = NDArray[np.bool_]
 Attacked = tuple[AttackResult, Flags]  # and of which samples the queries were spent
 BY_SCORES = ("linf", "l2")  # norms of the attack by scores
+WITHOUT_SCORES = ("label", "top1")
 BY_SCORES_ALONE = (
-    "model and detector have no gradients together, so who knows the detector had scores alone, which shows where it "
-    "fails but not that it holds: give it a score_gradient(x)"
+    "model and detector have no gradients of use together, so who knows the detector had scores alone, which shows "
+    "where it fails but not that it holds: give it a score_gradient(x) that returns (scores, gradients)"
 )
 
 
@@ -40,27 +41,53 @@ def refuse_useless(detector: Any, x: Array) -> None:
     """Raise where the detector raises for inputs, or does not give a finite score for each."""
     if detector is None:
         return
-    try:
-        scores = np.asarray(detector.decision_function(x.copy()), np.float64)
-    except Exception as error:
-        raise ValueError(
-            f"the detector's decision_function raises for the first images: {type(error).__name__}: {error}"
-        ) from error
-    if scores.shape != (len(x),) or not np.isfinite(scores).all():
-        what = f"an array of shape {scores.shape}" if scores.shape != (len(x),) else "NaN or infinity"
+    scores = _asked(detector, "decision_function", x)
+    if scores.shape != (len(x),) or scores.dtype.kind not in "fiub" or not np.isfinite(scores).all():
+        real = scores.shape == (len(x),) and scores.dtype.kind in "fiub"
+        what = "NaN or infinity" if real else f"an array of shape {scores.shape}, {scores.dtype}"
         raise ValueError(f"the detector's decision_function must return a finite score an image, got {what}")
 
 
-def not_run(setup: Setup) -> str:
-    """Say why the detector cannot be attacked, or nothing."""
-    if setup.norm in BY_SCORES or has_gradients(setup):
+def leads(detector: Any, x: Array) -> bool:
+    """Say whether the detector has gradients that are of use at some of the inputs; raise where they have no shape."""
+    if detector is None or not callable(getattr(detector, "score_gradient", None)):
+        return False
+    found = _asked(detector, "score_gradient", x, pair=True)
+    if found.shape != x.shape or found.dtype.kind not in "fiu":
+        raise ValueError(
+            f"the detector's score_gradient must return (scores, gradients) with gradients of shape {x.shape}, got "
+            f"an array of shape {found.shape}, {found.dtype}"
+        )
+    return bool(np.isfinite(found).all() and found.any())
+
+
+def _asked(detector: Any, method: str, x: Array, *, pair: bool = False) -> Array:
+    """Return what a method answers about the inputs, of a pair the second part."""
+    try:
+        answer = getattr(detector, method)(x.copy())
+        if not pair:
+            return np.asarray(answer)
+        if not isinstance(answer, tuple | list) or len(answer) != 2:
+            raise ValueError(f"it must return (scores, gradients), got a {type(answer).__name__}")
+        return np.asarray(answer[1])
+    except Exception as error:
+        raise ValueError(
+            f"the detector's {method} cannot be used for the first images: {type(error).__name__}: {error}"
+        ) from error
+
+
+def not_run(setup: Setup, useful: bool) -> str:
+    """Say why the detector, whose gradients are useful or not, cannot be attacked, or nothing."""
+    if setup.output in WITHOUT_SCORES:
+        return f"the model gives a {setup.output} alone, and who knows the detector needs scores"
+    if setup.norm in BY_SCORES or has_gradients(setup, useful):
         return ""
-    return f"model and detector have no gradients together, and no attack by scores works in {setup.norm}"
+    return f"model and detector have no gradients of use together, and no attack by scores works in {setup.norm}"
 
 
-def has_gradients(setup: Setup) -> bool:
-    """Say whether model and detector have gradients together."""
-    return attacks.joint(setup.handle.open(), setup.detector, output=setup.output).gradients
+def has_gradients(setup: Setup, useful: bool) -> bool:
+    """Say whether model and detector have gradients together, and the detector's are useful."""
+    return useful and attacks.joint(setup.handle.open(), setup.detector, output=setup.output).gradients
 
 
 def probe(setup: Setup, task: Task) -> list[Row]:
@@ -72,7 +99,13 @@ def probe(setup: Setup, task: Task) -> list[Row]:
         for sample, hit, state in zip(task.samples, alarm, status, strict=True)
     ]
     unaware, spent = _strong(setup, task, setup.handle.open(), int(task.options), setup.output)
-    rows += _rows(task, UNAWARE, unaware, unaware.success & ~_alarms(setup.detector, unaware.examples), spent)
+    passed = unaware.success & ~_alarms(setup.detector, unaware.examples)
+    rows += _rows(task, UNAWARE, unaware, passed, spent)
+    if passed.any():  # who knows the detector has these examples, too
+        rows += _rows(task.part(passed), AWARE, _part(unaware, passed), passed[passed], spent[passed])
+        task = task.part(~passed)
+    if passed.all():
+        return rows
     together = attacks.joint(setup.handle.open(), setup.detector, output=setup.output)
     aware, spent = _strong(setup, task, together, int(task.options), None)
     met = aware.success

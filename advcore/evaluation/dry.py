@@ -126,10 +126,10 @@ def _steps(given: Given) -> list[Step]:
         given.unbounded,
         has_gradients=white,
         surrogates=_SURROGATES,
-        detector=setup.detector is not None and not detection.not_run(setup),
+        detector=setup.detector is not None and not detection.not_run(setup, given.detector_leads),
         on_grid=given.is_on_grid(EIGHT_BITS),
     )
-    found = [*first_steps(white), *(step for e in sorted(steps) for step in steps[e])]
+    found = [*first_steps(given.pays_for_gradients), *(step for e in sorted(steps) for step in steps[e])]
     return [step for step in found if not step.rounded_away and not step.label.startswith(probes.UNBOUNDED)]
 
 

@@ -32,7 +32,8 @@ from advcore.evaluation.rows import Key, Row
 from advcore.evaluation.work import Setup
 
 NORMS = ("linf", "l2", "l1")
-PROBED = 16  # samples that are asked for twice
+PROBED = 8  # samples that are asked for twice
+MANY_QUERIES = 100  # that an attack may ask about a sample
 LOOKED_AT = 32
 
 
@@ -52,6 +53,7 @@ class Given:
     access: str
     answers: str
     seconds: float  # of an image in a batch, about
+    detector_leads: bool  # its gradients are of use
 
     @classmethod
     def checked(cls, model: Any, x: object, y: object, **given: Any) -> Given:
@@ -97,6 +99,7 @@ class Given:
         first, is_randomised = _first_answers(access, x[:PROBED], given["randomised"])
         seconds = (time.monotonic() - started) / (2 * len(x[:PROBED]))
         detection.refuse_useless(setup.detector, x[:PROBED])
+        useful = detection.leads(setup.detector, x[:PROBED])
         _refuse_unknown_classes(labels, access, first, setup.output)
         setup = replace(setup, randomised=is_randomised)
         kind = _kind(access, setup.output)
@@ -105,7 +108,7 @@ class Given:
         # What is known by its bytes answers as it does; what draws at random never answers as it did.
         known = is_randomised or isinstance(setup.handle.content, bytes)
         said = "" if known else identity.answers(access, x, first)
-        found = cls(x, labels, setup, budgets, level, planned, effort, chunk, folder, kind, said, seconds)
+        found = cls(x, labels, setup, budgets, level, planned, effort, chunk, folder, kind, said, seconds, useful)
         found.refuse_bad_options()
         return found
 
@@ -145,9 +148,19 @@ class Given:
         """Samples that are looked at together before any attack: few, so that slow models have a report in seconds."""
         return min(self.chunk, LOOKED_AT)
 
+    @property
+    def pays_for_gradients(self) -> bool:
+        """Whether the model has gradients, and the limit of queries pays for those of two losses."""
+        limit = self.setup.max_queries
+        return self.access == "gradients" and (limit is None or limit >= self.setup.access().forwards(2))
+
     def first_chunk_within(self, seconds: float) -> int:
         """Return as many, or as few as can be looked at in so many seconds."""
-        return min(self.first_chunk, max(1, int(seconds / max(3 * self.seconds, 1e-9))))
+        return int(np.clip(seconds / max(3 * self.seconds, 1e-9), 1, self.first_chunk))
+
+    def chunk_within(self, seconds: float) -> int:
+        """Return the samples of a chunk, fewer where so many seconds are short: what is cut begins anew next time."""
+        return int(np.clip(seconds / max(MANY_QUERIES * self.seconds, 1e-9), 1, self.chunk))
 
     @property
     def unbounded(self) -> float:
@@ -159,8 +172,7 @@ class Given:
     def about(self, names: dict[str, str], command: str) -> About:
         """Return what the report says of the run."""
         machine = _config.show_config() | {"software": _versions()}
-        derived = ("access", "has_budget", "is_iterative")
-        plan_rows = [asdict(p) | {name: getattr(p, name) for name in derived} for p in self.plan]
+        plan_rows = [p.described(self.setup.norm) for p in self.plan]
         options = {
             "bounds": self.setup.bounds,
             "attacks": plan_rows,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from advcore import _check, attacks
@@ -66,6 +66,11 @@ class Planned:
         takes_steps = "steps" in _parameters(self.attack) and self.options.get("steps") != 1
         return self.has_budget and self.access == "gradient" and takes_steps
 
+    def described(self, norm: str) -> dict[str, Any]:
+        """Return the fields, and what follows of them in a run of that norm, by name."""
+        derived = {name: getattr(self, name) for name in ("access", "has_budget", "is_iterative")}
+        return asdict(self) | derived | {"in_norm": self.works_in(norm)}
+
     def arguments(self, norm: str, eps: float) -> dict[str, Any]:
         """Return the keyword arguments for a budget."""
         own = dict(self.options)
@@ -74,6 +79,10 @@ class Planned:
         if "norm" in _parameters(self.attack) and norm in _norms(self.attack):
             own.setdefault("norm", norm)
         return own
+
+    def works_in(self, norm: str) -> bool:
+        """Whether it keeps that norm small, or within a budget, rather than another."""
+        return norm in _norms(self.attack) and self.options.get("norm", norm) == norm
 
     def fits(self, norm: str) -> bool:
         """Whether it can work within a budget of that norm; without a budget any distance counts."""

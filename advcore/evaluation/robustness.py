@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -84,7 +85,8 @@ def evaluate(
     randomised : bool, optional
         Whether the model answers differently each time; unless given, it is found out.
     detector : fitted detector, optional
-        With decision_function(x), positive where x is taken for adversarial, and perhaps score_gradient(x): is attacked
+        With decision_function(x), positive where x is taken for adversarial, and perhaps score_gradient(x), which
+        returns (scores, gradients): is attacked
         together with the model (see attacks.joint).
     source : torch module or callable, optional
         The model in the framework it came from, where examples are tried again.
@@ -147,6 +149,8 @@ def evaluate(
         )
     about = given.about(dict(names or {}), command)
     kind = {"has_gradients": given.access == "gradients", "detector": detector is not None}
+    if given.access == "gradients" and not given.pays_for_gradients:
+        about.missing[checklist.GRADIENTS] = "max_queries does not pay for a gradient"
     about.missing.update(not_run(given.plan, given.effort, given.setup.norm, **kind))
     runner = _Runner(given, about, executor, _check.integer("ahead", ahead, minimum=1), started, limit, progress)
     if given.folder is None:
@@ -178,15 +182,14 @@ class _Runner:
 
     def run(self, table: Table) -> Report:
         given = self.given
-        left = None if self.deadline is None else max(self.deadline - time.monotonic(), 0.0)
-        chunk = given.first_chunk if left is None else given.first_chunk_within(left)
-        campaign = self._campaign(table, given.setup, chunk)
+        campaign = self._campaign(table, given.setup, given.first_chunk_within(self._left()))
         try:
-            campaign.run([first_steps(given.access == "gradients")])
+            campaign.run([first_steps(given.pays_for_gradients)])
             if not campaign.out_of_time:
                 _refuse_useless(table, given)
                 nets = self._surrogates(table)
-                campaign = self._campaign(table, replace(given.setup, surrogates=nets), given.chunk, campaign.finished)
+                setup, chunk = replace(given.setup, surrogates=nets), given.chunk_within(self._left())
+                campaign = self._campaign(table, setup, chunk, campaign.finished)
                 steps = attack_steps(
                     given.plan,
                     given.eps,
@@ -208,6 +211,9 @@ class _Runner:
         if given.folder is not None:
             _save(report, given.folder)
         return report
+
+    def _left(self) -> float:
+        return math.inf if self.deadline is None else max(self.deadline - time.monotonic(), 0.0)
 
     def _campaign(self, table: Table, setup: Setup, chunk: int, finished: int = 0) -> Campaign:
         return Campaign(
@@ -238,10 +244,11 @@ class _Runner:
         """Say whether there is a detector, and an attack on it; the report tells why not."""
         if self.given.setup.detector is None or self.given.effort is None:
             return False
-        reason = detection.not_run(self.given.setup)
+        asked = (self.given.setup, self.given.detector_leads)
+        reason = detection.not_run(*asked)
         if reason:
             self.about.missing[checklist.DETECTOR] = reason
-        elif not detection.has_gradients(self.given.setup):
+        elif not detection.has_gradients(*asked):
             self.about.doubts[checklist.DETECTOR] = detection.BY_SCORES_ALONE
         return not reason
 

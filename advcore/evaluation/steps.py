@@ -88,7 +88,7 @@ def attack_steps(
     strongest = _strongest(plan, white)
     for e in eps:
         if white:
-            steps[e] = _with_one_on_all_images(steps[e])
+            steps[e] = _with_some_on_all_images(steps[e])
             steps[e].insert(0, _attack(_single_step(norm), e, breaks=False))
             steps[e] += [_longer(p, e, effort) for p in strongest if lengthened(p, effort)][:1]
             steps[e] += [_black_box(p, e, effort) for p in with_budget if p.access != "gradient"][:1]
@@ -138,10 +138,14 @@ def _attack(planned: Planned, eps: float, breaks: bool = True) -> Step:
     return Step(label, eps, planned, None, everyone, images, _SAMPLED, breaks=breaks, labels=(label,))
 
 
-def _with_one_on_all_images(steps: list[Step]) -> list[Step]:
-    """Return the steps, the first attack of several steps on all images: on survivors it could not lose to one step."""
-    first = next((i for i, step in enumerate(steps) if step.planned and step.planned.is_iterative), None)
-    return [replace(step, everyone=True) if i == first else step for i, step in enumerate(steps)]
+def _with_some_on_all_images(steps: list[Step]) -> list[Step]:
+    """Return the steps, with the first attack by gradients, and the first of several steps, on all images.
+
+    On what another attack left they could not be seen to lose to it.
+    """
+    white = [i for i, step in enumerate(steps) if step.planned and step.planned.access == "gradient"]
+    first = white[:1] + [i for i in white if (planned := steps[i].planned) and planned.is_iterative][:1]
+    return [replace(step, everyone=True) if i in first else step for i, step in enumerate(steps)]
 
 
 def _single_step(norm: str) -> Planned:

@@ -1,6 +1,5 @@
 """The checklist's comparisons, on rows whose answer is known."""
 
-from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,10 +29,7 @@ def rows_of(attack: str, samples: range, broken: range) -> list[Row]:
 
 def checked(rows: list[Row]) -> dict[str, checks.Check]:
     """Return the checklist by name."""
-    plan = [
-        asdict(p) | {"access": p.access, "has_budget": p.has_budget, "is_iterative": p.is_iterative}
-        for p in PLANS["standard"]
-    ]
+    plan = [p.described("linf") for p in PLANS["standard"]]
     about = About(
         "linf", (EPS,), 0, (0, 1), "standard", plan, np.zeros(100, np.int64), "gradients", False, 100, {}, {}, {}, ""
     )
@@ -158,10 +154,7 @@ def test_gradients_that_raise_pass_no_check(attack: str, name: str) -> None:
 
 def test_an_unfinished_run_has_not_shown_that_nothing_was_left() -> None:
     """Its probes may be to come."""
-    plan = [
-        asdict(p) | {"access": p.access, "has_budget": p.has_budget, "is_iterative": p.is_iterative}
-        for p in PLANS["standard"]
-    ]
+    plan = [p.described("linf") for p in PLANS["standard"]]
     about = About(
         "linf", (EPS,), 0, (0, 1), "standard", plan, np.zeros(9, np.int64), "gradients", False, 9, {}, {}, {}, ""
     )
@@ -172,10 +165,7 @@ def test_an_unfinished_run_has_not_shown_that_nothing_was_left() -> None:
 
 def test_an_unfinished_run_says_so_and_gives_no_other_reason() -> None:
     """Of ten images the model was asked for three, and has two right: it is not wrong on the others."""
-    plan = [
-        asdict(p) | {"access": p.access, "has_budget": p.has_budget, "is_iterative": p.is_iterative}
-        for p in PLANS["standard"]
-    ]
+    plan = [p.described("linf") for p in PLANS["standard"]]
     labels, identity = np.zeros(10, np.int64), {"detector": "some hash"}
     about = About("linf", (0.1, EPS), 0, (0, 1), "standard", plan, labels, "gradients", False, 9, {}, identity, {}, "")
     rows = [Row(s, probes.CLEAN, 0.0, s > 1, "misclassified" if s > 1 else "failed") for s in range(3)]

@@ -57,6 +57,30 @@ def test_one_step_that_is_ahead_is_seen_whatever_the_order(attacks):
     assert found.verdict == checks.FAIL
 
 
+@pytest.mark.parametrize("attacks", [["square", "pgd"], ["pgd", "square"]])
+def test_an_attack_by_scores_that_is_ahead_is_seen_whatever_the_order(attacks):
+    class Lost(_conftest.Sides):
+        def vjp(self, x, cotangent):
+            return -super().vjp(x, cotangent)
+
+    x, y = _conftest.sides(100)
+    named = [(name, {"steps": 200 if name == "square" else 5}) for name in attacks]
+    report = advcore.evaluate(Lost(), x, y, norm="linf", eps=0.05, attacks=named, checks="quick")
+    found = next(found for found in report.checks if found.name == "white-box attacks beat black-box ones")
+    assert found.verdict == checks.FAIL
+
+
+@pytest.mark.parametrize("attacks", [["jsma", "square"], ["ddn", "square"]])
+def test_gradients_in_another_norm_are_compared_with_nothing(attacks):
+    """They look for few features, or little L2: that random squares find more in Linf is no fault of the model's."""
+    x, y = _conftest.sides()
+    report = advcore.evaluate(_conftest.Sides(), x, y, norm="linf", eps=0.05, attacks=attacks, checks="quick")
+    found = {check.name: check for check in report.checks}
+    for name in ("white-box attacks beat black-box ones", checks.TRANSFER):
+        assert found[name].verdict == checks.NOT_RUN
+        assert "by gradients in linf" in found[name].evidence
+
+
 @pytest.mark.parametrize(
     ("eps", "verdict", "evidence"),
     [

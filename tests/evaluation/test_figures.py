@@ -1,7 +1,5 @@
 """The pictures of the report say what the table says, and are few enough."""
 
-from dataclasses import asdict
-
 import numpy as np
 import pytest
 
@@ -13,10 +11,7 @@ from advcore.evaluation.rows import EVERY_EPS, Row
 
 
 def results_of(rows: list[Row], eps: tuple[float, ...]) -> Results:
-    plan = [
-        asdict(p) | {"access": p.access, "has_budget": p.has_budget, "is_iterative": p.is_iterative}
-        for p in PLANS["standard"]
-    ]
+    plan = [p.described("linf") for p in PLANS["standard"]]
     labels = np.zeros(10, np.int64)
     about = About("linf", eps, 0, (0, 1), "standard", plan, labels, "gradients", False, 10, {}, {}, {}, "")
     return Results(about, rows)

@@ -1,5 +1,6 @@
 """Runs with a time budget: tasks end when it is over, wherever they are done, and keep what they have."""
 
+import math
 import time
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import pytest
 import advcore
 from advcore import _core
 from advcore.evaluation import handle, work
-from advcore.evaluation.given import LOOKED_AT, PROBED
+from advcore.evaluation.given import LOOKED_AT, PROBED, Given
 from advcore.evaluation.plan import Planned
 from advcore.evaluation.work import Setup, Task
 
@@ -121,3 +122,16 @@ def test_a_slow_model_has_something_to_say_for_what_it_spent(plain, x, y, tmp_pa
     again = evaluate(model, x, y, output=tmp_path)
     assert again.results["accuracy"]["asked"] == len(x)
     assert model.images > before
+
+
+@pytest.mark.parametrize(
+    ("seconds", "left", "samples"),
+    [(0.1, 25.0, 2), (0.1, 1.0, 1), (1e-4, 25.0, 80), (1e-3, 2.0, 20), (1e-4, math.inf, 80), (0.0, 5.0, 80)],
+)
+def test_chunks_of_slow_models_are_so_small_that_some_of_them_end(plain, x, y, seconds, left, samples):
+    """What is cut begins anew when the run goes on: a chunk that no run can end would never get on."""
+    given = Given.checked(
+        plain, x, y, norm="linf", eps=0.1, attacks="quick", output=None, seed=0, bounds=(0, 1), checks="quick",
+        answers=None, randomised=None, detector=None, source=None, max_queries=None, chunk_size=80,
+    )  # fmt: skip
+    assert replace(given, seconds=seconds).chunk_within(left) == samples
