@@ -1,6 +1,7 @@
 """The command without the demonstration: info, selftest, and how errors look."""
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 
@@ -93,11 +94,16 @@ def test_threads_are_set_for_the_process(monkeypatch):
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs PyTorch")
 def test_importing_the_command_does_not_import_heavy_packages():
-    import subprocess
-
     code = (
         "import sys, advcore.cli;"
         "print([m for m in ('torch', 'matplotlib', 'sklearn', 'rich', 'jinja2') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGES)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_package_runs_as_a_module():
+    done = subprocess.run(
+        [sys.executable, "-m", "advcore", "--version"], capture_output=True, text=True, check=True, cwd=PACKAGES
+    )
+    assert done.stdout == f"advcore, version {advcore.__version__}\n"
