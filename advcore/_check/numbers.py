@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -109,11 +110,15 @@ def reals(name: str, value: object, **limits: float) -> tuple[float, ...]:
     return tuple(real(f"{name}[{i}]" if len(values) > 1 else name, v, **limits) for i, v in enumerate(values))
 
 
-def bounds(name: str, value: object) -> tuple[float, float]:
-    """Return value as a pair (low, high) of finite numbers, low below high."""
+def bounds(name: str, value: object, dtype: np.dtype[Any] | None = None) -> tuple[float, float]:
+    """Return value as a pair (low, high) of finite numbers, low below high, no farther apart than a type can hold."""
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         raise TypeError(f"{name} must be a pair (low, high), got {describe(value)}")
     low, high = real(f"{name}[0]", value[0]), real(f"{name}[1]", value[1])
     if low >= high:
         raise ValueError(f"{name} must be a pair (low, high) with low below high, got ({low:g}, {high:g})")
+    if dtype is not None and max(-low, high, high - low) > (largest := float(np.finfo(dtype).max)):
+        raise ValueError(
+            f"{name} must be no farther apart than {largest:.3g}, which {dtype} can hold, got ({low:g}, {high:g})"
+        )
     return low, high

@@ -13,7 +13,7 @@ from advcore.attacks._problem import Problem
 
 STILL = 0.05  # of a step: who gets no further has reached the end of the region in the direction of its gradient
 ROUND = 8  # steps: the longest way round that is noticed
-FAR = 100.0  # times the region's radius: from there the projection is the farthest point of it in a direction
+FAR = 100.0  # times the budget: from there the projection is the farthest point of it in a direction
 
 
 class Aims:

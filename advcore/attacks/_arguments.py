@@ -61,10 +61,7 @@ def check(attack: str, model: Any, x: object, y: object, options: Options, *, bi
     given: dict[str, Any] = {**defaults_of(attack), **options}
     _check.methods("model", model, ())
     x = _check.array("x", x, min_ndim=2)
-    box = _check.bounds("bounds", given["bounds"])
-    largest = float(np.finfo(x.dtype).max)
-    if max(-box[0], box[1], box[1] - box[0]) > largest:
-        raise ValueError(f"bounds must be no farther apart than {largest:.3g}, which {x.dtype} can hold, got {box}")
+    box = _check.bounds("bounds", given["bounds"], x.dtype)
     _check.finite("x", x)
     _check.inside("x", x, box)
     shape = (len(x),)

@@ -108,7 +108,7 @@ class Climb:
     ) -> Array:
         """Return the next iterates: a step on; for who has just turned, the end of the region in the new direction."""
         turned = np.zeros(len(x), np.bool_) if aims is None else aims.turned[index]
-        sizes = np.where(turned, FAR * problem.region.radius, self.step_size)
+        sizes = np.where(turned, FAR * problem.region.eps, self.step_size)
         if self.norm == "linf":
             to = problem.region.signed_step(x, ascent, sizes.astype(x.dtype), index)
         else:

@@ -51,8 +51,6 @@ class Region:
         self.origin, self.bounds, self.norm, self.eps = origin, bounds, norm, eps
         self.mask, self.steps = mask, quantize
         low, high = (origin.dtype.type(bound) for bound in bounds)
-        #: What no two points of the region are more than twice apart, in its norm.
-        self.radius = min(eps, float(bounds[1] - bounds[0]) * max(origin[:1].size, 1))
         if norm == "linf":
             self.lower = np.maximum(-_add_at_most(-origin, eps), low)
             self.upper = np.minimum(_add_at_most(origin, eps), high)

@@ -79,6 +79,6 @@ def bim(
     levels = within_box(eps, "linf", given) / level
     count = max(math.ceil(min(levels + 4, 1.25 * levels)), 1) if steps is None else steps
     count = _check.integer("steps", count, minimum=1)
-    size = level if step_size is None else _check.real("step_size", step_size, above=0.0)
+    size = level if step_size is None else within_box(_check.real("step_size", step_size, above=0.0), "linf", given)
     last = variant == "last_step"
     return run(Climb("linf", count, size, loss, early_stop=not last, keep_last=last), given, norm="linf", eps=eps)

@@ -97,7 +97,7 @@ def pgd(
     eps = _check.real("eps", eps, minimum=0.0)
     norm = _check.choice("norm", norm, ("linf", "l2", "l1"))
     steps = _check.integer("steps", steps, minimum=1)
-    size = None if step_size is None else _check.real("step_size", step_size, above=0.0)
+    own_size = None if step_size is None else _check.real("step_size", step_size, above=0.0)
     restarts = _check.integer("restarts", restarts, minimum=1)
     if not _check.flag("random_start", random_start) and restarts > 1:
         raise ValueError(f"restarts must be 1 without a random start, which would repeat itself; got {restarts}")
@@ -106,7 +106,8 @@ def pgd(
     quantile = _check.real("quantile", quantile, minimum=0.0, below=1.0)
     early_stop = _check.flag("early_stop", early_stop)
     given = check("pgd", model, x, y, options)
-    size = within_box(PATH[norm] * within_box(eps, norm, given) / steps if size is None else size, norm, given)
+    budget = within_box(eps, norm, given)
+    size = PATH[norm] * budget / steps if own_size is None else within_box(own_size, norm, given)
 
     climb = Climb(norm, steps, size, loss, restarts, random_start, momentum, quantile, early_stop, turns=True)
     return run(climb, given, norm=norm, eps=eps)

@@ -41,9 +41,9 @@ def refuse_useless(detector: Any, x: Array) -> None:
     """Raise where the detector raises for inputs, or does not give a finite score for each."""
     if detector is None:
         return
-    scores = _asked(detector, "decision_function", x)
-    if scores.shape != (len(x),) or scores.dtype.kind not in "fiub" or not np.isfinite(scores).all():
-        real = scores.shape == (len(x),) and scores.dtype.kind in "fiub"
+    scores = np.asarray(_asked(detector, "decision_function", x))
+    real = scores.shape == (len(x),) and scores.dtype.kind in "fiub"
+    if not real or not np.isfinite(scores).all():
         what = "NaN or infinity" if real else f"an array of shape {scores.shape}, {scores.dtype}"
         raise ValueError(f"the detector's decision_function must return a finite score an image, got {what}")
 
@@ -52,7 +52,12 @@ def leads(detector: Any, x: Array) -> bool:
     """Say whether the detector has gradients that are of use at some of the inputs; raise where they have no shape."""
     if detector is None or not callable(getattr(detector, "score_gradient", None)):
         return False
-    found = _asked(detector, "score_gradient", x, pair=True)
+    answer = _asked(detector, "score_gradient", x)
+    if not isinstance(answer, tuple | list) or len(answer) != 2:
+        raise ValueError(
+            f"the detector's score_gradient must return (scores, gradients), got a {type(answer).__name__}"
+        )
+    found = np.asarray(answer[1])
     if found.shape != x.shape or found.dtype.kind not in "fiu":
         raise ValueError(
             f"the detector's score_gradient must return (scores, gradients) with gradients of shape {x.shape}, got "
@@ -61,15 +66,10 @@ def leads(detector: Any, x: Array) -> bool:
     return bool(np.isfinite(found).all() and found.any())
 
 
-def _asked(detector: Any, method: str, x: Array, *, pair: bool = False) -> Array:
-    """Return what a method answers about the inputs, of a pair the second part."""
+def _asked(detector: Any, method: str, x: Array) -> Any:
+    """Return what a method answers about the inputs."""
     try:
-        answer = getattr(detector, method)(x.copy())
-        if not pair:
-            return np.asarray(answer)
-        if not isinstance(answer, tuple | list) or len(answer) != 2:
-            raise ValueError(f"it must return (scores, gradients), got a {type(answer).__name__}")
-        return np.asarray(answer[1])
+        return getattr(detector, method)(x.copy())
     except Exception as error:
         raise ValueError(
             f"the detector's {method} cannot be used for the first images: {type(error).__name__}: {error}"

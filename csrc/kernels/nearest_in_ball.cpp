@@ -8,9 +8,17 @@ namespace advcore::ADVCORE_LEVEL {
 namespace {
 
 constexpr int most_rounds = 64;
-constexpr int64_t stretch = 256;         // registers that are summed in one chain
-constexpr double sum_slack = 1e-13;      // so that a sum of the same squares in another order is no larger than eps^2
+constexpr int64_t stretch = 16;          // registers that are summed in one chain
 constexpr double farthest_step = 1e100;  // whose square is finite
+
+// How far sums of so many squares in two orders may be apart, relative to them: NumPy's takes chains of 16 at most, and
+// their sums in pairs. What is less than eps^2 by it here is no more than eps^2 there.
+double sum_slack(int64_t size) {
+    const int64_t registers = ceil_div(size, lanes<double>);
+    int64_t theirs = smaller(ceil_div(size, 8), 16) + 3;
+    for (int64_t left = size; left > 128; left = ceil_div(left, 2)) ++theirs;
+    return static_cast<double>(smaller(registers, stretch) + ceil_div(registers, stretch) + 5 + theirs) * 0x1p-53;
+}
 
 template <class T>
 ADVCORE_INLINE Vec<double> read_doubles(const T* from, int used) {
@@ -35,7 +43,8 @@ public:
 
     void find() {
         const double most = args_.eps * args_.eps;
-        if (write<true>(1) <= most * (1 - sum_slack)) return;
+        const double spare = sum_slack(args_.size), enough = most * (1 - spare);
+        if (write<true>(1) <= enough) return;
         double share = 0;
         for (int round = 0; round < most_rounds; ++round) {
             double full, free;
@@ -45,9 +54,10 @@ public:
             if (!(next > share)) break;
             share = next < 1 ? next : 1;
         }
-        double slack = sizeof(T) == 4 ? 0x1p-24 : 8 * sum_slack;
-        share *= 1 - slack / 8;  // so that rounding to T leaves few points outside, which are pulled harder each time
-        while (write<false>(share) > most * (1 - sum_slack)) {
+        double slack = sizeof(T) == 4 ? 0x1p-24 : spare;
+        // Rounding to T then leaves few points outside, which are pulled harder each time.
+        share *= 1 - (sizeof(T) == 4 ? slack / 8 : 0.6 * slack);
+        while (write<false>(share) > enough) {
             share *= 1 - slack;
             slack = slack < 0.5 ? 2 * slack : 1;
         }
