@@ -126,6 +126,27 @@ def test_sets_are_those_of_float64(make, data):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_few_points_among_themselves_have_the_bits_of_others(dtype, data):
+    """Half of the pairs are found by the other half, where the queries lie in the memory of the reference."""
+    count = data.draw(st.integers(1, 128))
+    first = data.draw(st.integers(0, count - 1))
+    last, k = data.draw(st.integers(first + 1, count)), data.draw(st.integers(1, count))
+    points = np.random.default_rng(count).normal(size=(count, 75)).astype(dtype)
+    points[count // 2 :] += 3 * (points[: count - count // 2] > 1)
+    before = advcore.get_num_threads()
+    try:
+        for threads in (1, 3):
+            advcore.set_num_threads(threads)
+            own, other = ops.knn(points[first:last], points, k), ops.knn(points[first:last].copy(), points, k)
+            for ours, theirs in zip(own, other, strict=True):
+                np.testing.assert_array_equal(ours, theirs)
+    finally:
+        advcore.set_num_threads(before)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_few_points_are_in_the_order_of_float64_within_the_rounding_of_float32(dtype):
     """The same terms in another order: their sums differ in float32, and are equal in float64, or nearly so."""
     rng = np.random.default_rng(0)

@@ -192,6 +192,44 @@ def test_errors(op, call, error, message):
         call(op)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_found_among_few_points(value, threads):
+    rng = np.random.default_rng(0)
+    clean = [rng.normal(size=(n, 700)).astype(np.float32) for n in (31, 40)]
+    before = advcore.get_num_threads()
+    advcore.set_num_threads(threads)
+    try:
+        for which, name in enumerate(("queries", "reference")):
+            for row, column in ((0, 0), (17, 511), (30, 512), (len(clean[which]) - 1, 699)):
+                arrays = [x.copy() for x in clean]
+                arrays[which][row, column] = value
+                for op in (ops.knn, ops.lid):
+                    with pytest.raises(
+                        ValueError, match=f"{name} must be finite, got NaN or infinity in sample {row}$"
+                    ):
+                        op(*arrays, 5)
+                if name == "queries":
+                    with pytest.raises(ValueError, match=f"queries must be finite.* in sample {row}$"):
+                        ops.KnnIndex(arrays[1]).search(arrays[0], 5)
+    finally:
+        advcore.set_num_threads(before)
+
+
+@pytest.mark.parametrize("size", [1e-44, 1e-30, 1e18, 1e37])
+def test_few_points_of_any_size(size):
+    """Their squares are beyond float32, or its sums with the mean are, and all are found."""
+    rng = np.random.default_rng(1)
+    queries, reference = ((size * rng.normal(size=(n, 50))).astype(np.float32) for n in (12, 100))
+    queries[:4] = reference[:4]
+    distances, indices = ops.knn(queries, reference, 9)
+    every = np.sqrt(np.square(queries[:, None].astype(np.float64) - reference).sum(axis=2))
+    np.testing.assert_array_equal(indices, np.argsort(every, axis=1, kind="stable")[:, :9])
+    np.testing.assert_allclose(
+        distances, np.sort(every, axis=1)[:, :9], rtol=1e-6, atol=np.finfo(np.float32).smallest_subnormal
+    )
+
+
 def test_out_errors():
     with pytest.raises(TypeError, match="out must be a list or tuple"):
         ops.knn(Q, R, 1, out=np.empty((2, 1)))

@@ -31,7 +31,7 @@ def knn(
 
     The search is exact: neighbours are ordered by sums of squared differences in float64, whatever the type, and the
     distances are their roots, rounded once. So they are right for points that lie close together and far from the
-    origin. (Of at most 128 points in float32 sums that the order does not need are float32's own, and distances right
+    origin. (Of at most 128 points in float32 what the order does not need is found in float32, and distances are right
     to a millionth.) Extra memory is a small multiple of the result and some tens of MiB. To search one reference again
     and again, prepare it once: ``KnnIndex``.
 
@@ -153,12 +153,13 @@ def two_nn(points: Array, *, discard_fraction: float = 0.1) -> float:
     return float(logs @ heights) / squares if squares > 0 else math.inf
 
 
-def check_reference(reference: Array, name: str = "reference") -> Array:
-    """Return reference points that can be searched, or say what is wrong."""
+def check_reference(reference: Array, name: str = "reference", *, once: bool = False) -> Array:
+    """Return reference points that can be searched, once or again and again, or say what is wrong."""
     reference = _check.array(name, reference, axes=("R", "D"))
     if len(reference) == 0:
         raise ValueError(f"{name} must have at least one point, got shape {reference.shape}")
-    _check.finite(name, reference)
+    if not (once and _core.knn_tells_nonfinite(reference)):
+        _check.finite(name, reference)
     return reference
 
 
@@ -171,7 +172,8 @@ def check_queries(
         raise ValueError(
             f"queries and reference must have the same number of columns, got {queries.shape} and {reference.shape}"
         )
-    _check.finite("queries", queries)
+    if not _core.knn_tells_nonfinite(reference):  # or else search looks: reading all of them first takes a tenth of it
+        _check.finite("queries", queries)
     left = len(reference)
     if exclude is not None:
         exclude = _check.integers("exclude", exclude, shape=(len(queries),), minimum=-1, maximum=len(reference) - 1)
@@ -198,6 +200,8 @@ def search(
     indices = _check.output(out_indices, (len(queries), k), np.dtype(np.int64), inputs)
     run(distances, indices, queries, exclude)
     if np.isinf(distances[:, -1]).any():
+        _check.finite("queries", queries)
+        _check.finite("reference", reference)
         row = int(np.argmax(np.isinf(distances[:, -1])))
         raise ValueError(f"queries and reference must have distances within {queries.dtype}, got larger: row {row}")
     return _check.deliver(distances, out_distances), _check.deliver(indices, out_indices)
@@ -231,7 +235,7 @@ def _checked(
 ) -> tuple[Array, Array, int, Indices | None]:
     queries = _check.array("queries", queries, axes=("Q", "D"))
     _check.array("reference", reference, axes=("R", "D"), dtype=queries.dtype)
-    reference = check_reference(reference)
+    reference = check_reference(reference, once=True)
     return queries, reference, *check_queries(queries, reference, k, exclude)[1:]
 
 

@@ -28,6 +28,11 @@ void knn(Array<T> distances, Array<int64_t> indices, const Array<T>& queries, co
     search(prepared, distances, indices, queries, exclude);
 }
 
+template <class T>
+bool tells_nonfinite(const Array<T>& reference) {
+    return KnnReference<T>::tells_nonfinite(extent(reference, 0), extent(reference, 1));
+}
+
 // A reference with its images; it holds the arrays that these were made from.
 template <class T>
 class Prepared {
@@ -62,6 +67,7 @@ template <class T>
 void bind(py::module_& m, const char* prepared) {
     m.def("knn", &knn<T>, py::arg().noconvert(), py::arg().noconvert(), py::arg().noconvert(), py::arg().noconvert(),
           py::arg().noconvert(), py::arg().noconvert(), py::arg());
+    m.def("knn_tells_nonfinite", &tells_nonfinite<T>, py::arg().noconvert());
     m.def("lid", &lid<T>, py::arg().noconvert(), py::arg().noconvert());
     py::class_<Prepared<T>>(m, prepared)
         .def(py::init<Array<T>, MaybeArray<T>, double>(), py::arg().noconvert(), py::arg().noconvert(), py::arg())

@@ -159,7 +159,7 @@ void KnnReference<T>::search(const T* queries, int64_t count, int64_t k, const i
                              int64_t* indices) const {
     const Query query{queries, count, k, exclude, distances, indices};
     if (count == 0) return;
-    if (few())
+    if (few(count_, dimensions_))
         search_few(query);
     else if (filter_pays(query))
         search_filtered(query);

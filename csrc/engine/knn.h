@@ -28,6 +28,9 @@ public:
     // Makes the images of all points and keeps them; without, every search makes them, piece by piece.
     void keep_images();
 
+    // Whether a search writes infinite distances where a coordinate, of whichever point, is NaN or infinite.
+    static bool tells_nonfinite(int64_t count, int64_t dimensions) { return sizeof(T) == 4 && few(count, dimensions); }
+
     // Writes the k nearest of every query, ascending: [queries][k]. `exclude` may be null.
     void search(const T* queries, int64_t count, int64_t k, const int64_t* exclude, T* distances,
                 int64_t* indices) const;
@@ -37,7 +40,9 @@ private:
     struct Query;  // what is asked
 
     // By the reference alone: the distances are not those of the other ways to the last bit.
-    bool few() const { return count_ <= knn_few_points && dimensions_ >= knn_few_dimensions; }
+    static bool few(int64_t count, int64_t dimensions) {
+        return count <= knn_few_points && dimensions >= knn_few_dimensions;
+    }
     double dense_cycles(const Query& query) const;
     bool filter_pays(const Query& query) const;
     int64_t image_dimensions() const { return basis_.components ? basis_.components + 1 : dimensions_; }

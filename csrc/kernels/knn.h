@@ -34,7 +34,7 @@ struct KnnDenseArgs {
 
 // Measures all pairs with a few points in T's arithmetic, to some units of its last place, and exactly those whose
 // order this cannot tell. An item is one tile of at most knn_few_queries queries; it leaves the lists in ascending
-// order.
+// order, in float32 empty ones where a coordinate is not finite.
 template <class T>
 struct KnnFewArgs {
     const T *queries, *reference;

@@ -114,25 +114,46 @@ struct DistanceKeys {
     static constexpr int64_t most = 128, low_bits = most - 1;
     int64_t key[most], used = 0;
 
-    // Of all but one; the `wanted` nearest, or as many as there are, come first.
-    template <class T>
-    DistanceKeys(const T* distance, int64_t count, int64_t exclude, int64_t wanted) {
+    // Of all but one; the `wanted` nearest, or as many as there are, come first and in order.
+    DistanceKeys(const double* distance, int64_t count, int64_t exclude, int64_t wanted) {
         for (int64_t i = 0; i < count; ++i) {
-            const double d = static_cast<double>(distance[i]);
             int64_t bits;
-            __builtin_memcpy(&bits, &d, sizeof bits);
+            __builtin_memcpy(&bits, distance + i, sizeof bits);
             key[used] = (bits & ~low_bits) | i;
             used += i != exclude;
         }
-        select_smallest(key, used, smaller(wanted, used));
+        sort_first(smaller(wanted, used));
     }
-    int64_t number(int64_t i) const { return key[i] & low_bits; }
+    static int64_t number_of(int64_t key) { return key & low_bits; }
+    int64_t number(int64_t i) const { return number_of(key[i]); }
 
-    // The largest key that the first `count` distances can have.
-    int64_t last(int64_t count) const {
-        int64_t result = 0;
-        for (int64_t i = 0; i < count; ++i) result = larger(result, key[i] | low_bits);
-        return result;
+private:
+    static constexpr int64_t spare = 8;  // keys too many that are sorted sooner than told apart
+
+    void sort_first(int64_t wanted) {
+        int64_t low = INT64_MAX, limit = 0, within = used;
+        for (int64_t i = 0; i < used; ++i) low = smaller(low, key[i]), limit = larger(limit, key[i]);
+        int64_t middle = larger(low, limit - (int64_t{2} << 52));  // a quarter of the largest: most are no nearer
+        for (; within > wanted + spare; middle = low + (limit - low) / 2) {
+            int64_t found = 0;
+            for (int64_t i = 0; i < used; ++i) found += key[i] <= middle;
+            if (found < wanted)
+                low = middle + 1;
+            else
+                limit = middle, within = found;
+        }
+        int64_t near[most], far[most], place = 0;
+        for (int64_t i = 0; i < used; ++i) {  // without a branch on what is compared
+            near[place] = key[i], far[i - place] = key[i];
+            place += key[i] <= limit;
+        }
+        // Each goes where it belongs by the number of those before it.
+        for (int64_t i = 0; i < within; ++i) {
+            int64_t before = 0;
+            for (int64_t j = 0; j < within; ++j) before += near[j] < near[i];
+            key[before] = near[i];
+        }
+        for (int64_t i = within; i < used; ++i) key[i] = far[i - within];
     }
 };
 
@@ -140,19 +161,16 @@ struct DistanceKeys {
 // upper bits of the distance and the number of the point, then put in order by both in full.
 inline void fill_list(Nearest nearest, const double* row, int64_t count, int64_t first, int64_t exclude) {
     const DistanceKeys keys(row, count, exclude - first, nearest.size);
-    const int64_t size = smaller(nearest.size, keys.used), last = keys.last(size);
-    // Each of the selected goes where it belongs by the number of those before it. Offered from the farthest on, each
-    // goes to the end of the list.
-    int64_t order[DistanceKeys::most];
-    for (int64_t i = 0; i < size; ++i) {
-        int64_t after = 0;
-        for (int64_t j = 0; j < size; ++j) after += keys.key[j] > keys.key[i];
-        order[after] = keys.number(i);
-    }
+    const int64_t size = smaller(nearest.size, keys.used);
+    // Offered from the farthest on, each goes to the end of the list.
     const int64_t empty = nearest.size - size;
-    for (int64_t i = 0; i < size; ++i) nearest.put(empty + i, row[order[i]], first + order[i]);
+    for (int64_t i = 0; i < size; ++i) {
+        const int64_t number = keys.number(size - 1 - i);
+        nearest.put(empty + i, row[number], first + number);
+    }
     for (int64_t i = size; i < keys.used; ++i)  // those that the upper bits cannot tell from the last
-        if (keys.key[i] <= last) nearest.offer(row[keys.number(i)], first + keys.number(i));
+        if (keys.key[i] <= (keys.key[size - 1] | DistanceKeys::low_bits))
+            nearest.offer(row[keys.number(i)], first + keys.number(i));
 }
 
 // Offers the points first .. first + count - 1, whose squared distances lie in a row of whole vectors. Of most groups

@@ -8,16 +8,18 @@ namespace advcore::ADVCORE_LEVEL {
 namespace {
 
 constexpr int most_rounds = 64;
-constexpr int64_t stretch = 16;          // registers that are summed in one chain
+constexpr int64_t stretch = 8;           // registers that are summed in one chain
 constexpr double farthest_step = 1e100;  // whose square is finite
 
 // How far sums of so many squares in two orders may be apart, relative to them: NumPy's takes chains of 16 at most, and
 // their sums in pairs. What is less than eps^2 by it here is no more than eps^2 there.
 double sum_slack(int64_t size) {
     const int64_t registers = ceil_div(size, lanes<double>);
-    int64_t theirs = smaller(ceil_div(size, 8), 16) + 3;
+    int64_t theirs = smaller(ceil_div(size, 8), 16) + 3,
+            ours = smaller(registers, stretch) + ceil_div(registers, stretch);
+    for (int apart = lanes<double>; apart > 1; apart /= 2) ++ours;
     for (int64_t left = size; left > 128; left = ceil_div(left, 2)) ++theirs;
-    return static_cast<double>(smaller(registers, stretch) + ceil_div(registers, stretch) + 5 + theirs) * 0x1p-53;
+    return static_cast<double>(ours + theirs + 2) * 0x1p-53;
 }
 
 template <class T>

@@ -91,6 +91,17 @@ ADVCORE_INLINE void store(T* to, Vec<T> v) {
     __builtin_memcpy(to, &v, sizeof v);
 }
 
+// Keeps the compiler from reading a register's content again from where it came from, for want of others.
+template <class T>
+ADVCORE_INLINE Vec<T> held(Vec<T> v) {
+#if defined(__SSE2__)
+    asm("" : "+v"(v));
+#else
+    asm("" : "+w"(v));
+#endif
+    return v;
+}
+
 // Asks for the memory at from[offset], which need not exist, to be brought near.
 template <class T>
 ADVCORE_INLINE void prefetch(const T* from, int64_t offset) {
