@@ -116,7 +116,7 @@ def _peers(queries: Array, reference: Array, threads: int) -> Iterator[tuple[str
 
 
 def _minibatches(network: nn.Network, mnist: data.Dataset, options: argparse.Namespace) -> None:
-    """Time LID over every layer, from images on: of 100 images among themselves, then of noisy versions against them."""
+    """Time LID over every layer, from images on: of 100 images among themselves, and with noisy versions of them."""
     clean = mnist.x_test[:100]
     rng = np.random.default_rng(0)
     noisy = [np.clip(clean + rng.normal(0, s, clean.shape), 0, 1).astype(np.float32) for s in (0.1, 0.3)]

@@ -43,23 +43,33 @@ def choose(reference: Array, queries: int, k: int) -> Basis | None:
     if len(rows) < 4 * PROBES:
         return None
     with np.errstate(all="ignore"):  # what overflows has no basis
+        # A quarter of the rows tells points that vary in all directions alike.
+        limit = min(len(rows), dimensions) / 6
+        if not _spread(_gram(rows[::4] - rows[::4].mean(axis=0))) < 1.25 / (1 / limit + 3 / len(rows)):
+            return None
         rows = rows - rows.mean(axis=0)
         chosen = np.arange(len(rows)) * PROBES // len(rows)  # every so many rows the next probe
         first = np.diff(chosen, prepend=-1) > 0
         probes, sample = rows[first], rows[~first]
-        gram = (sample @ sample.T).astype(np.float64)
-        energy = float(np.trace(gram))
-        if not 0 < energy < np.inf:
+        gram = _gram(sample)
+        if not _spread(gram) < min(len(sample), dimensions) / 6:
             return None
-        spread = energy**2 / float(np.square(gram).sum())  # in how many directions the points vary, at least
-    if not spread < min(len(sample), dimensions) / 6:
-        return None
     values, vectors = np.linalg.eigh(gram)
     values, vectors = values[::-1], vectors[:, ::-1]
     most = int(min(max(SIZES), np.count_nonzero(values > 1e-5 * values[0]), dimensions // 3))
     components = sample.T @ (vectors[:, :most] / np.sqrt(values[:most])).astype(rows.dtype)
     size = _best_size(probes, sample, components, (points, queries, k))
     return _orthonormal(components[:, :size]) if size else None
+
+
+def _gram(rows: Array) -> Array:
+    return (rows @ rows.T).astype(np.float64)
+
+
+def _spread(gram: Array) -> float:
+    """Say in how many directions rows vary, at least; NaN where they do not vary or overflow."""
+    energy = float(np.trace(gram))
+    return energy**2 / float(np.square(gram).sum()) if 0 < energy < np.inf else np.nan
 
 
 def _orthonormal(components: Array) -> Basis | None:
