@@ -10,10 +10,14 @@ namespace advcore::ADVCORE_LEVEL {
 namespace {
 
 constexpr int64_t most_narrow_rows = 64;  // of more, panels of the weights are worth their while
-// Of columns read side by side: the lines of more, a power of two apart, would push each other out of the first-level
-// cache.
-constexpr int64_t narrow_side = max_panel_rows < 8 ? max_panel_rows : 7;
-constexpr int64_t narrow_cols = 16 * narrow_side;  // at a time
+// Columns read side by side. Where they lie a power of two apart, the lines of more would push each other out of the
+// first-level cache.
+template <class T>
+ADVCORE_INLINE int64_t narrow_side(int64_t stride) {
+    const bool aliased = stride * static_cast<int64_t>(sizeof(T)) % 4096 == 0;
+    return aliased ? smaller(max_panel_rows, 7) : max_panel_rows;
+}
+constexpr int64_t narrow_cols = 8 * max_panel_rows;  // at a time
 template <class T>
 constexpr int64_t narrow_panels_size = (int64_t{4} << 20) / static_cast<int64_t>(sizeof(T));
 
@@ -36,13 +40,10 @@ inline void pack_narrow(const LeftMatrix<T>& a, int64_t rows, int64_t terms, T* 
 template <class T>
 inline void multiply_narrow(int64_t rows, int64_t cols, int64_t terms, const T* panels, const T* b, int64_t b_col,
                             T* sums, bool accumulate, const Finish<T>* finish) {
-    int64_t row_offset[narrow_side], term_offset[block_depth];
-    for (int64_t i = 0; i < narrow_side; ++i) row_offset[i] = i * b_col;
-    for (int64_t i = 0; i < terms; ++i) term_offset[i] = i;
     const int64_t padded = padded_rows<T>(rows);
-    const RowPanels group(cols, narrow_side);
+    const RowPanels group(cols, narrow_side<T>(b_col));
     PanelPair<T> pair{};
-    pair.depth = terms, pair.a_row_offset = row_offset, pair.a_term_offset = term_offset;
+    pair.depth = terms, pair.a_row_stride = b_col;
     pair.c_stride = padded, pair.accumulate = accumulate, pair.last = finish != nullptr;
     if (finish) pair.activation = finish->activation;
     for (int64_t panel = 0; panel < group.count; ++panel) {

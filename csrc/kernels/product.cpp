@@ -17,8 +17,8 @@ void activate_stored(int rows, const PanelPair<T>& p) {
     }
 }
 
-// Which factor lies where its offsets say, or the left one in runs of terms.
-enum class Scattered { none, left, right, runs };
+// Which factor lies where its offsets say, or the left one row by row, or in runs of terms.
+enum class Scattered { none, left, right, rows, runs };
 
 template <class T, int Rows, int Vectors, Scattered Where>
 void multiply(const PanelPair<T>& p) {
@@ -33,6 +33,11 @@ void multiply(const PanelPair<T>& p) {
     const T* left_row[Where == Scattered::left ? Rows : 1];
     if constexpr (Where == Scattered::left)
         for (int r = 0; r < Rows; ++r) left_row[r] = p.a + p.a_row_offset[r];
+    // One address for each four rows: fourteen are more than there are registers for.
+    const T* row_group[Where == Scattered::rows ? ceil_div(Rows, 4) : 1];
+    if constexpr (Where == Scattered::rows)
+        for (int g = 0; g < ceil_div(Rows, 4); ++g) row_group[g] = p.a + g * 4 * p.a_row_stride;
+    const int64_t row_stride = p.a_row_stride;
     const T* left_term = p.a;  // one address for all rows of a panel that is packed
     const int64_t depth = p.depth;
 #pragma GCC unroll 4
@@ -44,6 +49,8 @@ void multiply(const PanelPair<T>& p) {
         const auto left_of = [&](int r) {
             if constexpr (Where == Scattered::left)
                 return splat(left_row[r][p.a_term_offset[k]]);
+            else if constexpr (Where == Scattered::rows)
+                return splat(row_group[r / 4][r % 4 * row_stride + k]);
             else if constexpr (Where == Scattered::runs)
                 return splat(left_term[r * left_run]);
             else
@@ -72,7 +79,7 @@ void multiply(const PanelPair<T>& p) {
         }
         if constexpr (Where == Scattered::runs)
             left_term += k % left_run == left_run - 1 ? p.a_run_step - (left_run - 1) : 1;
-        else if constexpr (Where != Scattered::left)
+        else if constexpr (Where != Scattered::left && Where != Scattered::rows)
             left_term += Rows;
     }
     // Each of what follows is for all sums at once, so that nothing is asked again for every register.
@@ -130,6 +137,7 @@ template <class T, int Rows, int Vectors>
 ADVCORE_INLINE void multiply_with(const PanelPair<T>& p) {
     if (p.a_row_offset) return multiply<T, Rows, Vectors, Scattered::left>(p);
     if (p.b_offset) return multiply<T, Rows, Vectors, Scattered::right>(p);
+    if (p.a_row_stride) return multiply<T, Rows, Vectors, Scattered::rows>(p);
     if (p.a_run_step) return multiply<T, Rows, Vectors, Scattered::runs>(p);
     multiply<T, Rows, Vectors, Scattered::none>(p);
 }

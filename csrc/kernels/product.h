@@ -44,6 +44,8 @@ struct PanelPair {
     const int64_t* a_row_offset = nullptr;
     const int64_t* a_term_offset = nullptr;
     const int64_t* b_offset = nullptr;
+    // Where given: term k of a's row r is a[r * a_row_stride + k].
+    int64_t a_row_stride = 0;
     // Where given: term k of a's row r is a[k / left_run * a_run_step + r * left_run + k % left_run].
     int64_t a_run_step = 0;
     T* c;
