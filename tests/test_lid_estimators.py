@@ -79,3 +79,11 @@ def test_what_is_refused():
     ):
         with pytest.raises(error, match=text):
             call()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_equal_distances_fit_every_dimension_however_the_mean_is_rounded(dtype):
+    for value in np.random.default_rng(0).random(200):
+        for k in (3, 7):
+            points = (np.eye(k) * value).astype(dtype)
+            assert ops.lid(np.zeros((1, k), dtype), points, k, estimator="mom") == np.inf

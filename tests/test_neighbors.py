@@ -214,6 +214,14 @@ def test_what_is_not_finite_is_found_among_few_points(value, threads):
                         ops.KnnIndex(arrays[1]).search(arrays[0], 5)
     finally:
         advcore.set_num_threads(before)
+    with pytest.raises(ValueError, match="reference must be finite"):
+        ops.knn(clean[0][:0], arrays[1], 5)
+    out = np.full((31, 5), 7, np.float32), np.full((31, 5), 7, np.int64)
+    for wrong in ((np.full_like(clean[0], value), clean[1]), (clean[0], arrays[1])):
+        with pytest.raises(ValueError, match="must be finite"):
+            ops.knn(*wrong, 5, out=out)
+    assert (out[0] == 7).all()
+    assert (out[1] == 7).all()
 
 
 @pytest.mark.parametrize("size", [1e-44, 1e-30, 1e18, 1e37])

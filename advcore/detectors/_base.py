@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from advcore import _check
 from advcore._check import Array
 from advcore.detectors.feature_classifier import FeatureClassifier
+from advcore.nn import Network
 
 Features = NDArray[np.float64]
 Pull = Callable[[Features], Array]
@@ -28,6 +29,16 @@ ARRAYS = ("reference", "labels")  # arguments that are arrays
 def checksum(array: Any) -> int:
     """Return a number that tells one array from another."""
     return zlib.crc32(np.ascontiguousarray(array).data)
+
+
+def network_checksum(network: Any) -> int:
+    """Return a number that tells the parameters and buffers of a Network from others; 0 for another model."""
+    if not isinstance(network, Network):
+        return 0
+    seen = 0
+    for array in network.state_dict().values():
+        seen = zlib.crc32(np.ascontiguousarray(array).data, seen)
+    return seen
 
 
 class Detector(BaseEstimator):
@@ -99,6 +110,8 @@ class Detector(BaseEstimator):
         self._prepare()
         arrays = {key: getattr(self, key) for key in ARRAYS if hasattr(self, key)}
         self._prepared = {key: checksum(array) for key, array in arrays.items()}  # what was seen of them
+        self._options = {key: value for key, value in self.get_params(deep=False).items() if key not in ARRAYS}
+        self._network = network_checksum(self.network)
         return self
 
     def fit(self: Self, X: Array, y: Array | None = None, *, exclude: Array | None = None) -> Self:
@@ -220,6 +233,8 @@ class Detector(BaseEstimator):
             If the file cannot be written.
         TypeError
             If the network is not an advcore.nn.Network, whose parameters could be told from another's.
+        ValueError
+            If the network, an array or an argument is not what fit saw.
         sklearn.exceptions.NotFittedError
             If the detector is not fitted.
         """

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from advcore import _check, _files, _safetensors
 from advcore._check import Array
 from advcore.defenses import BitDepth, MedianFilter, NonLocalMeans
-from advcore.detectors._base import ARRAYS, Detector, checksum
+from advcore.detectors._base import ARRAYS, Detector, checksum, network_checksum
 from advcore.detectors.bayesian_uncertainty import BayesianUncertainty
 from advcore.detectors.combination import Combination
 from advcore.detectors.feature_classifier import FeatureClassifier
@@ -59,6 +59,8 @@ def save(detector: Detector, path: object) -> None:
     file = _check.path("path", path)
     check_is_fitted(detector, "threshold_")
     network = _check.instance("network", detector.network, Network)
+    if network_checksum(network) != detector._network:
+        raise ValueError("network must be what fit saw, got one whose parameters have changed since")
     arrays: dict[str, Array] = {"threshold": np.array([detector.threshold_])}
     if detector.supervised:
         arrays["ceilings"] = detector.ceilings_
@@ -85,6 +87,8 @@ def _described(detector: Detector, prefix: str, arrays: dict[str, Array]) -> dic
         raise TypeError(f"detector must be of a class of advcore.detectors to be saved, got {type(detector)}")
     options: dict[str, Any] = {}
     for key, value in detector.get_params(deep=False).items():
+        if key not in ARRAYS and value is not detector._options[key] and value != detector._options[key]:
+            raise ValueError(f"{key} must be what fit saw, {detector._options[key]!r}, got {value!r}")
         if key in ARRAYS:
             if checksum(value) != detector._prepared[key]:
                 raise ValueError(f"{key} must be what fit saw, got an array that has changed since")
@@ -102,7 +106,8 @@ def _squeezer(number: int, squeezer: Any) -> dict[str, Any]:
     name = type(squeezer).__name__
     if SQUEEZERS.get(name) is not type(squeezer):
         raise TypeError(f"squeezers[{number}] must be of a class of advcore.defenses to be saved, got {name}")
-    return {"class": name, "options": dict(vars(squeezer))}
+    options = {key: value.item() if isinstance(value, np.generic) else value for key, value in vars(squeezer).items()}
+    return {"class": name, "options": options}
 
 
 def _detector(arrays: dict[str, Array], metadata: Mapping[str, str], network: Network) -> Detector:

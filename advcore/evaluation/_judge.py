@@ -38,13 +38,17 @@ class Plain:
 
     def of(self, x: Array, places: Index) -> NDArray[np.float64]:
         """Return the scores of other versions of images."""
-        scores = np.asarray(self.detector.score_samples(x, **self.options(places)), np.float64)
-        if scores.shape != (len(x),):
-            raise ValueError(f"the detector must give one score an input, ({len(x)},), got {scores.shape}")
-        if not np.isfinite(scores).all():
-            first = int(np.flatnonzero(~np.isfinite(scores))[0])
-            raise ValueError(f"the detector must give finite scores, got {scores[first]} for input {first}")
-        return scores
+        return self._checked(self.detector.score_samples(x, **self.options(places)), places)
+
+    @staticmethod
+    def _checked(scores: Any, x: Index) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = np.asarray(scores, np.float64)
+        if found.shape != (len(x),):
+            raise ValueError(f"the detector must give one score an input, ({len(x)},), got {found.shape}")
+        if not np.isfinite(found).all():
+            first = int(np.flatnonzero(~np.isfinite(found))[0])
+            raise ValueError(f"the detector must give finite scores, got {found[first]} for x[{x[first]}]")
+        return found
 
     def gradient(self, x: Array, places: Index) -> tuple[NDArray[np.float64], Array]:
         """Return the scores and their gradients."""
@@ -71,7 +75,7 @@ class Featured(Plain):
         self.detector.fit_features(np.concatenate([self._features(key, places) for key, places in parts]), labels)
 
     def score(self, key: Key, places: Index) -> NDArray[np.float64]:
-        return np.asarray(self.detector.score_features(self._features(key, places)))
+        return self._checked(self.detector.score_features(self._features(key, places)), places)
 
     def _features(self, key: Key, places: Index) -> NDArray[np.float64]:
         known = self._known[key]

@@ -50,7 +50,8 @@ def rates(scores: dict[str, Scores], fprs: tuple[float, ...], seed: int) -> Rate
     """Measure the scores of the three versions of the same images."""
     negatives, positives = np.concatenate([scores["clean"], scores["noisy"]]), scores["adversarial"]
     labels = np.repeat([0, 1], [len(negatives), len(positives)])
-    false_rates, true_rates, _ = roc_curve(labels, np.concatenate([negatives, positives]))
+    # All points: of those on a line some would be left out, and the best below a rate may be one of them.
+    false_rates, true_rates, _ = roc_curve(labels, np.concatenate([negatives, positives]), drop_intermediate=False)
     return Rates(
         auc=area(negatives, positives),
         interval=_interval(scores, seed),

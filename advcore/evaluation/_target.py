@@ -63,7 +63,24 @@ class Target:
             margins[part], up[part] = margin(np.asarray(logits, np.float64), labels), rows(np.asarray(gradient)[:, 0])
             scores[part], gradient = self.score_gradient(x[part], index[part])
             alarm[part] = rows(gradient)
-        return margins, np.nan_to_num(up), scores, np.nan_to_num(alarm)
+        return margins, _finite(up), scores, _finite(alarm)
+
+    def without_gradients(self, starts: Array) -> str:
+        """Say why the gradients at the images and at examples to start from are of no use, or nothing."""
+        index = np.arange(len(self.x))
+        try:
+            asked = [self.gradients(images, index) for images in (self.x, starts)]
+        except Exception as error:  # the detector's code and the model's are anybody's
+            return f"gradients cannot be had: {type(error).__name__}: {error}"
+        if not any(up.any() for _, up, _, _ in asked):
+            return "the model's gradients are zero, or not finite"
+        if not any(alarm.any() for _, _, _, alarm in asked):
+            return "the detector's gradients are zero, or not finite"
+        return ""
+
+
+def _finite(gradient: Values) -> Values:
+    return np.nan_to_num(gradient, posinf=0.0, neginf=0.0)
 
 
 class Best:

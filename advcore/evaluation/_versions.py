@@ -53,9 +53,19 @@ def _gaussian(x: Array, examples: Array, ids: NDArray[np.int64], seed: int, box:
     return noised(low)
 
 
-def split(count: int, held_out: float, seed: int) -> NDArray[np.bool_]:
-    """Say of each of the images whether it is held out."""
+def split(groups: NDArray[np.int64], held_out: float, seed: int) -> NDArray[np.bool_]:
+    """Say of each image whether it is held out, from its number among the different ones: copies are on one side."""
+    numbers, places = np.unique(groups, return_inverse=True)
+    count = len(numbers)
     order = _random.choice(seed, np.zeros(1, np.int64), 0, count, count, stream=1)[0]
     out = np.zeros(count, np.bool_)
     out[order[: min(max(round(count * held_out), 1), count - 1)]] = True
-    return out
+    return np.asarray(out[places])
+
+
+def drawn(places: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+    """Return at most so many of the places, in their order."""
+    if len(places) <= count:
+        return places
+    chosen = _random.choice(seed, np.zeros(1, np.int64), 0, len(places), count, stream=2)[0]
+    return np.asarray(places[np.sort(chosen)])

@@ -31,7 +31,7 @@ class Adaptive:
     restarts : int, at least 1
         The first from the image itself, the second in turns (see the module), and so on alternately from random starts.
     images : int, at least 1
-        At most so many of the held-out images are attacked.
+        At most so many of the held-out images are attacked, drawn among them.
     queries : int, at least 1
         Draws for each image where there are no gradients.
     """
@@ -92,11 +92,11 @@ class AdaptiveResult:
     detection: dict[float, float]
 
     @classmethod
-    def not_run(cls, reason: str, none: Array, threshold: float) -> AdaptiveResult:
+    def not_run(cls, reason: str, none: Array, threshold: float, fprs: tuple[float, ...]) -> AdaptiveResult:
         """Return the result of an attack that was not run, and why; ``none`` is an empty array of images."""
         empty, no = np.zeros(0), np.zeros(0, np.bool_)
         unknown = float("nan")
-        detection = dict.fromkeys(RATES, unknown)
+        detection = dict.fromkeys(fprs, unknown)
         places = np.zeros(0, np.int64)
         return cls("NOT RUN", reason, "", unknown, none, places, no, no, empty, threshold, unknown, unknown, detection)
 

@@ -15,7 +15,7 @@ from advcore.attacks._projection import Region
 from advcore.attacks.model import wrap
 from advcore.attacks.result import measure
 from advcore.detectors import Detector
-from advcore.evaluation import _rates, _versions
+from advcore.evaluation import _overlap, _rates, _versions
 from advcore.evaluation._by_gradient import by_gradient
 from advcore.evaluation._by_search import by_search
 from advcore.evaluation._judge import CLEAN, Featured, Index, Key, Plain
@@ -65,7 +65,8 @@ def evaluate_detector(
     output : str, optional
         What a plain callable returns, as for attacks.
     exclude : int array, (N,), optional
-        Passed to the detector, for each version of an image.
+        Passed to the detector, for each version of an image. Images that lie in the reference of a detector of
+        advcore.detectors need not be named: they are looked up.
     seed : int
         Of the split, the noise and the adaptive attack.
     bounds : (low, high)
@@ -81,7 +82,8 @@ def evaluate_detector(
     TypeError
         If an argument is of the wrong type.
     ValueError
-        If shapes do not fit, a number is not finite or out of range, or fewer than four images count.
+        If shapes do not fit, a number is not finite or out of range, fewer than four images count, or an image would be
+        its own neighbour in the detector's reference.
     """
     _check.methods("detector", detector, ("fit", "score_samples"))
     x = _check.array("x", x, min_ndim=2)
@@ -94,6 +96,7 @@ def evaluate_detector(
     if exclude is not None:
         exclude = _check.integers("exclude", exclude, shape=(len(x),), minimum=-1, maximum=2**62)
     settings = None if adaptive is None else _check.instance("adaptive", adaptive, Adaptive)
+    exclude = _overlap.excluded(detector, x, exclude)
     access = wrap(model, output)
     if access.rejects:
         raise TypeError("model must be a classifier alone, got one that rejects: give what is behind it")
@@ -106,7 +109,7 @@ def evaluate_detector(
             raise ValueError(f"{which} must fool the model on at least 4 images that it gets right, got {mask.sum()}")
     (chosen,) = np.nonzero(np.any(list(fooled.values()), axis=0))
     out = np.zeros(len(x), np.bool_)
-    out[chosen] = _versions.split(len(chosen), held_out, seed)
+    out[chosen] = _versions.split(_overlap.groups(x[chosen]), held_out, seed)
     train = {name: np.flatnonzero(mask & ~out) for name, mask in fooled.items()}
     test = {name: np.flatnonzero(mask & out) for name, mask in fooled.items()}
     for name in attacks:
@@ -131,7 +134,10 @@ def evaluate_detector(
         judge.fit([(name, train[name]) for name in names])
         matrix |= {(trained, tested): _rates.rates(scores(tested), fprs, seed) for tested in attacks}
     final = {name: matrix[list(sides)[-1], name].scores for name in attacks}
-    negatives = np.concatenate([final[name][kind] for name in attacks for kind in ("clean", "noisy")])
+    held_clean: dict[int, float] = {}  # an image counts once, whichever attacks fool the model on it
+    for name in attacks:
+        held_clean |= dict(zip(test[name].tolist(), final[name]["clean"].tolist(), strict=True))
+    negatives = np.concatenate([list(held_clean.values()), *(final[name]["noisy"] for name in attacks)])
     held = np.flatnonzero(out)
     row = _adaptive(judge, access, x, y, attacks, held, test, negatives, settings, box, fprs, seed)
     return DetectorReport(matrix, list(attacks), row, float(fpr), int(len(chosen) - len(held)), len(held))
@@ -158,8 +164,11 @@ def _attacks(x: Array, examples: Array | Mapping[str, Array], box: tuple[float, 
 
 
 def _predict(access: Access, x: Array) -> Index:
-    parts = [np.asarray(access.logits(x[i : i + 256])).argmax(axis=1) for i in range(0, len(x), 256)]
-    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+    if not len(x):
+        return np.zeros(0, np.int64)
+    logits = np.concatenate([np.asarray(access.logits(x[i : i + 256])) for i in range(0, len(x), 256)])
+    _check.not_nan("the model's logits", logits.astype(np.float64))
+    return np.asarray(logits.argmax(axis=1))
 
 
 def _adaptive(
@@ -179,8 +188,8 @@ def _adaptive(
     """Attack model and detector together, on held-out images, and judge the examples afresh."""
     threshold = _rates.threshold(negatives, 0.05)
     if settings is None:
-        return AdaptiveResult.not_run("the caller left it out", x[:0], threshold)
-    places = held[: settings.images]
+        return AdaptiveResult.not_run("the caller left it out", x[:0], threshold, fprs)
+    places = _versions.drawn(held, settings.images, seed)
     # Of the held-out images that an attack fooled: those it gave back unchanged would make it look small.
     lengths = {name: measure(wrong[fooled[name]], x[fooled[name]])[settings.norm] for name, wrong in attacks.items()}
     sizes = {name: float(np.median(values)) for name, values in lengths.items()}
@@ -197,8 +206,10 @@ def _adaptive(
         y[places],
         region,
     )
+    starts = region.project(attacks[nearest][places], np.arange(len(places)))
+    no_gradient = no_gradient or target.without_gradients(starts)
     attack = by_search if no_gradient else by_gradient
-    examples = attack(target, settings, attacks[nearest][places], seed)
+    examples = attack(target, settings, starts, seed)
     margins, scores = target.judge(examples, np.arange(len(examples)))
     wrong = margins > 0
     return AdaptiveResult(

@@ -65,7 +65,7 @@ def knn(
     -----
     Squared differences below the smallest number of float64 vanish: those of differences below 1e-162.
     """
-    queries, reference, k, exclude = _checked(queries, reference, k, exclude)
+    queries, reference, k, exclude = _checked(queries, reference, k, exclude, out)
     return search(_once(reference), queries, reference, k, exclude, out)
 
 
@@ -153,18 +153,23 @@ def two_nn(points: Array, *, discard_fraction: float = 0.1) -> float:
     return float(logs @ heights) / squares if squares > 0 else math.inf
 
 
-def check_reference(reference: Array, name: str = "reference", *, once: bool = False) -> Array:
-    """Return reference points that can be searched, once or again and again, or say what is wrong."""
+def check_reference(reference: Array, name: str = "reference", *, finite: bool = True) -> Array:
+    """Return reference points that can be searched, or say what is wrong; but for ``finite``."""
     reference = _check.array(name, reference, axes=("R", "D"))
     if len(reference) == 0:
         raise ValueError(f"{name} must have at least one point, got shape {reference.shape}")
-    if not (once and _core.knn_tells_nonfinite(reference)):
+    if finite:
         _check.finite(name, reference)
     return reference
 
 
+def tells_nonfinite(queries: Array, reference: Array, out: object) -> bool:
+    """Say whether the search can be left to find what is not finite: reading all of it first takes a tenth longer."""
+    return out is None and len(queries) > 0 and _core.knn_tells_nonfinite(reference)
+
+
 def check_queries(
-    queries: Array, reference: Array, k: int, exclude: Indices | None
+    queries: Array, reference: Array, k: int, exclude: Indices | None, out: object = None
 ) -> tuple[Array, int, Indices | None]:
     """Return what is asked of a reference, or say what is wrong."""
     queries = _check.array("queries", queries, axes=("Q", "D"), dtype=reference.dtype)
@@ -172,7 +177,7 @@ def check_queries(
         raise ValueError(
             f"queries and reference must have the same number of columns, got {queries.shape} and {reference.shape}"
         )
-    if not _core.knn_tells_nonfinite(reference):  # or else search looks: reading all of them first takes a tenth of it
+    if not tells_nonfinite(queries, reference, out):
         _check.finite("queries", queries)
     left = len(reference)
     if exclude is not None:
@@ -225,18 +230,22 @@ def estimate(
     else:
         farthest = distances[:, -1].astype(np.float64)
         mean = distances.mean(axis=1, dtype=np.float64)
+        apart = np.where(distances[:, 0] < distances[:, -1], np.maximum(farthest - mean, 0), 0)  # the mean is rounded
         with np.errstate(divide="ignore", invalid="ignore"):
-            result[...] = np.where(farthest > 0, mean / np.maximum(farthest - mean, 0), 0)
+            result[...] = np.where(farthest > 0, mean / apart, 0)
     return _check.deliver(result, out)
 
 
 def _checked(
-    queries: Array, reference: Array, k: int, exclude: Indices | None
+    queries: Array, reference: Array, k: int, exclude: Indices | None, out: object = None
 ) -> tuple[Array, Array, int, Indices | None]:
     queries = _check.array("queries", queries, axes=("Q", "D"))
     _check.array("reference", reference, axes=("R", "D"), dtype=queries.dtype)
-    reference = check_reference(reference, once=True)
-    return queries, reference, *check_queries(queries, reference, k, exclude)[1:]
+    reference = check_reference(reference, finite=False)
+    _, k, exclude = check_queries(queries, reference, k, exclude, out)
+    if not tells_nonfinite(queries, reference, out):
+        _check.finite("reference", reference)
+    return queries, reference, k, exclude
 
 
 def _once(reference: Array) -> Search:
