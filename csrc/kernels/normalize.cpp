@@ -71,11 +71,12 @@ template <class T>
 ADVCORE_INLINE void normalize_groups(const NormalizeArgs<T>& args, int64_t begin, int64_t end) {
     constexpr int64_t most = 8, small = 4096 / sizeof(T);
     const int64_t together = group_of(args.shape, begin).segments().size() <= small ? most : 1;
+    const T* const soon = together > 1 ? args.x : args.out;
     Moments moments[most];
     for (int64_t first = begin; first < end; first += together) {
         const int64_t last = smaller(end, first + together);
         for (int64_t item = first; item < last; ++item)
-            moments[item - first] = moments_of(args.x, group_of(args.shape, item).segments());
+            moments[item - first] = moments_of(args.x, group_of(args.shape, item).segments(), soon);
         for (int64_t item = first; item < last; ++item) scale_group(args, item, moments[item - first]);
     }
 }

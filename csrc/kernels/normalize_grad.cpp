@@ -18,13 +18,16 @@ struct GradSums {
     }
 };
 
+// `soon` lies like x and is written soon: asking for it here leaves the writing less to wait for. It may be x itself.
 template <class T>
-ADVCORE_INLINE GradSums sums_of(const T* grad, const T* x, const T* weight, T mean, const Segments& segments) {
+ADVCORE_INLINE GradSums sums_of(const T* grad, const T* x, const T* weight, T mean, const Segments& segments,
+                                const T* soon) {
     GradSums total;
     const Vec<T> centre = splat(mean), one = splat(T(1));
     for_each_block<T>(segments, [&](const Segments& block) {
         Vec<T> sum[3];
         block_sums<T>(block, sum, [&](auto read, Vec<T>(&to)[3]) {
+            prefetch(soon, read.at);
             const Vec<T> distance = read(x, centre) - centre;
             Vec<T> g = read(grad, Vec<T>{});
             if (weight) g *= read(weight, one);
@@ -73,7 +76,7 @@ template <class T>
 ADVCORE_INLINE void grad_of_channel(const NormalizeGradArgs<T>& args, int64_t channel) {
     const NormGroup group = group_of(args.shape, channel);
     const T mean = args.mean[channel], rstd = args.rstd[channel];
-    GradSums sums = sums_of<T>(args.grad, args.x, nullptr, mean, group.segments());
+    GradSums sums = sums_of<T>(args.grad, args.x, nullptr, mean, group.segments(), args.fixed ? args.x : args.grad_x);
     if (args.fixed) sums.distance = 0;
     const T weight = channel_value(args.weight, channel, T(1));
     if (args.weight_grad) {
@@ -102,7 +105,7 @@ ADVCORE_INLINE void grad_of_group(const NormalizeGradArgs<T>& args, int64_t item
     GradSums total;
     for (int64_t i = 0; i < group.planes; ++i) {
         const Segments plane{group.offset + i * group.plane, 1, group.plane, 0};
-        const GradSums sums = sums_of<T>(args.grad, args.x, nullptr, mean, plane);
+        const GradSums sums = sums_of<T>(args.grad, args.x, nullptr, mean, plane, args.grad_x);
         total.add(double(channel_value(args.weight, group.channel + i, T(1))), sums);
         if (!args.weight_grad) continue;
         args.weight_grad[first_part + i] = T(sums.product);
@@ -176,7 +179,7 @@ ADVCORE_INLINE void grad_of_row(const NormalizeRowsGradArgs<T>& rows, int64_t it
     const T mean = args.mean[item], rstd = args.rstd[item];
     const T *const grad = args.grad + group.offset, *const x = args.x + group.offset;
     const T* const weight = args.weight ? args.weight + group.channel : nullptr;
-    const Line<T> line(sums_of(grad, x, weight, mean, Segments{0, 1, group.planes, 0}), double(rstd), share);
+    const Line<T> line(sums_of<T>(grad, x, weight, mean, Segments{0, 1, group.planes, 0}, x), double(rstd), share);
     rows.shift[item] = -line.rest * rstd;
     if (!weight) return grad_plane(grad, x, args.grad_x + group.offset, group.planes, rstd, mean, line, group.planes);
     const Vec<T> a = splat(rstd), b = splat(line.slope), c = splat(line.shift), centre = splat(mean);

@@ -94,12 +94,16 @@ ADVCORE_INLINE Moments moments_around(double centre, double count, double distan
     return {count, centre + off, rest < 0 ? 0 : rest};
 }
 
+// `soon` lies like x and is written soon: asking for it here leaves the writing less to wait for. It may be x itself.
 template <class T>
-ADVCORE_INLINE Moments moments_of(const T* x, const Segments& segments) {
+ADVCORE_INLINE Moments moments_of(const T* x, const Segments& segments, const T* soon) {
     Moments moments{};
     for_each_block<T>(segments, [&](const Segments& block) {
         Vec<T> sum[1], centred[2];
-        block_sums<T>(block, sum, [&](auto read, Vec<T>(&to)[1]) { to[0] += read(x, Vec<T>{}); });
+        block_sums<T>(block, sum, [&](auto read, Vec<T>(&to)[1]) {
+            prefetch(soon, read.at);
+            to[0] += read(x, Vec<T>{});
+        });
         const Vec<T> centre = sum[0] * splat(T(1) / T(block.size()));
         block_sums<T>(block, centred, [&](auto read, Vec<T>(&to)[2]) {
             const Vec<T> distance = read(x, centre) - centre;
