@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -14,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from advcore import _check
 from advcore._check import Array
+from advcore.detectors._state import state
 from advcore.detectors.feature_classifier import FeatureClassifier
-from advcore.nn import Network
 
 Features = NDArray[np.float64]
 Pull = Callable[[Features], Array]
@@ -24,21 +23,6 @@ Pull = Callable[[Features], Array]
 Self = TypeVar("Self", bound="Detector")
 
 ARRAYS = ("reference", "labels")  # arguments that are arrays
-
-
-def checksum(array: Any) -> int:
-    """Return a number that tells one array from another."""
-    return zlib.crc32(np.ascontiguousarray(array).data)
-
-
-def network_checksum(network: Any) -> int:
-    """Return a number that tells the parameters and buffers of a Network from others; 0 for another model."""
-    if not isinstance(network, Network):
-        return 0
-    seen = 0
-    for array in network.state_dict().values():
-        seen = zlib.crc32(np.ascontiguousarray(array).data, seen)
-    return seen
 
 
 class Detector(BaseEstimator):
@@ -108,10 +92,7 @@ class Detector(BaseEstimator):
         _check.real("fpr", self.fpr, above=0.0, below=1.0)
         _check.integer("batch_size", self.batch_size, minimum=1)
         self._prepare()
-        arrays = {key: getattr(self, key) for key in ARRAYS if hasattr(self, key)}
-        self._prepared = {key: checksum(array) for key, array in arrays.items()}  # what was seen of them
-        self._options = {key: value for key, value in self.get_params(deep=False).items() if key not in ARRAYS}
-        self._network = network_checksum(self.network)
+        self._prepared = state(self)
         return self
 
     def fit(self: Self, X: Array, y: Array | None = None, *, exclude: Array | None = None) -> Self:
@@ -166,6 +147,7 @@ class Detector(BaseEstimator):
             finite = np.where(np.isfinite(features), features, -np.inf).max(axis=0)
             self.ceilings_ = np.where(np.isfinite(finite), finite, 0.0)
             self.classifier_ = FeatureClassifier().fit(np.minimum(features, self.ceilings_), labels)
+        self._fitted = self._prepared
         clean = self.score_features(features)[labels == 0]
         self.threshold_ = float(np.quantile(clean, 1 - self.fpr, method="higher"))
         return self

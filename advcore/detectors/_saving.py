@@ -17,7 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 from advcore import _check, _files, _safetensors
 from advcore._check import Array
 from advcore.defenses import BitDepth, MedianFilter, NonLocalMeans
-from advcore.detectors._base import ARRAYS, Detector, checksum, network_checksum
+from advcore.detectors._base import ARRAYS, Detector
+from advcore.detectors._state import first_change, state
 from advcore.detectors.bayesian_uncertainty import BayesianUncertainty
 from advcore.detectors.combination import Combination
 from advcore.detectors.feature_classifier import FeatureClassifier
@@ -59,8 +60,9 @@ def save(detector: Detector, path: object) -> None:
     file = _check.path("path", path)
     check_is_fitted(detector, "threshold_")
     network = _check.instance("network", detector.network, Network)
-    if network_checksum(network) != detector._network:
-        raise ValueError("network must be what fit saw, got one whose parameters have changed since")
+    changed = first_change(detector._fitted, state(detector))
+    if changed is not None:
+        raise ValueError(f"{changed} must be what fit saw, got what has changed since")
     arrays: dict[str, Array] = {"threshold": np.array([detector.threshold_])}
     if detector.supervised:
         arrays["ceilings"] = detector.ceilings_
@@ -87,11 +89,7 @@ def _described(detector: Detector, prefix: str, arrays: dict[str, Array]) -> dic
         raise TypeError(f"detector must be of a class of advcore.detectors to be saved, got {type(detector)}")
     options: dict[str, Any] = {}
     for key, value in detector.get_params(deep=False).items():
-        if key not in ARRAYS and value is not detector._options[key] and value != detector._options[key]:
-            raise ValueError(f"{key} must be what fit saw, {detector._options[key]!r}, got {value!r}")
         if key in ARRAYS:
-            if checksum(value) != detector._prepared[key]:
-                raise ValueError(f"{key} must be what fit saw, got an array that has changed since")
             arrays[prefix + key] = np.asarray(value, np.float64 if key == "labels" else value.dtype)
         elif key == "detectors":
             options[key] = [_described(one, f"{prefix}{number}.", arrays) for number, one in enumerate(value)]
@@ -135,6 +133,7 @@ def _detector(arrays: dict[str, Array], metadata: Mapping[str, str], network: Ne
         detector.classifier_.weights_ = take("weights", width)
         detector.classifier_.offset_ = float(take("offset", (1,))[0])
     detector.threshold_ = float(take("threshold", (1,))[0])
+    detector._fitted = detector._prepared
     if arrays:
         raise ValueError(f"it has tensors of no use: {', '.join(sorted(arrays)[:5])}")
     return detector

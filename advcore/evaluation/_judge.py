@@ -14,6 +14,7 @@ from advcore.detectors import Detector
 Key = tuple[str, str]  # attack and version
 CLEAN: Key = ("", "clean")
 Index = NDArray[np.int64]
+LARGEST = float(np.finfo(np.float64).max) / 4
 
 
 class Plain:
@@ -39,6 +40,11 @@ class Plain:
     def of(self, x: Array, places: Index) -> NDArray[np.float64]:
         """Return the scores of other versions of images."""
         return self._checked(self.detector.score_samples(x, **self.options(places)), places)
+
+    def of_attack(self, x: Array, places: Index) -> NDArray[np.float64]:
+        """Return the scores of what an attack tries; what has no score is detected."""
+        scores = np.asarray(self.detector.score_samples(x, **self.options(places)), np.float64)
+        return np.nan_to_num(scores, nan=LARGEST, posinf=LARGEST, neginf=-LARGEST)
 
     @staticmethod
     def _checked(scores: Any, x: Index) -> NDArray[np.float64]:

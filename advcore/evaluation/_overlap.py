@@ -19,28 +19,36 @@ def groups(x: Array) -> Index:
     return np.array([numbers.setdefault(key, len(numbers)) for key in _keys(x)], np.int64)
 
 
-def excluded(detector: Any, x: Array, exclude: Index | None) -> Index | None:
+def excluded(detector: Any, x: Array, rows: Index, exclude: Index | None) -> Index | None:
     """Return which reference image belongs to each image, -1 for none, or say where what was given is another.
 
-    Without ``exclude`` those that lie in the detector's reference are looked up.
+    Without ``exclude`` those of the rows that lie in the detector's reference are looked up.
     """
     references = _references(detector)
-    if not references:
+    places: dict[bytes, list[int]] = {}
+    for place, key in enumerate(_keys(references[0]) if references else []):
+        places.setdefault(key, []).append(place)
+    own = {int(row): places.get(key, []) for row, key in zip(rows, _keys(x[rows]), strict=True)}
+    if len(references) > 1 and not _alike(references):
+        others = {key for reference in references[1:] for key in _keys(reference)}
+        if any(own.values()) or any(key in others for key in _keys(x[rows])):
+            raise ValueError("detectors must have the same reference where it holds images that they are judged on")
         return exclude
-    keys = _keys(x)
-    for reference in references:
-        places: dict[bytes, list[int]] = {}
-        for place, key in enumerate(_keys(reference)):
-            places.setdefault(key, []).append(place)
-        own = [places.get(key, []) for key in keys]
-        if exclude is None and any(own):
-            exclude = np.array([found[0] if found else -1 for found in own], np.int64)
-        for row, found in enumerate(own):
-            if found and exclude is not None and exclude[row] not in found:
-                raise ValueError(
-                    f"exclude must name the image that x[{row}] is in the detector's reference, {found[0]}, "
-                    f"got {exclude[row]}: it would be its own neighbour"
-                )
+    for row, found in own.items():
+        if len(found) > 1:
+            raise ValueError(
+                f"the detector's reference must hold x[{row}] once at most, got it at {found[0]} and {found[1]}: "
+                "it would be its own neighbour"
+            )
+        if found and exclude is not None and exclude[row] != found[0]:
+            raise ValueError(
+                f"exclude must name the image that x[{row}] is in the detector's reference, {found[0]}, "
+                f"got {exclude[row]}: it would be its own neighbour"
+            )
+    if exclude is None and any(own.values()):
+        exclude = np.full(len(x), -1, np.int64)
+        for row, found in own.items():
+            exclude[row] = found[0] if found else -1
     return exclude
 
 
@@ -53,5 +61,10 @@ def _references(detector: Any) -> list[Array]:
     return []
 
 
+def _alike(arrays: list[Array]) -> bool:
+    return all(one is arrays[0] or _keys(one) == _keys(arrays[0]) for one in arrays[1:])
+
+
 def _keys(x: Array) -> list[bytes]:
-    return [row.tobytes() for row in x]
+    native = np.asarray(x, x.dtype.newbyteorder("="))
+    return [(row + 0).tobytes() for row in native]  # -0 is 0

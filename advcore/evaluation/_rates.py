@@ -46,15 +46,17 @@ class Rates:
     roc: tuple[Scores, Scores]
 
 
-def rates(scores: dict[str, Scores], fprs: tuple[float, ...], seed: int) -> Rates:
-    """Measure the scores of the three versions of the same images."""
+def rates(
+    scores: dict[str, Scores], fprs: tuple[float, ...], seed: int, groups: NDArray[np.int64] | None = None
+) -> Rates:
+    """Measure the scores of the three versions of the same images; copies of one have the same number in ``groups``."""
     negatives, positives = np.concatenate([scores["clean"], scores["noisy"]]), scores["adversarial"]
     labels = np.repeat([0, 1], [len(negatives), len(positives)])
     # All points: of those on a line some would be left out, and the best below a rate may be one of them.
     false_rates, true_rates, _ = roc_curve(labels, np.concatenate([negatives, positives]), drop_intermediate=False)
     return Rates(
         auc=area(negatives, positives),
-        interval=_interval(scores, seed),
+        interval=_interval(scores, seed, groups),
         auc_clean=area(scores["clean"], positives),
         auc_noisy=area(scores["noisy"], positives),
         detection={fpr: float(true_rates[false_rates <= fpr].max()) for fpr in fprs},
@@ -75,19 +77,21 @@ def threshold(negatives: Scores, fpr: float) -> float:
     return float(np.sort(negatives)[len(negatives) - 1 - allowed])
 
 
-def _interval(scores: dict[str, Scores], seed: int) -> tuple[float, float]:
-    """Return the 2.5% and 97.5% quantiles of the area over draws of images with replacement."""
-    count = len(scores["clean"])
+def _interval(scores: dict[str, Scores], seed: int, groups: NDArray[np.int64] | None) -> tuple[float, float]:
+    """Return the 2.5% and 97.5% quantiles of the area over draws of images with replacement, each with its copies."""
+    images = len(scores["clean"])
+    numbers, of_image = (np.arange(images),) * 2 if groups is None else np.unique(groups, return_inverse=True)
+    count = len(numbers)
     drawn = _random.uniform(seed, np.arange(RESAMPLES), 0, count, stream=_STREAM)
     places = np.minimum((drawn * count).astype(np.int64), count - 1)
-    times = np.stack([np.bincount(row, minlength=count) for row in places]).astype(np.float64)
+    times = np.stack([np.bincount(row, minlength=count)[of_image] for row in places]).astype(np.float64)
     won = np.zeros(RESAMPLES)
-    step = max(1, BLOCK // count)
+    step = max(1, BLOCK // images)
     for name in ("clean", "noisy"):
-        for first in range(0, count, step):
+        for first in range(0, images, step):
             part = slice(first, first + step)
             gaps = scores["adversarial"][part, np.newaxis] - scores[name]
             wins = (gaps > 0) + 0.5 * (gaps == 0)
             won += ((times[:, part] @ wins) * times).sum(axis=1)
-    low, high = np.quantile(won / (2 * count**2), [0.025, 0.975])
+    low, high = np.quantile(won / (2 * times.sum(axis=1) ** 2), [0.025, 0.975])
     return float(low), float(high)

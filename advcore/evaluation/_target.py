@@ -13,6 +13,7 @@ from advcore.attacks._access import Access
 from advcore.attacks._losses import margin, margin_ascent
 from advcore.attacks._projection import Region
 from advcore.attacks.result import rows
+from advcore.evaluation._judge import LARGEST
 
 Values = NDArray[np.float64]
 Score = Callable[[Array, NDArray[np.int64]], Values]
@@ -38,7 +39,7 @@ class Target:
         margins, scores = np.empty(len(x)), np.empty(len(x))
         for first in range(0, len(x), BATCH):
             part = slice(first, first + BATCH)
-            margins[part] = margin(np.asarray(self.access.logits(x[part]), np.float64), self.y[index[part]])
+            margins[part] = _margin(self.access.logits(x[part]), self.y[index[part]])
             scores[part] = self.score(x[part], index[part])
         return margins, scores
 
@@ -60,23 +61,43 @@ class Target:
                 return slope[:, np.newaxis].astype(np.asarray(logits).dtype)
 
             logits, gradient = self.access.logits_and_gradients(x[part], ascent, 1)
-            margins[part], up[part] = margin(np.asarray(logits, np.float64), labels), rows(np.asarray(gradient)[:, 0])
+            margins[part], up[part] = _margin(logits, labels), rows(np.asarray(gradient)[:, 0])
             scores[part], gradient = self.score_gradient(x[part], index[part])
             alarm[part] = rows(gradient)
         return margins, _finite(up), scores, _finite(alarm)
 
-    def without_gradients(self, starts: Array) -> str:
-        """Say why the gradients at the images and at examples to start from are of no use, or nothing."""
-        index = np.arange(len(self.x))
+    def without_gradients(self) -> str:
+        """Say why the gradients at the images are of no use, or nothing."""
         try:
-            asked = [self.gradients(images, index) for images in (self.x, starts)]
+            _, up, _, alarm = self.gradients(self.x, np.arange(len(self.x)))
         except Exception as error:  # the detector's code and the model's are anybody's
-            return f"gradients cannot be had: {type(error).__name__}: {error}"
-        if not any(up.any() for _, up, _, _ in asked):
+            return unusable(error)
+        if not up.any():
             return "the model's gradients are zero, or not finite"
-        if not any(alarm.any() for _, _, _, alarm in asked):
-            return "the detector's gradients are zero, or not finite"
-        return ""
+        return "" if alarm.any() else "the detector's gradients are zero, or not finite"
+
+    def of(self, places: NDArray[np.int64]) -> Target:
+        """Return the target of some of the images."""
+        gradient = self.score_gradient
+        return Target(
+            self.access,
+            lambda x, index: self.score(x, places[index]),
+            None if gradient is None else (lambda x, index: gradient(x, places[index])),
+            self.threshold,
+            self.x[places],
+            self.y[places],
+            Region(self.x[places], self.region.bounds, self.region.norm, self.region.eps),
+        )
+
+
+def unusable(error: Exception) -> str:
+    """Say why there are no gradients."""
+    return f"gradients cannot be had: {type(error).__name__}: {error}"
+
+
+def _margin(logits: Array, y: NDArray[np.int64]) -> Values:
+    """Return the margins; an answer that is no number is not the label."""
+    return np.nan_to_num(margin(np.asarray(logits, np.float64), y), nan=LARGEST, posinf=LARGEST, neginf=-LARGEST)
 
 
 def _finite(gradient: Values) -> Values:

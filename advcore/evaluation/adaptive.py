@@ -33,7 +33,7 @@ class Adaptive:
     images : int, at least 1
         At most so many of the held-out images are attacked, drawn among them.
     queries : int, at least 1
-        Draws for each image where there are no gradients.
+        Draws for each image that gradients leave, or where there are none.
     """
 
     norm: str = "linf"
@@ -58,7 +58,8 @@ class AdaptiveResult:
     Attributes
     ----------
     method : str
-        "gradient", "random search" or "NOT RUN".
+        "gradient"; "gradient, then random search" where that left images; "random search" where there are no gradients;
+        or "NOT RUN".
     reason : str
         Why there were no gradients, or nothing was run; else empty.
     norm, eps

@@ -20,7 +20,7 @@ from advcore.evaluation._by_gradient import by_gradient
 from advcore.evaluation._by_search import by_search
 from advcore.evaluation._judge import CLEAN, Featured, Index, Key, Plain
 from advcore.evaluation._rates import RATES, Rates
-from advcore.evaluation._target import Target
+from advcore.evaluation._target import Target, unusable
 from advcore.evaluation.adaptive import Adaptive, AdaptiveResult
 from advcore.evaluation.detector_report import ALL, DetectorReport
 
@@ -96,7 +96,6 @@ def evaluate_detector(
     if exclude is not None:
         exclude = _check.integers("exclude", exclude, shape=(len(x),), minimum=-1, maximum=2**62)
     settings = None if adaptive is None else _check.instance("adaptive", adaptive, Adaptive)
-    exclude = _overlap.excluded(detector, x, exclude)
     access = wrap(model, output)
     if access.rejects:
         raise TypeError("model must be a classifier alone, got one that rejects: give what is behind it")
@@ -108,8 +107,9 @@ def evaluate_detector(
             which = f"examples[{name!r}]" if isinstance(examples, Mapping) else "examples"
             raise ValueError(f"{which} must fool the model on at least 4 images that it gets right, got {mask.sum()}")
     (chosen,) = np.nonzero(np.any(list(fooled.values()), axis=0))
-    out = np.zeros(len(x), np.bool_)
-    out[chosen] = _versions.split(_overlap.groups(x[chosen]), held_out, seed)
+    exclude = _overlap.excluded(detector, x, chosen, exclude)
+    out, groups = np.zeros(len(x), np.bool_), _overlap.groups(x)
+    out[chosen] = _versions.split(groups[chosen], held_out, seed)
     train = {name: np.flatnonzero(mask & ~out) for name, mask in fooled.items()}
     test = {name: np.flatnonzero(mask & out) for name, mask in fooled.items()}
     for name in attacks:
@@ -132,7 +132,8 @@ def evaluate_detector(
     sides = {name: [name] for name in attacks} | ({ALL: list(attacks)} if len(attacks) > 1 else {})
     for trained, names in sides.items():
         judge.fit([(name, train[name]) for name in names])
-        matrix |= {(trained, tested): _rates.rates(scores(tested), fprs, seed) for tested in attacks}
+        found = {tested: _rates.rates(scores(tested), fprs, seed, groups[test[tested]]) for tested in attacks}
+        matrix |= {(trained, tested): rates for tested, rates in found.items()}
     final = {name: matrix[list(sides)[-1], name].scores for name in attacks}
     held_clean: dict[int, float] = {}  # an image counts once, whichever attacks fool the model on it
     for name in attacks:
@@ -199,7 +200,7 @@ def _adaptive(
     no_gradient = judge.without_gradient() or ("" if access.gradients else "the model gives no gradients")
     target = Target(
         access,
-        lambda images, index: judge.of(images, places[index]),
+        lambda images, index: judge.of_attack(images, places[index]),
         None if no_gradient else (lambda images, index: judge.gradient(images, places[index])),
         threshold,
         x[places],
@@ -207,13 +208,22 @@ def _adaptive(
         region,
     )
     starts = region.project(attacks[nearest][places], np.arange(len(places)))
-    no_gradient = no_gradient or target.without_gradients(starts)
-    attack = by_search if no_gradient else by_gradient
-    examples = attack(target, settings, starts, seed)
+    no_gradient = no_gradient or target.without_gradients()
+    examples, method = starts, "random search"
+    if not no_gradient:
+        try:
+            examples, method = by_gradient(target, settings, starts, seed), "gradient"
+        except Exception as error:  # as in without_gradients
+            no_gradient = unusable(error)
+    left = np.flatnonzero(~target.meets(*target.judge(examples, np.arange(len(examples)))))
+    if len(left):  # gradients may hide what there is
+        examples = examples.copy()
+        examples[left] = by_search(target.of(left), settings, examples[left], seed)
+        method = method if no_gradient else "gradient, then random search"
     margins, scores = target.judge(examples, np.arange(len(examples)))
     wrong = margins > 0
     return AdaptiveResult(
-        method="random search" if no_gradient else "gradient",
+        method=method,
         reason=no_gradient,
         norm=settings.norm,
         eps=eps,

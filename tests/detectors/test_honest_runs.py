@@ -84,6 +84,70 @@ def test_gradients_of_no_use_leave_the_search(images, detector, model, reason):
     assert found.success == want.success == 1
 
 
+class Corner(ByColumn):
+    """Looks at a corner, with its exact gradient; `late` spoils a later answer."""
+
+    def __init__(self, late=None):
+        self.late, self.calls = late, 0
+
+    def score_samples(self, X, **options):  # noqa: N803
+        return X[:, :3, :3].mean(axis=(1, 2))
+
+    def score_gradient(self, X):  # noqa: N803
+        self.calls += 1
+        if self.late == "raises" and self.calls > 3:
+            raise RuntimeError("late")
+        slope = np.zeros_like(X)
+        slope[:, :3, :3] = 1 / 9
+        return self.score_samples(X), slope
+
+
+class Saturated(Model):
+    """Has gradients within 0.005 of its boundary only."""
+
+    def vjp(self, x, cotangent):
+        near = np.abs(x.reshape(len(x), -1).mean(axis=1) - 0.5) < 0.005
+        return super().vjp(x, cotangent) * near[:, None, None]
+
+
+class OfOneImage(Model):
+    def vjp(self, x, cotangent):
+        return super().vjp(x, cotangent) * (np.arange(len(x)) == 0)[:, None, None]
+
+
+@pytest.mark.parametrize(
+    ("detector", "model", "method"),
+    [
+        (Corner(), Saturated(), "random search"),
+        (Corner(), OfOneImage(), "gradient, then random search"),
+        (Corner("raises"), Model(), "random search"),
+    ],
+)
+def test_what_gradients_leave_is_searched(images, detector, model, method):
+    x, y, _ = images
+    near = x + (0.502 - x.reshape(60, -1).mean(axis=1))[:, None, None]
+    found = evaluate_detector(detector, model, x, y, near, adaptive=Adaptive(eps=0.3, images=20)).adaptive
+    assert found.method == method
+    assert ("late" in found.reason) == (detector.late == "raises")
+    assert found.success == 1
+
+
+def test_no_score_is_an_alarm_and_no_logits_are_no_label(images):
+    class Bounded(ByColumn):
+        def score_samples(self, X, **options):  # noqa: N803
+            scores = super().score_samples(X)
+            return np.where(scores > 0.66, [np.inf, np.nan][len(X) % 2], scores)
+
+    class Failing(Model):
+        def logits(self, x):
+            return np.where(x.reshape(len(x), -1).max(axis=1)[:, None] > 0.68, np.nan, super().logits(x))
+
+    searched = Adaptive(eps=0.4, images=20)
+    x, y, examples = images
+    assert np.isfinite(evaluate_detector(Bounded(), Model(), x, y, examples, adaptive=searched).adaptive.auc)
+    assert evaluate_detector(ByColumn(), Failing(), x, y, examples, adaptive=searched).adaptive.success == 1
+
+
 def test_detection_among_ties_is_that_of_the_threshold():
     rng = np.random.default_rng(0)
     for _ in range(300):
@@ -120,6 +184,37 @@ def test_images_in_the_reference_are_not_their_own_neighbours(of_two_classes):
         for wrong in (np.full(len(x), -1), np.roll(np.arange(len(x)), 1)):
             with pytest.raises(ValueError, match=r"exclude must name the image that x\[0\] is .* its own neighbour"):
                 evaluate_detector(make(), network, x, y, examples, adaptive=None, exclude=wrong)
+
+
+def test_references_with_copies_or_others_spelling_are_seen(of_two_classes):
+    network, x, y, examples = of_two_classes
+    x = x.copy()
+    x[:, :, 0, :3] = 0
+    y = network.logits(x).argmax(axis=1)
+    minus, lid = x.copy(), lambda reference: detectors.LID(network, reference, k=10)
+    minus[:, :, 0, :3] = -0.0
+    want = evaluate_detector(lid(x), network, x, y, examples, adaptive=None)
+    for reference in (minus, x.astype(">f8"), np.asfortranarray(x)):
+        assert evaluate_detector(lid(reference), network, x, y, examples, adaptive=None).auc == want.auc
+    with pytest.raises(ValueError, match=r"reference must hold x\[\d+\] once at most, got it at \d+ and \d+"):
+        evaluate_detector(lid(np.concatenate([x, x])), network, x, y, examples, adaptive=None)
+    apart = detectors.Combination([lid(x[:30]), detectors.KernelDensity(network, x[30:], y[30:])])
+    with pytest.raises(ValueError, match="detectors must have the same reference"):
+        evaluate_detector(apart, network, x, y, examples, adaptive=None)
+    wrong = y.copy()
+    wrong[0] = 1 - y[0]  # an image that does not count need not be named
+    exclude = np.r_[-1, np.arange(1, len(x))]
+    evaluate_detector(lid(x), network, x, wrong, examples, adaptive=None, exclude=exclude)
+
+
+def test_copies_make_no_interval_narrower():
+    rng = np.random.default_rng(0)
+    scores = {kind: rng.random(40) for kind in ("clean", "noisy", "adversarial")}
+    want = _rates.rates(scores, (0.05,), 0).interval
+    copies = {kind: np.repeat(values, 20) for kind, values in scores.items()}
+    assert _rates.rates(copies, (0.05,), 0, np.repeat(np.arange(40), 20)).interval == pytest.approx(want, abs=1e-12)
+    low, high = _rates.rates(copies, (0.05,), 0).interval
+    assert high - low < 0.5 * (want[1] - want[0])
 
 
 def test_a_clean_image_counts_once_whichever_attacks_fool_the_model(images):
@@ -180,13 +275,30 @@ def test_a_detector_is_saved_as_fit_saw_it(setting, tmp_path):
     path = tmp_path / "detector.safetensors"
     density = detectors.KernelDensity(setting.network, setting.reference, setting.labels, bandwidth=0.7).fit(setting.x)
     density.set_params(bandwidth=3.0)
-    with pytest.raises(ValueError, match=r"bandwidth must be what fit saw, 0\.7, got 3\.0"):
-        density.save(path)
+    for change in (density, density.prepare()):  # prepared anew it is not fitted anew
+        with pytest.raises(ValueError, match="bandwidth must be what fit saw"):
+            change.save(path)
+    density.set_params(bandwidth=0.7)
+    density.batch_size = 8
+    density.save(path)
+    path.unlink()
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 6), nn.ReLU(), nn.Linear(6, 2), dtype=np.float64)
     lid = detectors.LID(network, setting.reference, k=6).fit(setting.x, setting.y)
     network.parameters()["1.weight"][...] *= 1.5
     with pytest.raises(ValueError, match="network must be what fit saw"):
         lid.save(path)
+    lid = detectors.LID(setting.network, setting.reference, k=6, layers=["input", "7"]).fit(setting.x, setting.y)
+    lid.layers[0] = "2"
+    with pytest.raises(ValueError, match="layers must be what fit saw"):
+        lid.save(path)
+    both = detectors.Combination([detectors.MaxSoftmax(setting.network), density]).fit(setting.x, setting.y)
+    both.detectors[0] = detectors.BayesianUncertainty(setting.network, passes=4)
+    with pytest.raises(ValueError, match="detectors must be what fit saw"):
+        both.save(path)
+    squeezing = detectors.FeatureSqueezing(setting.network, [BitDepth(5)]).fit(setting.x)
+    squeezing.squeezers[0] = BitDepth(1)
+    with pytest.raises(ValueError, match="squeezers must be what fit saw"):
+        squeezing.save(path)
     assert not path.exists()
     squeezing = detectors.FeatureSqueezing(setting.network, [BitDepth(np.int64(3))]).fit(setting.x)
     squeezing.save(path)
