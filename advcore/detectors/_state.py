@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from advcore.defenses import BitDepth, MedianFilter, NonLocalMeans
 from advcore.nn import Network
 
 ANY = ("batch_size",)  # arguments that decide nothing
@@ -35,9 +36,9 @@ def _frozen(value: Any) -> Any:
         return [_frozen(one) for one in value]
     if hasattr(value, "get_params"):
         return type(value).__name__, state(value)
-    if hasattr(value, "__dict__") and not callable(getattr(value, "logits", None)):
+    if isinstance(value, BitDepth | MedianFilter | NonLocalMeans):
         return type(value).__name__, {key: _frozen(one) for key, one in vars(value).items()}
-    return value
+    return value if isinstance(value, bool | int | float | str | None) else id(value)
 
 
 def _of_network(network: Network) -> tuple[str, int]:

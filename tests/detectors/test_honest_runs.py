@@ -308,3 +308,20 @@ def test_a_detector_is_saved_as_fit_saw_it(setting, tmp_path):
 
 def test_evaluation_is_public():
     assert evaluation.evaluate_detector is evaluate_detector
+
+
+def test_a_network_of_any_kind_is_taken():
+    class Network:
+        def __init__(self):
+            self.layers = {"first": None, "last": None}
+            self.itself = self  # what refers to itself cannot be looked through
+
+        def logits(self, x):
+            return 9 * x.reshape(len(x), -1)[:, :3]
+
+        def activations(self, x, names):
+            return {name: x.reshape(len(x), -1)[:, :5] for name in names}
+
+    x = np.random.default_rng(0).random((40, 1, 4, 4))
+    assert detectors.MaxSoftmax(Network()).fit(x).predict(x).sum() <= 2
+    assert detectors.FeatureSqueezing(Network(), [lambda x: 0.9 * x]).fit(x).predict(x).sum() <= 2
