@@ -220,6 +220,9 @@ def test_what_is_not_finite_is_found_among_few_points(value, threads):
     for wrong in ((np.full_like(clean[0], value), clean[1]), (clean[0], arrays[1])):
         with pytest.raises(ValueError, match="must be finite"):
             ops.knn(*wrong, 5, out=out)
+    largest = np.full((31, 700), 3e38, np.float32)
+    with pytest.raises(ValueError, match="must have distances within float32"):
+        ops.knn(largest, -largest, 5, out=out)
     assert (out[0] == 7).all()
     assert (out[1] == 7).all()
 

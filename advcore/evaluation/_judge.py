@@ -43,17 +43,21 @@ class Plain:
 
     def of_attack(self, x: Array, places: Index) -> NDArray[np.float64]:
         """Return the scores of what an attack tries; what has no score is detected."""
-        scores = np.asarray(self.detector.score_samples(x, **self.options(places)), np.float64)
+        scores = self._shaped(self.detector.score_samples(x, **self.options(places)), places)
         return np.nan_to_num(scores, nan=LARGEST, posinf=LARGEST, neginf=-LARGEST)
 
-    @staticmethod
-    def _checked(scores: Any, x: Index) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = np.asarray(scores, np.float64)
-        if found.shape != (len(x),):
-            raise ValueError(f"the detector must give one score an input, ({len(x)},), got {found.shape}")
+    def _checked(self, scores: Any, places: Index) -> NDArray[np.float64]:
+        found = self._shaped(scores, places)
         if not np.isfinite(found).all():
             first = int(np.flatnonzero(~np.isfinite(found))[0])
-            raise ValueError(f"the detector must give finite scores, got {found[first]} for x[{x[first]}]")
+            raise ValueError(f"the detector must give finite scores, got {found[first]} for x[{places[first]}]")
+        return found
+
+    @staticmethod
+    def _shaped(scores: Any, places: Index) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = np.asarray(scores, np.float64)
+        if found.shape != (len(places),):
+            raise ValueError(f"the detector must give one score an input, ({len(places)},), got {found.shape}")
         return found
 
     def gradient(self, x: Array, places: Index) -> tuple[NDArray[np.float64], Array]:

@@ -55,7 +55,7 @@ class KnnIndex:
         out: tuple[Array, NDArray[np.int64]] | None = None,
     ) -> tuple[Array, NDArray[np.int64]]:
         """Find the k nearest reference points of every query; arguments, results and errors are those of ``knn``."""
-        queries, k, exclude = neighbors.check_queries(queries, self.reference, k, exclude, out)
+        queries, k, exclude = neighbors.check_queries(queries, self.reference, k, exclude)
         return neighbors.search(self._prepared.search, queries, self.reference, k, exclude, out)
 
     def lid(

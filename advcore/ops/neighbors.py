@@ -65,7 +65,7 @@ def knn(
     -----
     Squared differences below the smallest number of float64 vanish: those of differences below 1e-162.
     """
-    queries, reference, k, exclude = _checked(queries, reference, k, exclude, out)
+    queries, reference, k, exclude = _checked(queries, reference, k, exclude)
     return search(_once(reference), queries, reference, k, exclude, out)
 
 
@@ -163,13 +163,13 @@ def check_reference(reference: Array, name: str = "reference", *, finite: bool =
     return reference
 
 
-def tells_nonfinite(queries: Array, reference: Array, out: object) -> bool:
+def tells_nonfinite(queries: Array, reference: Array) -> bool:
     """Say whether the search can be left to find what is not finite: reading all of it first takes a tenth longer."""
-    return out is None and len(queries) > 0 and _core.knn_tells_nonfinite(reference)
+    return len(queries) > 0 and _core.knn_tells_nonfinite(reference)
 
 
 def check_queries(
-    queries: Array, reference: Array, k: int, exclude: Indices | None, out: object = None
+    queries: Array, reference: Array, k: int, exclude: Indices | None
 ) -> tuple[Array, int, Indices | None]:
     """Return what is asked of a reference, or say what is wrong."""
     queries = _check.array("queries", queries, axes=("Q", "D"), dtype=reference.dtype)
@@ -177,7 +177,7 @@ def check_queries(
         raise ValueError(
             f"queries and reference must have the same number of columns, got {queries.shape} and {reference.shape}"
         )
-    if not tells_nonfinite(queries, reference, out):
+    if not tells_nonfinite(queries, reference):
         _check.finite("queries", queries)
     left = len(reference)
     if exclude is not None:
@@ -203,6 +203,8 @@ def search(
     inputs = (queries, reference, exclude)
     distances = _check.output(out_distances, (len(queries), k), queries.dtype, inputs)
     indices = _check.output(out_indices, (len(queries), k), np.dtype(np.int64), inputs)
+    if out is not None:  # it stays as it was where the search finds what is refused
+        distances, indices = np.empty_like(distances), np.empty_like(indices)
     run(distances, indices, queries, exclude)
     if np.isinf(distances[:, -1]).any():
         _check.finite("queries", queries)
@@ -237,13 +239,13 @@ def estimate(
 
 
 def _checked(
-    queries: Array, reference: Array, k: int, exclude: Indices | None, out: object = None
+    queries: Array, reference: Array, k: int, exclude: Indices | None
 ) -> tuple[Array, Array, int, Indices | None]:
     queries = _check.array("queries", queries, axes=("Q", "D"))
     _check.array("reference", reference, axes=("R", "D"), dtype=queries.dtype)
     reference = check_reference(reference, finite=False)
-    _, k, exclude = check_queries(queries, reference, k, exclude, out)
-    if not tells_nonfinite(queries, reference, out):
+    _, k, exclude = check_queries(queries, reference, k, exclude)
+    if not tells_nonfinite(queries, reference):
         _check.finite("reference", reference)
     return queries, reference, k, exclude
 
